@@ -1,0 +1,24 @@
+"""`python -m sidecar` and the `sidecar` command.
+
+`sidecar health` runs every few seconds in every task: it takes a short way that imports nothing but the
+standard library, and little of that.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line."""
+    if sys.argv[1:2] == ["health"]:
+        from sidecar.probe import main as probe
+
+        sys.exit(probe(sys.argv[2:]))
+    from sidecar.cli import cli
+
+    cli(prog_name="sidecar")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Sample count, sum, minimum and maximum: what CloudWatch calls a statistic set. Pure."""
+
+from __future__ import annotations
+
+from math import inf
+
+from sidecar.aggregate.tally import Tally
+from sidecar.model import Measurement, Statistics
+
+
+class StatisticSet:
+    """The statistics of one series in one window; one entry of the tally."""
+
+    __slots__ = ("_tally", "count", "maximum", "minimum", "samples", "sum", "until")
+
+    def __init__(self, until: float, tally: Tally) -> None:
+        """Start empty.
+
+        Args:
+            until: wall seconds; the end of the window.
+            tally: what all open accumulators are counted in.
+        """
+        self.until = until
+        self._tally = tally
+        tally.entries += 1
+        self.samples = 0
+        self.count = 0.0
+        self.sum = 0.0
+        self.minimum = inf
+        self.maximum = -inf
+
+    def add(self, value: float, weight: float) -> None:
+        """Add one sample that stands for `weight` measurements."""
+        self.samples += 1
+        self.count += weight
+        self.sum += value * weight
+        self.minimum = min(self.minimum, value)
+        self.maximum = max(self.maximum, value)
+
+    def merge(self, statistics: Statistics) -> None:
+        """Add a statistic set received as such; one sample of the ledger."""
+        self.samples += 1
+        self.count += statistics.sample_count
+        self.sum += statistics.sum
+        self.minimum = min(self.minimum, statistics.minimum)
+        self.maximum = max(self.maximum, statistics.maximum)
+
+    def take(self) -> Measurement | None:
+        """Empty the set, for good; None where it has nothing."""
+        self.until = 0.0
+        samples, self.samples = self.samples, 0
+        self._tally.entries -= 1
+        self._tally.samples -= samples
+        if not samples:
+            return None
+        return Measurement(samples, Statistics(self.count, self.sum, self.minimum, self.maximum))
+
+
+class Level:
+    """The value a gauge was last set to; outlives windows."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        """Start from zero, as etsy's StatsD does."""
+        self.value = 0.0
+
+
+class Gauge(StatisticSet):
+    """A statistic set of a gauge's values, which remembers the last one for signed lines."""
+
+    __slots__ = ("level",)
+
+    def __init__(self, until: float, tally: Tally, level: Level) -> None:
+        """Start empty, on the level the series has reached."""
+        super().__init__(until, tally)
+        self.level = level
+
+    def add(self, value: float, weight: float) -> None:
+        """Set the gauge: one sample of that value."""
+        self.level.value = value
+        StatisticSet.add(self, value, weight)
+
+    def change(self, delta: float) -> float:
+        """Move the gauge and return where it stands, which is to be added as a sample."""
+        return self.level.value + delta

@@ -1,0 +1,138 @@
+"""Windows: wall-clock intervals aligned to the resolution, each with one accumulator a series. Pure.
+
+A window `[start, start + resolution)` belongs to samples of that time. Taking a window out closes it; a
+sample that comes later for the same time opens it anew, and CloudWatch merges the two.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final, NamedTuple, TypeAlias
+
+from sidecar.aggregate.distribution import Distribution
+from sidecar.aggregate.members import Members
+from sidecar.aggregate.statistic_set import Gauge, Level, StatisticSet
+from sidecar.aggregate.tally import Tally
+from sidecar.limits import RESOLUTIONS
+from sidecar.model import Kind, Sample, Series
+
+Numeric: TypeAlias = StatisticSet | Distribution
+Accumulator: TypeAlias = Numeric | Members
+Key: TypeAlias = tuple[Series, type[Accumulator]]
+
+_SPREAD: Final = (Kind.TIMER, Kind.HISTOGRAM, Kind.DISTRIBUTION, Kind.SAMPLE)
+
+
+class Window(NamedTuple):
+    """One interval of one resolution.
+
+    Attributes:
+        start: wall seconds, a multiple of the resolution.
+        resolution: seconds.
+        accumulators: `{(series, form): accumulator}`; a series may be counted in several forms side by side.
+    """
+
+    start: int
+    resolution: int
+    accumulators: dict[Key, Accumulator]
+
+    def ended(self, now: float) -> bool:
+        """Tell whether the interval is over."""
+        return self.start + self.resolution <= now
+
+
+class Windows:
+    """All open windows."""
+
+    def __init__(self, *, percentiles: bool = True, max_levels: int = 20_000) -> None:
+        """Start with none.
+
+        Args:
+            percentiles: keep distributions; False makes every kind a statistic set.
+            max_levels: how many gauges' last values are remembered; the least recently opened goes first.
+        """
+        self.tally = Tally()
+        self._percentiles = percentiles
+        self._open: dict[tuple[int, int], Window] = {}
+        self._levels: OrderedDict[Series, Level] = OrderedDict()
+        self._max_levels = max_levels
+
+    @property
+    def series(self) -> int:
+        """How many accumulators are open, over all windows."""
+        return sum(len(window.accumulators) for window in self._open.values())
+
+    def add(self, series: Series, sample: Sample, now: float) -> Accumulator:
+        """Add a sample to its window.
+
+        Args:
+            series: the sample's series.
+            sample: the sample; its timestamp chooses the window, else `now` does.
+            now: wall seconds.
+
+        Returns:
+            The accumulator, which takes more samples of this series, kind and time directly until `until`.
+        """
+        at = now if sample.timestamp is None else sample.timestamp
+        form = StatisticSet if sample.statistics is not None else self._form(sample.kind)
+        accumulator = self.open(series, form, at)
+        self.tally.samples += sample.size
+        if sample.statistics is not None and isinstance(accumulator, StatisticSet):
+            accumulator.merge(sample.statistics)
+        elif isinstance(accumulator, Members):
+            for member in sample.members:
+                accumulator.add_member(member)
+        else:
+            for value, weight in zip(sample.values, sample.weights, strict=True):
+                moved = accumulator.change(value) if sample.delta and isinstance(accumulator, Gauge) else value
+                accumulator.add(moved, weight)
+        return accumulator
+
+    def open(self, series: Series, form: type[Accumulator], at: float) -> Accumulator:
+        """Find or make the accumulator of this form for samples of this series and time (wall seconds)."""
+        resolution = series.resolution
+        start = int(at) - int(at) % resolution
+        window = self._open.get((start, resolution))
+        if window is None:
+            window = self._open[start, resolution] = Window(start, resolution, {})
+        accumulator = window.accumulators.get((series, form))
+        if accumulator is None:
+            until = float(start + resolution)
+            accumulator = self._gauge(series, until) if form is Gauge else form(until, self.tally)
+            window.accumulators[series, form] = accumulator
+        return accumulator
+
+    def reopen(self, series: Series, accumulator: Numeric, now: float) -> Numeric:
+        """Find or make the accumulator that follows one whose window is over."""
+        following = self.open(series, type(accumulator), now)
+        assert not isinstance(following, Members)  # noqa: S101  # it has the form of the one before
+        return following
+
+    def take(self, now: float, *, unfinished: bool, resolutions: tuple[int, ...] = RESOLUTIONS) -> list[Window]:
+        """Take out the windows of these resolutions that have ended, oldest first; with `unfinished`, all.
+
+        Accumulators stay valid until each is taken in turn: what is added meanwhile is in what they give.
+        """
+        keys = sorted(
+            key
+            for key, window in self._open.items()
+            if window.resolution in resolutions and (unfinished or window.ended(now))
+        )
+        return [self._open.pop(key) for key in keys]
+
+    def _form(self, kind: Kind) -> type[Accumulator]:
+        if kind in _SPREAD:
+            return Distribution if self._percentiles else StatisticSet
+        if kind is Kind.GAUGE:
+            return Gauge
+        return Members if kind is Kind.SET else StatisticSet
+
+    def _gauge(self, series: Series, until: float) -> Gauge:
+        level = self._levels.get(series)
+        if level is None:
+            level = self._levels[series] = Level()
+            if len(self._levels) > self._max_levels:
+                self._levels.popitem(last=False)
+        else:
+            self._levels.move_to_end(series)
+        return Gauge(until, self.tally, level)

@@ -1,0 +1,376 @@
+"""The composition root: puts the stages together, starts them in order, and drains.
+
+Start: the ledger, the sockets (data first, then admin), then the workers, which make the AWS clients in the
+background: what arrives meanwhile is aggregated. Stop, on SIGTERM or SIGINT: `/ready` turns 503; the inputs stay
+open until they are quiet, since an application's last events come just then; the door closes; what is open is
+flushed; each batch gets one attempt; what is left is named in the log. A second signal skips to the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import random
+import signal
+import socket
+import sys
+from collections.abc import Coroutine
+from typing import Any, Final, Protocol
+
+import structlog
+
+from sidecar import __version__
+from sidecar.channel import Channel
+from sidecar.clock import Clock, SystemClock
+from sidecar.config import Config
+from sidecar.deliver.retry import Backoff
+from sidecar.deliver.target import open_target
+from sidecar.deliver.worker import Worker
+from sidecar.model import LogBatch, MetricBatch
+from sidecar.observe.admin import AdminServer
+from sidecar.observe.health import Health, ListenerHealth
+from sidecar.observe.ledger import Ledger
+from sidecar.observe.log import Limiter
+from sidecar.observe.prometheus import LedgerCollector
+from sidecar.observe.stall import StallProbe
+from sidecar.pipeline import Pipeline
+from sidecar.receive.http import HttpReceiver
+from sidecar.receive.udp import UdpReceiver
+from sidecar.shape.routing import Router, Template
+from sidecar.shape.series import Shaper
+
+REBIND_SECONDS: Final = 1.0  # between two tries of a port that is taken
+QUIET_SECONDS: Final = 0.5  # without input, after which the drain closes the door
+QUIET_SHARE: Final = 0.4  # of drain_seconds: the longest wait for that quiet
+CLOSING_SECONDS: Final = 0.4  # kept of drain_seconds for closing what is open
+METRICS_SHARE: Final = 4  # of deliver.memory_bytes metrics get one part in so many, logs the rest
+LOG_REQUESTS: Final = 4  # log streams sent to at the same time
+
+
+class Listener(Protocol):
+    """Something that binds an address."""
+
+    async def open(self) -> None:
+        """Bind.
+
+        Raises:
+            OSError: not now.
+        """
+        ...
+
+
+class App:
+    """One daemon."""
+
+    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+        """Put the stages together; nothing is opened yet."""
+        self._config = config
+        self._clock = clock or SystemClock()
+        self._log = structlog.get_logger()
+        self._limiter = Limiter(self._clock.monotonic)
+        self._ledger = Ledger()
+        self._health = Health()
+        self._stall = StallProbe(self._clock.monotonic)
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        deliver = config.deliver
+        metrics_bytes = deliver.memory_bytes // METRICS_SHARE
+        self._metrics_channel = Channel[MetricBatch](metrics_bytes, self._clock.monotonic)
+        self._logs_channel = Channel[LogBatch](deliver.memory_bytes - metrics_bytes, self._clock.monotonic)
+        self._ledger.samples.holders.append(lambda: self._metrics_channel.units)
+        self._ledger.log_events.holders.append(lambda: self._logs_channel.units)
+        self._target = open_target(config, self._clock)
+        self._metrics_worker = Worker(
+            "metrics",
+            self._metrics_channel,
+            self._target.metrics,
+            account=self._ledger.samples,
+            health=self._health.metrics,
+            **self._worker_parts(),
+        )
+        self._logs_worker = Worker(
+            "logs",
+            self._logs_channel,
+            self._target.logs,
+            account=self._ledger.log_events,
+            health=self._health.logs,
+            concurrency=LOG_REQUESTS,
+            **self._worker_parts(),
+        )
+        self._pipeline = Pipeline(
+            config,
+            shaper=Shaper(
+                namespace=config.namespace,
+                dimensions=config.dimensions,
+                resolution=config.metrics.resolution,
+                replace_invalid=config.metrics.replace_invalid,
+            ),
+            router=_router(config),
+            metrics=self._metrics_worker,
+            logs=self._logs_worker,
+            ledger=self._ledger,
+            limiter=self._limiter,
+            clock=self._clock,
+            phase=random.random(),  # noqa: S311  # spreads a fleet, protects nothing
+        )
+        self._statsd, self._http, self._admin = self._listeners()
+
+    async def run(self) -> int:
+        """Run until a signal, drain, and return the exit status: 0, or 1 where a bug ended it."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal)
+        tasks = [self._bind(listener, health) for listener, health in self._bindings()]
+        # The first try of every socket comes before anything that could take long.
+        running = [asyncio.create_task(task) for task in tasks]
+        await asyncio.sleep(0)
+        workers = [asyncio.create_task(worker.run()) for worker in (self._metrics_worker, self._logs_worker)]
+        running += [asyncio.create_task(task) for task in self._timers()]
+        # What start-up made lives as long as the process: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        self._log.info("started", version=__version__, target=self._config.deliver.target, pid=os.getpid())
+        crashed = await self._until_stopped([*running, *workers])
+        await self._drain(running, workers)
+        return 1 if crashed else 0
+
+    # --- starting --------------------------------------------------------------------------------
+
+    def _worker_parts(self) -> dict[str, Any]:
+        deliver = self._config.deliver
+        return {
+            "backoff": Backoff(deliver.retry_base_seconds, deliver.retry_max_seconds, random.uniform),
+            "requests": self._ledger.requests,
+            "clock": self._clock,
+            "limiter": self._limiter,
+        }
+
+    def _listeners(self) -> tuple[UdpReceiver | None, HttpReceiver | None, AdminServer | None]:
+        listen = self._config.listen
+        statsd: UdpReceiver | None = None
+        http: HttpReceiver | None = None
+        admin: AdminServer | None = None
+        if listen.statsd_port is not None:
+            statsd = UdpReceiver(
+                listen.statsd_host,
+                listen.statsd_port,
+                receive_buffer_bytes=listen.receive_buffer_bytes,
+                handle=self._pipeline.datagrams,
+                datagrams=self._ledger.datagrams,
+                health=self._listener_health("statsd"),
+            )
+        if listen.http_port is not None:
+            http = HttpReceiver(
+                listen.http_host,
+                listen.http_port,
+                max_body_bytes=listen.max_body_bytes,
+                routes={
+                    "/ingest/metrics": self._pipeline.ingest_metrics,
+                    "/ingest/logs": self._pipeline.ingest_logs,
+                },
+                answers=self._ledger.answers,
+                health=self._listener_health("http"),
+            )
+        if listen.admin_port is not None:
+            admin = AdminServer(
+                listen.admin_host,
+                listen.admin_port,
+                health=self._health,
+                listener=self._listener_health("admin"),
+                collector=LedgerCollector(
+                    self._ledger, self._health, lambda: self._pipeline.series, self._stall.longest
+                ),
+                stats=self._stats,
+            )
+        return statsd, http, admin
+
+    def _listener_health(self, name: str) -> ListenerHealth:
+        health = ListenerHealth(name)
+        self._health.listeners.append(health)
+        return health
+
+    def _bindings(self) -> list[tuple[Listener, ListenerHealth]]:
+        listeners = [one for one in (self._statsd, self._http, self._admin) if one is not None]
+        return list(zip(listeners, self._health.listeners, strict=True))
+
+    async def _bind(self, listener: Listener, health: ListenerHealth) -> None:
+        """Open a listener; a port that is taken is tried again every second."""
+        while not self._stop.is_set():
+            try:
+                await listener.open()
+            except OSError as error:
+                if health.error is None:
+                    self._log.warning("cannot listen, will retry every second", listener=health.name, error=str(error))
+                health.error = str(error)
+                await asyncio.sleep(REBIND_SECONDS)
+            else:
+                health.bound, health.error = True, None
+                self._log.info("listening", listener=health.name, addresses=health.addresses, **health.details)
+                return
+
+    def _timers(self) -> list[Coroutine[Any, Any, None]]:
+        metrics = self._config.metrics
+        return [
+            self._pipeline.run_metric_timer(60, metrics.flush_seconds),
+            self._pipeline.run_metric_timer(1, metrics.high_resolution_flush_seconds),
+            self._pipeline.run_early_flushes(),
+            self._pipeline.run_log_timer(),
+            self._stall.run(),
+            self._target.prepare(),
+        ]
+
+    # --- running ---------------------------------------------------------------------------------
+
+    def _on_signal(self) -> None:
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    async def _until_stopped(self, tasks: list[asyncio.Task[None]]) -> bool:
+        """Wait for a signal, or for a task that ends with a bug; True for the latter."""
+        stop = asyncio.create_task(self._stop.wait())
+        waiting: set[asyncio.Task[Any]] = {stop, *tasks}
+        while True:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stop}:
+                error = task.exception()
+                if error is not None:
+                    self._log.error("a bug: draining and exiting", exc_info=error)
+                    stop.cancel()
+                    self._stop.set()
+                    return True
+            if stop in done:
+                return False
+
+    async def _stats(self) -> dict[str, Any]:
+        """The JSON of /stats."""
+        ledger = self._ledger
+        requests: dict[str, dict[str, int]] = {}
+        for (operation, outcome), count in ledger.requests.outcomes.items():
+            requests.setdefault(operation, {})[outcome] = count
+        stats: dict[str, Any] = {
+            "version": __version__,
+            "samples": ledger.samples.summary(),
+            "log_events": ledger.log_events.summary(),
+            "datagrams": {"read": ledger.datagrams.read, "kernel_dropped": ledger.datagrams.kernel_dropped()},
+            "delivery": {
+                "target": self._config.deliver.target,
+                "metrics": self._health.metrics.summary() | {"queued_batches": len(self._metrics_channel)},
+                "logs": self._health.logs.summary() | {"queued_batches": len(self._logs_channel)},
+                "requests": requests,
+            },
+            "series": {"open": self._pipeline.series},
+            "listeners": {listener.name: listener.summary() for listener in self._health.listeners},
+            "http": [
+                {"route": route, "status": status, "answers": count}
+                for (route, status), count in sorted(ledger.answers.items())
+            ],
+            "ignored": dict(ledger.ignored),
+            "flushes": dict(ledger.flushes),
+            "loop_stall_seconds": self._stall.longest(),
+        }
+        local = await self._target.totals()
+        if local is not None:
+            stats["local"] = local
+        return stats
+
+    # --- stopping --------------------------------------------------------------------------------
+
+    async def _drain(self, running: list[asyncio.Task[None]], workers: list[asyncio.Task[None]]) -> None:
+        """Finish what was accepted, inside `deliver.drain_seconds`; name what could not be finished."""
+        started = self._clock.monotonic()
+        deadline = started + self._config.deliver.drain_seconds
+        self._health.draining = True
+        self._log.info("draining", pending_samples=self._ledger.samples.pending)
+        await self._wait_for_quiet(started)
+        self._pipeline.close()
+        if self._statsd is not None:
+            self._statsd.close()
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await self._pipeline.flush_everything()
+        for worker in (self._metrics_worker, self._logs_worker):
+            worker.drain()
+        await self._wait_for_workers(workers, deadline - CLOSING_SECONDS)
+        lost_samples, lost_events = self._metrics_worker.abandon(), self._logs_worker.abandon()
+        await self._close_everything()
+        self._log.info(
+            "stopped",
+            samples=self._ledger.samples.summary(),
+            log_events=self._ledger.log_events.summary(),
+            abandoned_samples=lost_samples,
+            abandoned_log_events=lost_events,
+            seconds=round(self._clock.monotonic() - started, 3),
+        )
+
+    async def _wait_for_quiet(self, started: float) -> None:
+        latest = started + QUIET_SHARE * self._config.deliver.drain_seconds
+        quiet_since, seen = self._clock.monotonic(), self._inputs_seen()
+        while not self._hurry.is_set():
+            now = self._clock.monotonic()
+            if self._inputs_seen() != seen:
+                quiet_since, seen = now, self._inputs_seen()
+            if now - quiet_since >= QUIET_SECONDS or now >= latest:
+                return
+            await asyncio.sleep(0.02)
+
+    def _inputs_seen(self) -> int:
+        return self._ledger.datagrams.read + self._ledger.answers.total()
+
+    async def _wait_for_workers(self, workers: list[asyncio.Task[None]], deadline: float) -> None:
+        hurry = asyncio.create_task(self._hurry.wait())
+        waiting: set[asyncio.Task[Any]] = set(workers)
+        while waiting and not self._hurry.is_set():
+            left = deadline - self._clock.monotonic()
+            if left <= 0.0:
+                break
+            await asyncio.wait({hurry, *waiting}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            waiting = {worker for worker in waiting if not worker.done()}
+        hurry.cancel()
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _close_everything(self) -> None:
+        closers = [self._target.close()]
+        if self._http is not None:
+            closers.append(self._http.close())
+        if self._admin is not None:
+            closers.append(self._admin.close())
+        for closer in closers:
+            try:
+                async with asyncio.timeout(CLOSING_SECONDS):
+                    await closer
+            except TimeoutError:
+                self._log.warning("something did not close in time")
+
+
+def _router(config: Config) -> Router:
+    context = {**os.environ, **config.dimensions}
+    hostname = socket.gethostname()
+    group, stream = (Template(text, hostname, context) for text in (config.logs.group, config.logs.stream))
+    return Router(group, stream, config.logs.max_streams)
+
+
+def tune_interpreter() -> None:
+    """Settings of the whole process; for a daemon, not for a library's user."""
+    # A background thread may hold the interpreter this long: the default 5 ms is longer than a default socket
+    # buffer lasts at 100,000 datagrams a second.
+    sys.setswitchinterval(0.0005)
+    # Full collections walk every live object: rarely, since nothing of ours makes cycles on the hot path.
+    gc.set_threshold(50_000, 20, 100)
+
+
+def run(config: Config) -> int:
+    """Run the daemon on uvloop and return its exit status."""
+    import uvloop
+
+    tune_interpreter()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_main(config))
+
+
+async def _main(config: Config) -> int:
+    return await App(config).run()

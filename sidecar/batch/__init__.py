@@ -1,0 +1,1 @@
+"""Measurements and log events to batches the size of a request. Pure."""

@@ -1,0 +1,124 @@
+"""Encoded log events, and batches of them the size of one PutLogEvents request. Pure.
+
+Source: the PutLogEvents page of the API reference, read 2026-11-20: at most 10,000 events and 1,048,576 bytes,
+where an event counts its UTF-8 message and 26 bytes; ascending by timestamp; at most 24 hours from the oldest
+to the newest.
+"""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import Final
+
+import orjson
+
+from sidecar.limits import (
+    EVENTS_PER_REQUEST,
+    LOG_EVENT_OVERHEAD_BYTES,
+    LOG_MESSAGE_BYTES,
+    LOG_REQUEST_BYTES,
+    LOG_REQUEST_SPAN_MS,
+)
+from sidecar.model import EncodedEvent, LogBatch
+
+TRUNCATED: Final = "[truncated]"
+
+
+def encode(timestamp_ms: int, message: str) -> EncodedEvent:
+    """Encode one log event; a message over the service's limit must have been cut before (`cut`)."""
+    body = b'{"timestamp":%d,"message":%b}' % (timestamp_ms, orjson.dumps(message))
+    # isascii() is a flag of the string: only other text has to be encoded to be measured.
+    length = len(message) if message.isascii() else len(message.encode())
+    return EncodedEvent(timestamp_ms, body, length + LOG_EVENT_OVERHEAD_BYTES)
+
+
+def cut(message: str) -> tuple[str, bool]:
+    """Bring a message within the service's limit of 1,048,550 bytes.
+
+    A JSON object stays one: its longest text field is cut. Anything else is cut at a character's boundary.
+    Either ends in `[truncated]`.
+
+    Returns:
+        The message, and whether it was cut.
+    """
+    # A character is at most 4 bytes in UTF-8: most messages are cleared without being encoded.
+    if len(message) * 4 <= LOG_MESSAGE_BYTES or len(message.encode()) <= LOG_MESSAGE_BYTES:
+        return message, False
+    if message.startswith("{"):
+        shorter = _cut_json(message)
+        if shorter is not None:
+            return shorter, True
+    return _cut_text(message, LOG_MESSAGE_BYTES - len(TRUNCATED)) + TRUNCATED, True
+
+
+def _cut_json(message: str) -> str | None:
+    try:
+        fields = orjson.loads(message)
+    except orjson.JSONDecodeError:
+        return None
+    texts = [(len(value), key) for key, value in fields.items() if isinstance(value, str)]
+    if not texts:
+        return None
+    _, key = max(texts)
+    text = fields[key]
+    # Escapes make the encoded field longer than the text: cut what is over, measure again.
+    for _ in range(8):
+        over = len(orjson.dumps(fields)) - LOG_MESSAGE_BYTES
+        if over <= 0:
+            return orjson.dumps(fields).decode()
+        keep = len(text.encode()) - over - len(TRUNCATED)
+        if keep <= 0:
+            return None
+        text = _cut_text(text, keep)
+        fields[key] = text + TRUNCATED
+    return None
+
+
+def _cut_text(text: str, most: int) -> str:
+    """The longest prefix of at most `most` bytes that ends at a character."""
+    return text.encode()[:most].decode("utf-8", "ignore")
+
+
+class LogBuffer:
+    """The events of one stream that wait for the next flush."""
+
+    __slots__ = ("_events", "size_bytes")
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._events: list[EncodedEvent] = []
+        self.size_bytes = 0
+
+    def __len__(self) -> int:
+        """How many events wait."""
+        return len(self._events)
+
+    def full(self, flush_bytes: int) -> bool:
+        """Whether it is time to send: so many bytes, or as many events as a request takes."""
+        return self.size_bytes >= flush_bytes or len(self._events) >= EVENTS_PER_REQUEST
+
+    def add(self, event: EncodedEvent) -> None:
+        """Append an event."""
+        self._events.append(event)
+        self.size_bytes += event.size_bytes
+
+    def take(self, group: str, stream: str) -> list[LogBatch]:
+        """Empty the buffer into batches: sorted by time, equal times in the order of arrival."""
+        events, self._events, self.size_bytes = self._events, [], 0
+        events.sort(key=attrgetter("timestamp_ms"))
+        batches: list[LogBatch] = []
+        held: list[EncodedEvent] = []
+        size = 0
+        for event in events:
+            if held and (
+                len(held) >= EVENTS_PER_REQUEST
+                or size + event.size_bytes > LOG_REQUEST_BYTES
+                or event.timestamp_ms - held[0].timestamp_ms > LOG_REQUEST_SPAN_MS
+            ):
+                batches.append(LogBatch(group, stream, tuple(held)))
+                held, size = [], 0
+            held.append(event)
+            size += event.size_bytes
+        if held:
+            batches.append(LogBatch(group, stream, tuple(held)))
+        return batches

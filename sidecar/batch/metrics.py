@@ -1,0 +1,83 @@
+"""Datums, and batches of them the size of one PutMetricData request. Pure.
+
+A datum is encoded once, here; what is sent is these bytes joined. A batch never breaks a limit of the
+service: 1,000 datums, 1,000,000 bytes of finished body, 150 values a datum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+
+from sidecar.limits import DATUMS_PER_REQUEST, METRIC_REQUEST_BYTES, VALUES_PER_DATUM
+from sidecar.model import Datum, Measurement, MetricBatch, Series
+
+
+def encode(series: Series, start: int, measurement: Measurement) -> list[Datum]:
+    """Encode what one accumulator collected.
+
+    Args:
+        series: whose measurement it is.
+        start: the window's start, seconds since the epoch: the datum's Timestamp.
+        measurement: a statistic set or values; over 150 values become several datums of the same Timestamp,
+            which CloudWatch merges, with the samples apportioned so that they add up.
+    """
+    datum: dict[str, object] = {
+        "MetricName": series.name,
+        "Dimensions": [{"Name": name, "Value": value} for name, value in series.dimensions],
+        "Unit": series.unit,
+        "StorageResolution": series.resolution,
+        "Timestamp": start,
+    }
+    statistics = measurement.statistics
+    if statistics is not None:
+        datum["StatisticValues"] = {
+            "SampleCount": statistics.sample_count,
+            "Sum": statistics.sum,
+            "Minimum": statistics.minimum,
+            "Maximum": statistics.maximum,
+        }
+        return [Datum(orjson.dumps(datum), measurement.samples)]
+    values, counts = measurement.values, measurement.counts
+    if counts is None:
+        datum["Value"] = values[0]
+        return [Datum(orjson.dumps(datum), measurement.samples)]
+    datums: list[Datum] = []
+    apportioned = 0
+    for first in range(0, len(values), VALUES_PER_DATUM):
+        last = min(first + VALUES_PER_DATUM, len(values))
+        upto = measurement.samples * last // len(values)
+        datum["Values"] = values[first:last]
+        datum["Counts"] = counts[first:last]
+        datums.append(Datum(orjson.dumps(datum), upto - apportioned))
+        apportioned = upto
+    return datums
+
+
+class Packer:
+    """Packs datums into batches, one open batch a namespace."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._open: dict[str, tuple[list[Datum], int]] = {}
+
+    def add(self, namespace: str, datums: Sequence[Datum]) -> list[MetricBatch]:
+        """Add datums; returns the batches that became full."""
+        full: list[MetricBatch] = []
+        held, size = self._open.get(namespace) or ([], MetricBatch.frame_bytes(namespace))
+        for datum in datums:
+            cost = len(datum.body) + 1  # and its comma
+            if held and (len(held) >= DATUMS_PER_REQUEST or size + cost > METRIC_REQUEST_BYTES):
+                full.append(MetricBatch(namespace, tuple(held)))
+                held, size = [], MetricBatch.frame_bytes(namespace)
+            held.append(datum)
+            size += cost
+        self._open[namespace] = (held, size)
+        return full
+
+    def close(self) -> list[MetricBatch]:
+        """The batches that are not full."""
+        rest = [MetricBatch(name, tuple(held)) for name, (held, _) in self._open.items() if held]
+        self._open.clear()
+        return rest

@@ -1,0 +1,1 @@
+"""Batches to AWS, or to the local store. `retry` is pure."""

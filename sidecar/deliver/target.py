@@ -1,0 +1,104 @@
+"""The two targets: which destinations `deliver.target` means, and what they share."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+import structlog
+
+from sidecar.clock import Clock
+from sidecar.config import Config
+from sidecar.deliver.worker import Destination
+from sidecar.errors import DeliveryError
+from sidecar.model import LogBatch, MetricBatch
+
+
+class Target(Protocol):
+    """Both destinations, and what they share."""
+
+    metrics: Destination[MetricBatch]
+    logs: Destination[LogBatch]
+
+    async def prepare(self) -> None:
+        """Do ahead of the first batch what may take seconds; never fails, the first batch will tell."""
+        ...
+
+    async def totals(self) -> dict[str, Any] | None:
+        """What the destination can tell of what it holds, or None."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and files."""
+        ...
+
+
+def open_target(config: Config, clock: Clock) -> Target:
+    """The configured target; nothing is connected yet."""
+    return _Local(config) if config.deliver.target == "local" else _CloudWatch(config, clock)
+
+
+class _CloudWatch:
+    """`deliver.target: cloudwatch`."""
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        # Each target imports what it needs: the SDK is 15 MB that the local target does without.
+        from sidecar.deliver.aws import AwsClient
+        from sidecar.deliver.cloudwatch_logs import CloudWatchLogs
+        from sidecar.deliver.cloudwatch_metrics import CloudWatchMetrics
+
+        deliver = config.deliver
+        metrics, logs = (
+            AwsClient(
+                service,
+                region=config.region,
+                endpoint_url=deliver.endpoint_url,
+                role_arn=deliver.role_arn,
+                request_seconds=deliver.request_seconds,
+                finished_operations=(operation,),
+            )
+            for service, operation in (("cloudwatch", "PutMetricData"), ("logs", "PutLogEvents"))
+        )
+        self._clients = (metrics, logs)
+        self.metrics: Destination[MetricBatch] = CloudWatchMetrics(metrics)
+        self.logs: Destination[LogBatch] = CloudWatchLogs(
+            logs, create=config.logs.create, retention_days=config.logs.retention_days, monotonic=clock.monotonic
+        )
+
+    async def prepare(self) -> None:
+        for client in self._clients:
+            try:
+                await client.open()
+            except DeliveryError as error:
+                structlog.get_logger().warning("the AWS client is not ready, will retry", error=str(error))
+
+    async def totals(self) -> None:
+        return None
+
+    async def close(self) -> None:
+        for client in self._clients:
+            await client.close()
+
+
+class _Local:
+    """`deliver.target: local`."""
+
+    def __init__(self, config: Config) -> None:
+        from sidecar.deliver.local import LocalLogs, LocalMetrics, LocalStore
+
+        self._store = LocalStore(config.deliver.local_path, config.deliver.local_max_bytes)
+        self.metrics: Destination[MetricBatch] = LocalMetrics(self._store, _print)
+        self.logs: Destination[LogBatch] = LocalLogs(self._store, _print)
+
+    async def prepare(self) -> None:
+        return None
+
+    async def totals(self) -> dict[str, Any]:
+        return await asyncio.to_thread(self._store.totals)
+
+    async def close(self) -> None:
+        self._store.close()
+
+
+def _print(text: str) -> None:
+    print(text, flush=True)  # noqa: T201  # the console is where the local target shows what it got

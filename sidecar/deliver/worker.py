@@ -1,0 +1,245 @@
+"""Sends what waits in a channel, and decides what becomes of what could not be sent.
+
+One worker a signal, so that metrics and logs fail independently. It knows batches only by their number of
+elements and what they count in the ledger, and the destination only as something that sends or raises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Generic, NamedTuple, Protocol, Self, TypeVar
+
+import structlog
+
+from sidecar.channel import Channel, ChannelClosedError, Queued
+from sidecar.clock import Clock
+from sidecar.deliver.retry import Backoff, Failure, advice, classify, culprits
+from sidecar.errors import DeliveryError, Reason
+from sidecar.observe.health import DeliveryHealth
+from sidecar.observe.ledger import RequestLedger, SignalLedger
+from sidecar.observe.log import Limiter
+
+
+class Batch(Queued, Protocol):
+    """What a worker needs to know of a batch."""
+
+    def __len__(self) -> int:
+        """How many elements."""
+        ...
+
+    def part(self, indices: Iterable[int]) -> Self:
+        """A batch of some of the elements."""
+        ...
+
+    def units_of(self, index: int, /) -> int:
+        """What one element counts in the ledger."""
+        ...
+
+    def describe(self, index: int) -> str:
+        """One element, for a log line."""
+        ...
+
+
+B = TypeVar("B", bound=Batch)
+B_contra = TypeVar("B_contra", bound=Batch, contravariant=True)
+
+
+class Rejected(NamedTuple):
+    """An element the destination took out of a request it accepted."""
+
+    element: int  # its index in the batch
+    reason: Reason
+
+
+class Destination(Protocol[B_contra]):
+    """Where batches go."""
+
+    operation: str
+    """The label of its requests, such as PutMetricData."""
+
+    async def send(self, batch: B_contra) -> list[Rejected]:
+        """Send one batch; returns the elements that were not stored all the same.
+
+        Raises:
+            DeliveryError: the batch as a whole was not stored, or nobody knows.
+        """
+        ...
+
+
+class Worker(Generic[B]):
+    """Moves batches from a channel to a destination until the channel is closed and empty."""
+
+    def __init__(
+        self,
+        signal: str,
+        channel: Channel[B],
+        destination: Destination[B],
+        *,
+        backoff: Backoff,
+        account: SignalLedger,
+        requests: RequestLedger,
+        health: DeliveryHealth,
+        clock: Clock,
+        limiter: Limiter,
+        concurrency: int = 1,
+    ) -> None:
+        """Take over its collaborators; `signal` is metrics or logs, for log lines."""
+        self._signal = signal
+        self._channel = channel
+        self._destination = destination
+        self._backoff = backoff
+        self._account = account
+        self._requests = requests
+        self._health = health
+        self._clock = clock
+        self._limiter = limiter
+        self._concurrency = concurrency
+        self._draining = False
+        self._log = structlog.get_logger(signal=signal)
+
+    def offer(self, batches: Iterable[B]) -> None:
+        """Queue batches; where memory is full the oldest make room and are counted."""
+        for batch in batches:
+            for pushed in self._channel.offer(batch):
+                self._drop(Reason.MEMORY_FULL, pushed.units)
+                self._limiter.error(
+                    f"memory_full {self._signal}",
+                    "dropped the oldest batch: deliver.memory_bytes is full",
+                    signal=self._signal,
+                    units=pushed.units,
+                )
+
+    def room_for(self, size_bytes: int) -> bool:
+        """Whether so many bytes more would push nothing out."""
+        return self._channel.size_bytes + size_bytes <= self._channel.capacity_bytes
+
+    def drain(self) -> None:
+        """From now on nothing waits for a retry: each batch gets one more attempt."""
+        self._draining = True
+        self._channel.hurry()
+        self._channel.close()
+
+    async def run(self) -> None:
+        """Send until the channel is closed and empty."""
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(self._concurrency):
+                tasks.create_task(self._send_all(), name=f"{self._signal}-{number}")
+
+    def abandon(self) -> int:
+        """Give up what still waits, naming it; returns how many units that was."""
+        units = 0
+        for batch in self._channel.clear():
+            self._abandon(batch)
+            units += batch.units
+        return units
+
+    async def _send_all(self) -> None:
+        while True:
+            try:
+                batch = await self._channel.take()
+            except ChannelClosedError:
+                return
+            await self._send(batch)
+
+    async def _send(self, batch: B) -> None:
+        started = self._clock.monotonic()
+        try:
+            rejected = await self._destination.send(batch)
+        except DeliveryError as error:
+            failure = classify(error)
+            self._observe(failure.value, started)
+            self._failed(batch, error, failure)
+        except asyncio.CancelledError:
+            # The drain deadline: it may have been stored, but nobody will know.
+            self._channel.put_back(batch, [batch], 0.0)
+            raise
+        else:
+            self._observe("ok", started)
+            self._delivered(batch, rejected)
+
+    def _observe(self, outcome: str, started: float) -> None:
+        self._requests.observe(self._destination.operation, outcome, self._clock.monotonic() - started)
+
+    def _delivered(self, batch: B, rejected: list[Rejected]) -> None:
+        if self._health.succeeded(self._clock.wall()):
+            self._log.info("delivery works again")
+        self._backoff.reset(batch.lane)
+        units = batch.units
+        for index, reason in rejected:
+            lost = batch.units_of(index)
+            units -= lost
+            self._drop(reason, lost)
+            self._limiter.error(
+                f"rejected {self._signal} {reason}",
+                "the service accepted the request but not this element",
+                signal=self._signal,
+                reason=reason,
+                element=batch.describe(index),
+            )
+        self._account.delivered += units
+        self._channel.settle(batch)
+
+    def _failed(self, batch: B, error: DeliveryError, failure: Failure) -> None:
+        if failure is Failure.INVALID:
+            self._isolate(batch, error)
+            return
+        if failure is Failure.TOO_LARGE:
+            self._halve(batch, error, Reason.REQUEST_TOO_LARGE)
+            return
+        if error.ambiguous and not self._draining:
+            self._account.ambiguous += batch.units
+        if self._health.failed(self._clock.wall(), str(error), advice(failure)):
+            self._log.warning(
+                "delivery fails, will retry", failure=failure.value, error=str(error), fix=advice(failure)
+            )
+        if self._draining:
+            self._abandon(batch)
+            self._channel.settle(batch)
+            return
+        delay = self._backoff.after(batch.lane, failure, error.retry_after)
+        self._channel.put_back(batch, [batch], delay)
+
+    def _isolate(self, batch: B, error: DeliveryError) -> None:
+        """Take out what the service calls invalid; everything beside it goes again."""
+        named = culprits(error, len(batch))
+        if not named:
+            self._halve(batch, error, Reason.REJECTED)
+            return
+        for index in named:
+            self._refused(batch, index, error, Reason.REJECTED)
+        rest = [index for index in range(len(batch)) if index not in set(named)]
+        self._channel.put_back(batch, [batch.part(rest)] if rest else [], 0.0)
+
+    def _halve(self, batch: B, error: DeliveryError, reason: Reason) -> None:
+        """Split the batch; a single element is the culprit."""
+        if len(batch) == 1:
+            self._refused(batch, 0, error, reason)
+            self._channel.settle(batch)
+            return
+        middle = len(batch) // 2
+        parts = [batch.part(range(middle)), batch.part(range(middle, len(batch)))]
+        self._channel.put_back(batch, parts, 0.0)
+
+    def _refused(self, batch: B, index: int, error: DeliveryError, reason: Reason) -> None:
+        self._drop(reason, batch.units_of(index))
+        self._limiter.error(
+            f"refused {self._signal} {error.code}",
+            "the service refused one element of a request",
+            signal=self._signal,
+            reason=reason,
+            error=str(error)[:300],
+            element=batch.describe(index),
+        )
+
+    def _abandon(self, batch: B) -> None:
+        self._drop(Reason.ABANDONED, batch.units)
+        self._log.error(
+            "abandoned at the end of the drain",
+            lane=batch.lane.replace("\n", " "),
+            units=batch.units,
+            first=batch.describe(0),
+        )
+
+    def _drop(self, reason: Reason, units: int) -> None:
+        self._account.dropped[reason] += units

@@ -1,0 +1,75 @@
+"""Every limit in one place: the services' own, and ours. Units are in the names.
+
+Sources, read 2026-11-20: the CloudWatch service model (PutMetricData, MetricDatum, Dimension), the
+CloudWatch Logs service model (PutLogEvents, InputLogEvent, CreateLogGroup, PutRetentionPolicy) and the
+quota pages `cloudwatch_limits` and `cloudwatch_limits_cwl`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- CloudWatch metrics -------------------------------------------------------------------------
+DATUMS_PER_REQUEST: Final = 1_000  # MetricDatum items; quota page
+# "1 MB" for a POST, and the page does not say whether before or after gzip: uncompressed holds for both.
+METRIC_REQUEST_BYTES: Final = 1_000_000
+VALUES_PER_DATUM: Final = 150  # MetricDatum.Values
+DIMENSIONS_PER_METRIC: Final = 30  # Dimensions
+NAME_CHARACTERS: Final = 255  # MetricName, DimensionName, Namespace
+DIMENSION_VALUE_CHARACTERS: Final = 1_024  # DimensionValue
+VALUE_MAGNITUDE: Final = 2.0**360  # MetricDatum.Value
+RESOLUTIONS: Final = (1, 60)  # MetricDatum.StorageResolution, seconds
+UNITS: Final = frozenset(
+    [
+        "Seconds",
+        "Microseconds",
+        "Milliseconds",
+        "Bytes",
+        "Kilobytes",
+        "Megabytes",
+        "Gigabytes",
+        "Terabytes",
+        "Bits",
+        "Kilobits",
+        "Megabits",
+        "Gigabits",
+        "Terabits",
+        "Percent",
+        "Count",
+        "Bytes/Second",
+        "Kilobytes/Second",
+        "Megabytes/Second",
+        "Gigabytes/Second",
+        "Terabytes/Second",
+        "Bits/Second",
+        "Kilobits/Second",
+        "Megabits/Second",
+        "Gigabits/Second",
+        "Terabits/Second",
+        "Count/Second",
+        "None",
+    ],
+)  # StandardUnit
+
+# --- both services ------------------------------------------------------------------------------
+PAST_SECONDS: Final = 14 * 86_400.0  # PutMetricData ("two weeks"), PutLogEvents ("14 days")
+FUTURE_SECONDS: Final = 2 * 3_600.0  # both: "2 hours"
+
+# --- CloudWatch Logs ----------------------------------------------------------------------------
+EVENTS_PER_REQUEST: Final = 10_000  # PutLogEvents
+LOG_REQUEST_BYTES: Final = 1_048_576  # PutLogEvents: message bytes plus 26 an event
+LOG_EVENT_OVERHEAD_BYTES: Final = 26
+LOG_MESSAGE_BYTES: Final = LOG_REQUEST_BYTES - LOG_EVENT_OVERHEAD_BYTES  # 1,048,550
+LOG_REQUEST_SPAN_MS: Final = 24 * 3_600 * 1_000  # PutLogEvents: 24 hours between oldest and newest
+GROUP_CHARACTERS: Final = 512  # LogGroupName
+STREAM_CHARACTERS: Final = 512  # LogStreamName
+RETENTION_DAYS: Final = (
+    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731),
+    *(1096, 1827, 2192, 2557, 2922, 3288, 3653),
+)  # PutRetentionPolicy
+
+# --- ours ---------------------------------------------------------------------------------------
+DATAGRAM_BYTES: Final = 65_535  # the largest UDP datagram IPv4 can carry
+MIN_RATE: Final = 1e-6  # one line may stand for at most a million samples: caps the harm of "@1e-9"
+MAX_WEIGHT: Final = 1.0 / MIN_RATE
+JSON_ITEMS_PER_DATAGRAM: Final = 10_000

@@ -1,0 +1,270 @@
+"""What travels between the stages: samples, series, log events and batches. Shapes, and what they derive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final, NamedTuple, TypeAlias
+
+import orjson
+
+Dimensions: TypeAlias = tuple[tuple[str, str], ...]
+"""Pairs of name and value, sorted by name, names distinct."""
+
+
+class Kind(Enum):
+    """What a sample measures; decides how it is aggregated and its unit where none is given."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    TIMER = "timer"
+    HISTOGRAM = "histogram"
+    DISTRIBUTION = "distribution"
+    SAMPLE = "sample"  # JSON without a type
+    SET = "set"
+
+
+DEFAULT_UNIT: dict[Kind, str] = {
+    Kind.COUNTER: "Count",
+    Kind.GAUGE: "None",
+    Kind.TIMER: "Milliseconds",
+    Kind.HISTOGRAM: "None",
+    Kind.DISTRIBUTION: "None",
+    Kind.SAMPLE: "None",
+    Kind.SET: "Count",
+}
+
+
+class Statistics(NamedTuple):
+    """A statistic set as CloudWatch defines it; the count may be fractional."""
+
+    sample_count: float
+    sum: float
+    minimum: float
+    maximum: float
+
+
+@dataclass(slots=True)
+class Sample:
+    """One decoded measurement, or several of one series that came together (packed values).
+
+    Attributes:
+        values: the measured numbers; empty for a set or a statistic set.
+        weights: how many measurements each value stands for, one a value (1/rate, or `counts`).
+        members: the distinct things seen, for `Kind.SET`.
+        statistics: the statistic set received in place of values, or None.
+        delta: a gauge whose value is added to the one remembered.
+        dimensions: as the sender gave them; None of the configured ones yet.
+        unit, namespace, resolution: None where the sender gave none.
+        timestamp: seconds since the epoch, or None for the time of arrival.
+    """
+
+    name: str
+    kind: Kind
+    values: tuple[float, ...] = ()
+    weights: tuple[float, ...] = ()
+    members: tuple[str, ...] = ()
+    statistics: Statistics | None = None
+    delta: bool = False
+    dimensions: Dimensions = ()
+    unit: str | None = None
+    namespace: str | None = None
+    resolution: int | None = None
+    timestamp: float | None = None
+
+    @property
+    def size(self) -> int:
+        """How many samples the ledger counts this as: one a decoded value."""
+        return len(self.values) or len(self.members) or 1
+
+
+class Measurement(NamedTuple):
+    """What one accumulator collected in one window: either `statistics`, or `values`.
+
+    Attributes:
+        samples: how many samples of the ledger it stands for.
+        statistics: the statistic set, or None.
+        values: distinct, ascending.
+        counts: the weight of each value; None where there is one value that stands for itself.
+    """
+
+    samples: int
+    statistics: Statistics | None = None
+    values: tuple[float, ...] = ()
+    counts: tuple[float, ...] | None = None
+
+
+class Series(NamedTuple):
+    """The identity of a line on a CloudWatch graph, and of what one window aggregates."""
+
+    namespace: str
+    name: str
+    dimensions: Dimensions
+    unit: str
+    resolution: int
+
+
+@dataclass(slots=True)
+class LogEvent:
+    """One log event as it came, not yet routed.
+
+    Attributes:
+        timestamp_ms: milliseconds since the epoch; the event's own time, or that of its arrival.
+        message: what CloudWatch Logs will store; never empty.
+        fields: the top-level fields of a JSON event, for routing; empty for a plain line.
+        group, stream: the event's own override of the configured routing.
+        late_stamped: the event brought a timestamp that could not be read and got the arrival time.
+    """
+
+    timestamp_ms: int
+    message: str
+    fields: dict[str, object]
+    group: str | None = None
+    stream: str | None = None
+    late_stamped: bool = False
+
+
+class Outcome(NamedTuple):
+    """What became of the items of one body.
+
+    Attributes:
+        accepted: how many were taken.
+        rejected: index (from 0) and reason of those that were not.
+    """
+
+    accepted: int
+    rejected: list[tuple[int, str]]
+
+
+_OPENING: Final = b'{"Namespace":%b,"MetricData":['
+_CLOSING: Final = b"]}"
+
+
+class Datum(NamedTuple):
+    """One encoded element of MetricData.
+
+    Attributes:
+        body: its JSON.
+        samples: how many samples of the ledger it carries; may be 0 for a part of a split distribution.
+    """
+
+    body: bytes
+    samples: int
+
+
+@dataclass(slots=True)
+class MetricBatch:
+    """The datums of one request, all of one namespace.
+
+    Attributes:
+        size_bytes: the length of `body()`, before compression.
+        units: samples of the ledger.
+    """
+
+    namespace: str
+    datums: tuple[Datum, ...]
+    size_bytes: int = field(init=False)
+    units: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Measure once what is asked often."""
+        commas = len(self.datums) - 1
+        datums = sum([len(datum.body) for datum in self.datums])
+        self.size_bytes = self.frame_bytes(self.namespace) + datums + commas
+        self.units = sum([datum.samples for datum in self.datums])
+
+    @staticmethod
+    def frame_bytes(namespace: str) -> int:
+        """The length of a body without its datums."""
+        return len(_OPENING % orjson.dumps(namespace)) + len(_CLOSING)
+
+    @property
+    def lane(self) -> str:
+        """What must stay in order: nothing, so all metrics share one lane."""
+        return "metrics"
+
+    def __len__(self) -> int:
+        """How many datums."""
+        return len(self.datums)
+
+    def body(self) -> bytes:
+        """The finished request body, JSON as the AWS JSON 1.0 protocol has it."""
+        parts = b",".join([datum.body for datum in self.datums])
+        return (_OPENING % orjson.dumps(self.namespace)) + parts + _CLOSING
+
+    def part(self, indices: Iterable[int]) -> MetricBatch:
+        """A batch of some of the datums, in their order."""
+        return MetricBatch(self.namespace, tuple([self.datums[i] for i in indices]))
+
+    def describe(self, index: int) -> str:
+        """One datum, readable, for a log line."""
+        return self.datums[index].body[:300].decode("utf-8", "replace")
+
+    def units_of(self, index: int) -> int:
+        """Samples of the ledger in one datum."""
+        return self.datums[index].samples
+
+
+class EncodedEvent(NamedTuple):
+    """One log event, encoded once.
+
+    Attributes:
+        timestamp_ms: milliseconds since the epoch.
+        body: its JSON: an element of `logEvents`.
+        size_bytes: what the service counts it as: the message's UTF-8 bytes plus 26.
+    """
+
+    timestamp_ms: int
+    body: bytes
+    size_bytes: int
+
+
+@dataclass(slots=True)
+class LogBatch:
+    """The events of one request, in time order, all of one stream.
+
+    Attributes:
+        size_bytes: what the service counts: message bytes and 26 an event.
+    """
+
+    group: str
+    stream: str
+    events: tuple[EncodedEvent, ...]
+    size_bytes: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Measure once what is asked often."""
+        self.size_bytes = sum([event.size_bytes for event in self.events])
+
+    @property
+    def lane(self) -> str:
+        """What must stay in order: the events of one stream."""
+        return f"{self.group}\n{self.stream}"
+
+    @property
+    def units(self) -> int:
+        """Log events of the ledger in this batch."""
+        return len(self.events)
+
+    def __len__(self) -> int:
+        """How many events."""
+        return len(self.events)
+
+    def body(self) -> bytes:
+        """The finished request body, JSON as the AWS JSON 1.1 protocol has it."""
+        frame = orjson.dumps({"logGroupName": self.group, "logStreamName": self.stream})
+        return frame[:-1] + b',"logEvents":[' + b",".join([event.body for event in self.events]) + b"]}"
+
+    def part(self, indices: Iterable[int]) -> LogBatch:
+        """A batch of some of the events, in their order."""
+        return LogBatch(self.group, self.stream, tuple([self.events[i] for i in indices]))
+
+    def describe(self, index: int) -> str:
+        """Which event, for a log line: where and when, never what it says."""
+        event = self.events[index]
+        return f"{self.group} {self.stream} at {event.timestamp_ms} ms, {event.size_bytes} bytes"
+
+    def units_of(self, _index: int) -> int:
+        """An event is one unit of the ledger."""
+        return 1

@@ -1,0 +1,101 @@
+"""Is it alive, is it ready, does delivery work, and what is to be fixed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class DeliveryHealth:
+    """Whether one signal reaches its destination.
+
+    Attributes:
+        up: the last request succeeded; None before the first.
+        error: what the last failure said, or None.
+        advice: what a person can do about it, or None.
+        failing_since, last_success: wall seconds, or None.
+    """
+
+    up: bool | None = None
+    error: str | None = None
+    advice: str | None = None
+    failing_since: float | None = None
+    last_success: float | None = None
+
+    def succeeded(self, now: float) -> bool:
+        """Note a success at `now` (wall seconds); True where it ends a failure."""
+        recovered = self.up is False
+        self.up, self.error, self.advice, self.failing_since = True, None, None, None
+        self.last_success = now
+        return recovered
+
+    def failed(self, now: float, error: str, advice: str | None) -> bool:
+        """Note a failure at `now` (wall seconds); True where it is the first or reads differently."""
+        first = self.up is not False or self.advice != advice
+        if self.up is not False:
+            self.failing_since = now
+        self.up, self.error, self.advice = False, error, advice
+        return first
+
+    def summary(self) -> dict[str, Any]:
+        """As `/ready` and `/stats` show it."""
+        shown: dict[str, Any] = {"up": self.up, "last_success": self.last_success}
+        if self.up is False:
+            shown |= {"error": self.error, "fix": self.advice, "failing_since": self.failing_since}
+        return shown
+
+
+@dataclass(slots=True)
+class ListenerHealth:
+    """Whether one listener is bound.
+
+    Attributes:
+        name: statsd, http or admin.
+        addresses: where it listens.
+        bound: whether it does.
+        error: why not.
+        details: what else is worth showing, such as the receive buffer the kernel granted.
+    """
+
+    name: str
+    addresses: list[str] = field(default_factory=list)
+    bound: bool = False
+    error: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def summary(self) -> dict[str, Any]:
+        """As `/ready` and `/stats` show it."""
+        shown: dict[str, Any] = {"bound": self.bound, "addresses": self.addresses, **self.details}
+        if self.error is not None:
+            shown["error"] = self.error
+        return shown
+
+
+@dataclass(slots=True)
+class Health:
+    """The daemon's state as its probes see it."""
+
+    listeners: list[ListenerHealth] = field(default_factory=list)
+    metrics: DeliveryHealth = field(default_factory=DeliveryHealth)
+    logs: DeliveryHealth = field(default_factory=DeliveryHealth)
+    draining: bool = False
+
+    @property
+    def ready(self) -> bool:
+        """Listeners are bound and it is not draining; never a matter of AWS."""
+        return not self.draining and all(listener.bound for listener in self.listeners)
+
+    @property
+    def delivering(self) -> bool:
+        """No signal is failing."""
+        return self.metrics.up is not False and self.logs.up is not False
+
+    def summary(self) -> dict[str, Any]:
+        """The JSON of `/ready`."""
+        return {
+            "ready": self.ready,
+            "draining": self.draining,
+            "listeners": {listener.name: listener.summary() for listener in self.listeners},
+            "delivery": {"metrics": self.metrics.summary(), "logs": self.logs.summary()},
+        }

@@ -1,0 +1,95 @@
+"""The ledger: received + recovered = delivered + pending + dropped, in plain integers.
+
+Unit of samples: one decoded value (each packed value and each element of `values` counts 1, a statistic set 1,
+a line or item that cannot be read 1). Unit of log events: one event.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sidecar.errors import Reason
+
+REQUEST_SECONDS_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class SignalLedger:
+    """The account of one signal: samples or log events.
+
+    `pending` is asked of those who hold the data, never derived from the other columns: that the equation
+    holds is then worth checking.
+    """
+
+    def __init__(self) -> None:
+        """Start at zero, with nobody holding anything."""
+        self.received: Counter[str] = Counter()  # {input: units}
+        self.recovered = 0
+        self.delivered = 0
+        self.dropped: Counter[Reason] = Counter()
+        self.ambiguous = 0  # units of requests that were sent again though they may have been stored
+        self.holders: list[Callable[[], int]] = []
+
+    @property
+    def pending(self) -> int:
+        """Units accepted and neither delivered nor dropped yet."""
+        return sum(held() for held in self.holders)
+
+    def summary(self) -> dict[str, Any]:
+        """The account as `/stats` shows it."""
+        return {
+            "received": sum(self.received.values()),
+            "received_by_input": dict(self.received),
+            "recovered": self.recovered,
+            "delivered": self.delivered,
+            "pending": self.pending,
+            "dropped": sum(self.dropped.values()),
+            "dropped_by_reason": {reason.value: units for reason, units in self.dropped.items()},
+            "ambiguous": self.ambiguous,
+        }
+
+
+@dataclass(slots=True)
+class RequestLedger:
+    """Requests to the destination, by operation."""
+
+    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)  # {(operation, outcome): requests}
+    seconds: dict[str, list[int]] = field(default_factory=dict)  # {operation: requests per bucket, +Inf last}
+    total_seconds: Counter[str] = field(default_factory=Counter)
+
+    def observe(self, operation: str, outcome: str, seconds: float) -> None:
+        """Count one request that took so long (monotonic seconds)."""
+        self.outcomes[operation, outcome] += 1
+        buckets = self.seconds.setdefault(operation, [0] * (len(REQUEST_SECONDS_BUCKETS) + 1))
+        buckets[bisect_left(REQUEST_SECONDS_BUCKETS, seconds)] += 1
+        self.total_seconds[operation] += seconds  # type: ignore[assignment]  # a Counter of floats adds as well
+
+
+@dataclass(slots=True)
+class DatagramLedger:
+    """Datagrams: arrived = read + dropped by the kernel.
+
+    Attributes:
+        read: datagrams taken from the sockets.
+        kernel_dropped: asked of the sockets when read; None where the system has no such counter.
+    """
+
+    read: int = 0
+    kernel_dropped: Callable[[], int | None] = lambda: None
+
+
+class Ledger:
+    """Everything that is counted."""
+
+    def __init__(self) -> None:
+        """Start at zero."""
+        self.samples = SignalLedger()
+        self.log_events = SignalLedger()
+        self.datagrams = DatagramLedger()
+        self.requests = RequestLedger()
+        self.answers: Counter[tuple[str, int]] = Counter()  # {(route, status): answers} of the ingest server
+        self.ignored: Counter[str] = Counter()  # what was read past, by kind; nothing was lost by it
+        self.flushes: Counter[str] = Counter()  # {cause: flushes}

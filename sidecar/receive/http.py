@@ -1,0 +1,128 @@
+"""Events over HTTP: bodies of bounded size and bounded patience, and what the sender is told.
+
+202 with what was accepted and what was not and why; 400 nothing was acceptable; 408 the body did not come in
+time; 413 too large, after inflating; 415 a kind of body we do not read; 429 no room, with Retry-After; 503 the
+daemon is draining.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+import orjson
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from sidecar.errors import BusyError, DrainingError, UnsupportedError
+from sidecar.model import Outcome
+from sidecar.observe.health import ListenerHealth
+from sidecar.sockets import open_sockets, shown
+
+Ingest: TypeAlias = Callable[[bytes, str], Outcome]
+"""Takes a body and its content type; raises BusyError, DrainingError or UnsupportedError."""
+
+BODY_SECONDS: Final = 30.0  # a body that has not come by then is given up
+REJECTED_LISTED: Final = 1_000  # of one body; beyond, only their number is told
+_ENCODINGS: Final = ("", "identity", "gzip", "deflate")
+
+
+class HttpReceiver:
+    """The ingest server."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        max_body_bytes: int,
+        routes: Mapping[str, Ingest],
+        answers: Counter[tuple[str, int]],
+        health: ListenerHealth,
+    ) -> None:
+        """Describe the server; nothing is open yet.
+
+        Args:
+            host: where to listen.
+            port: where to listen.
+            max_body_bytes: of one body, after inflating.
+            routes: path to what takes its bodies.
+            answers: where answers are counted, by path and status.
+            health: where the addresses are shown.
+        """
+        self._host = host
+        self._port = port
+        self._max_body_bytes = max_body_bytes
+        self._answers = answers
+        self._health = health
+        application = web.Application(client_max_size=max_body_bytes)
+        for path, ingest in routes.items():
+            application.router.add_post(path, self._handler(path, ingest))
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2, handle_signals=False)
+
+    async def open(self) -> None:
+        """Bind and start to serve.
+
+        Raises:
+            OSError: an address is taken or not ours.
+        """
+        opened = open_sockets(self._host, self._port, socket.SOCK_STREAM)
+        if self._runner.server is None:
+            await self._runner.setup()
+        for made in opened:
+            await web.SockSite(self._runner, made).start()
+        self._health.addresses = [shown(*made.getsockname()[:2]) for made in opened]
+
+    async def close(self) -> None:
+        """Stop serving; connections that are open are closed."""
+        await self._runner.cleanup()
+        self._health.bound = False
+
+    def _handler(self, path: str, ingest: Ingest) -> Callable[[web.Request], Any]:
+        async def handle(request: web.Request) -> web.Response:
+            status, answer, headers = await self._answer(request, ingest)
+            self._answers[path, status] += 1
+            return web.Response(
+                body=orjson.dumps(answer), status=status, headers=headers, content_type="application/json"
+            )
+
+        return handle
+
+    async def _answer(self, request: web.Request, ingest: Ingest) -> tuple[int, dict[str, Any], dict[str, str] | None]:
+        encoding = request.headers.get("Content-Encoding", "").lower()
+        if encoding not in _ENCODINGS:
+            return 415, {"error": f"Content-Encoding {encoding!r} is not gzip or deflate"}, None
+        try:
+            body = await self._body(request)
+            outcome = ingest(body, request.content_type)
+        except web.HTTPRequestEntityTooLarge:
+            limit = self._max_body_bytes
+            return 413, {"error": f"the body is larger than {limit} bytes (listen.max_body_bytes)"}, None
+        except TimeoutError:
+            return 408, {"error": f"the body did not come within {BODY_SECONDS:g} s"}, {"Connection": "close"}
+        except (web.RequestPayloadError, HttpProcessingError) as error:
+            return 400, {"error": f"the body cannot be read: {error}"}, {"Connection": "close"}
+        except UnsupportedError as error:
+            return 415, {"error": str(error)}, None
+        except BusyError as error:
+            return 429, {"error": str(error)}, {"Retry-After": str(error.retry_after)}
+        except DrainingError:
+            return 503, {"error": "the sidecar is draining"}, {"Connection": "close"}
+        answer: dict[str, Any] = {
+            "accepted": outcome.accepted,
+            "rejected": [{"index": index, "error": error} for index, error in outcome.rejected[:REJECTED_LISTED]],
+        }
+        if len(outcome.rejected) > REJECTED_LISTED:
+            answer["rejected_total"] = len(outcome.rejected)
+        if not outcome.accepted and not outcome.rejected:
+            answer["error"] = "the body holds no event"
+        return 202 if outcome.accepted else 400, answer, None
+
+    async def _body(self, request: web.Request) -> bytes:
+        if (request.content_length or 0) > self._max_body_bytes:
+            raise web.HTTPRequestEntityTooLarge(self._max_body_bytes, request.content_length or 0)
+        async with asyncio.timeout(BODY_SECONDS):
+            return await request.read()

@@ -1,0 +1,95 @@
+"""Which log group and stream an event goes to: templates over its fields. Pure.
+
+A template is text with `{field}` places. A place is filled with the machine's `hostname` where that is its
+name, else with the event's own top-level field, else with a configured dimension, else with an environment
+variable, else with `unknown`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from sidecar import naming
+from sidecar.model import LogEvent
+
+UNKNOWN: Final = "unknown"
+IDLE_SECONDS: Final = 3_600.0  # a destination not used for so long gives its place to a new one
+_PLACE: Final = re.compile(r"\{([^{}]*)\}")
+
+
+class Destination(NamedTuple):
+    """Where a log event is stored."""
+
+    group: str
+    stream: str
+
+
+class Template:
+    """One compiled template."""
+
+    def __init__(self, text: str, hostname: str, context: Mapping[str, str]) -> None:
+        """Compile.
+
+        Args:
+            text: the template.
+            hostname: what `{hostname}` stands for.
+            context: configured dimensions and environment, asked after the event's own fields.
+        """
+        # split() with one group gives literal, place, literal, place, ..., literal.
+        parts = _PLACE.split(text.replace("{hostname}", hostname))
+        self._literals = parts[0::2]
+        self._places = [(place, context.get(place, UNKNOWN)) for place in parts[1::2]]
+
+    def render(self, fields: Mapping[str, object]) -> str:
+        """Fill the places from the event's fields; numbers and text only, anything else is `unknown`."""
+        if not self._places:
+            return self._literals[0]
+        rendered = [self._literals[0]]
+        for (place, otherwise), literal in zip(self._places, self._literals[1:], strict=True):
+            value = fields.get(place)
+            rendered.append(str(value) if isinstance(value, str | int) and value != "" else otherwise)
+            rendered.append(literal)
+        return "".join(rendered)
+
+
+class Router:
+    """Routes log events, over a bounded number of destinations."""
+
+    def __init__(self, group: Template, stream: Template, max_streams: int) -> None:
+        """Take over the compiled templates; `max_streams` bounds the destinations in use."""
+        self._group = group
+        self._stream = stream
+        self._max_streams = max_streams
+        self._used: dict[Destination, float] = {}
+        self.default = Destination(naming.group(group.render({})), naming.stream(stream.render({})))
+        self.overflowed = 0  # events sent to the default destination because the bound was reached
+
+    def route(self, event: LogEvent, now: float) -> Destination:
+        """Choose the destination; the event's own group and stream win over the templates.
+
+        Args:
+            event: the event.
+            now: monotonic seconds.
+        """
+        group = self._group.render(event.fields) if event.group is None else event.group
+        stream = self._stream.render(event.fields) if event.stream is None else event.stream
+        wanted = Destination(group, stream)
+        if wanted in self._used:
+            self._used[wanted] = now
+            return wanted
+        return self._admit(Destination(naming.group(group), naming.stream(stream)), now)
+
+    def _admit(self, wanted: Destination, now: float) -> Destination:
+        if wanted == self.default:
+            return wanted
+        if wanted not in self._used and len(self._used) >= self._max_streams - 1:
+            idle = [place for place, used in self._used.items() if used < now - IDLE_SECONDS]
+            for place in idle:
+                del self._used[place]
+            if not idle:
+                self.overflowed += 1
+                return self.default
+        self._used[wanted] = now
+        return wanted

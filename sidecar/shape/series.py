@@ -1,0 +1,48 @@
+"""Which series a sample belongs to: configured dimensions, defaults and CloudWatch's naming rules. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sidecar import naming
+from sidecar.model import DEFAULT_UNIT, Sample, Series
+
+
+class Shaper:
+    """Turns what a sample says of itself, and what is configured, into its series."""
+
+    def __init__(
+        self,
+        *,
+        namespace: str,
+        dimensions: Mapping[str, str],
+        resolution: int,
+        replace_invalid: str | None = None,
+    ) -> None:
+        """Take over the configuration.
+
+        Args:
+            namespace: of samples that bring none.
+            dimensions: added to every sample; the sample's own of the same name wins.
+            resolution: seconds, 1 or 60, of samples that bring none.
+            replace_invalid: the character put in place of one CloudWatch disallows; None refuses the sample.
+        """
+        self._namespace = namespace
+        self._dimensions = tuple(dimensions.items())
+        self._resolution = resolution
+        self._replace = replace_invalid
+
+    def series(self, sample: Sample) -> Series:
+        """Name the series.
+
+        Raises:
+            DecodeError: CloudWatch would refuse the name, namespace, dimensions or unit.
+        """
+        namespace = sample.namespace
+        return Series(
+            self._namespace if namespace is None else naming.namespace(namespace, self._replace),
+            naming.metric_name(sample.name, self._replace),
+            naming.dimensions(self._dimensions + sample.dimensions, self._replace),
+            DEFAULT_UNIT[sample.kind] if sample.unit is None else naming.unit(sample.unit),
+            self._resolution if sample.resolution is None else sample.resolution,
+        )

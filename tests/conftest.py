@@ -1,0 +1,27 @@
+"""Shared fixtures: the strict double, moto, and the daemon as a real process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness import Daemon
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
+    """Start daemons as real processes; whatever still runs at the end of the test is killed."""
+    started: list[Daemon] = []
+
+    def start(config: dict[str, Any] | None = None, **options: Any) -> Daemon:
+        one = Daemon(tmp_path, config or {}, **options)
+        started.append(one)
+        one.start()
+        return one
+
+    yield start
+    for one in started:
+        one.kill()
