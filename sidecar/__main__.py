@@ -6,7 +6,12 @@ standard library, and little of that.
 
 from __future__ import annotations
 
+import signal
 import sys
+
+
+def _stop(_number: int, _frame: object) -> None:
+    sys.exit(0)
 
 
 def main() -> None:
@@ -15,6 +20,8 @@ def main() -> None:
         from sidecar.probe import main as probe
 
         sys.exit(probe(sys.argv[2:]))
+    # Until the daemon handles signals itself, there is nothing to drain: a stop is a success.
+    signal.signal(signal.SIGTERM, _stop)
     from sidecar.cli import cli
 
     cli(prog_name="sidecar")

@@ -37,8 +37,10 @@ from sidecar.observe.stall import StallProbe
 from sidecar.pipeline import Pipeline
 from sidecar.receive.http import HttpReceiver
 from sidecar.receive.udp import UdpReceiver
+from sidecar.shape.cardinality import Cardinality
 from sidecar.shape.routing import Router, Template
 from sidecar.shape.series import Shaper
+from sidecar.stats import Stats
 
 REBIND_SECONDS: Final = 1.0  # between two tries of a port that is taken
 QUIET_SECONDS: Final = 0.5  # without input, after which the drain closes the door
@@ -106,6 +108,7 @@ class App:
                 resolution=config.metrics.resolution,
                 replace_invalid=config.metrics.replace_invalid,
             ),
+            cardinality=Cardinality(config.metrics.max_series),
             router=_router(config),
             metrics=self._metrics_worker,
             logs=self._logs_worker,
@@ -113,6 +116,15 @@ class App:
             limiter=self._limiter,
             clock=self._clock,
             phase=random.random(),  # noqa: S311  # spreads a fleet, protects nothing
+        )
+        self._stats = Stats(
+            config.deliver.target,
+            ledger=self._ledger,
+            health=self._health,
+            pipeline=self._pipeline,
+            queues={"metrics": self._metrics_channel, "logs": self._logs_channel},
+            stall=self._stall,
+            target=self._target,
         )
         self._statsd, self._http, self._admin = self._listeners()
 
@@ -181,7 +193,7 @@ class App:
                 collector=LedgerCollector(
                     self._ledger, self._health, lambda: self._pipeline.series, self._stall.longest
                 ),
-                stats=self._stats,
+                stats=self._stats.summary,
             )
         return statsd, http, admin
 
@@ -210,15 +222,7 @@ class App:
                 return
 
     def _timers(self) -> list[Coroutine[Any, Any, None]]:
-        metrics = self._config.metrics
-        return [
-            self._pipeline.run_metric_timer(60, metrics.flush_seconds),
-            self._pipeline.run_metric_timer(1, metrics.high_resolution_flush_seconds),
-            self._pipeline.run_early_flushes(),
-            self._pipeline.run_log_timer(),
-            self._stall.run(),
-            self._target.prepare(),
-        ]
+        return [*self._pipeline.timers(), self._stall.run(), self._target.prepare()]
 
     # --- running ---------------------------------------------------------------------------------
 
@@ -242,38 +246,6 @@ class App:
                     return True
             if stop in done:
                 return False
-
-    async def _stats(self) -> dict[str, Any]:
-        """The JSON of /stats."""
-        ledger = self._ledger
-        requests: dict[str, dict[str, int]] = {}
-        for (operation, outcome), count in ledger.requests.outcomes.items():
-            requests.setdefault(operation, {})[outcome] = count
-        stats: dict[str, Any] = {
-            "version": __version__,
-            "samples": ledger.samples.summary(),
-            "log_events": ledger.log_events.summary(),
-            "datagrams": {"read": ledger.datagrams.read, "kernel_dropped": ledger.datagrams.kernel_dropped()},
-            "delivery": {
-                "target": self._config.deliver.target,
-                "metrics": self._health.metrics.summary() | {"queued_batches": len(self._metrics_channel)},
-                "logs": self._health.logs.summary() | {"queued_batches": len(self._logs_channel)},
-                "requests": requests,
-            },
-            "series": {"open": self._pipeline.series},
-            "listeners": {listener.name: listener.summary() for listener in self._health.listeners},
-            "http": [
-                {"route": route, "status": status, "answers": count}
-                for (route, status), count in sorted(ledger.answers.items())
-            ],
-            "ignored": dict(ledger.ignored),
-            "flushes": dict(ledger.flushes),
-            "loop_stall_seconds": self._stall.longest(),
-        }
-        local = await self._target.totals()
-        if local is not None:
-            stats["local"] = local
-        return stats
 
     # --- stopping --------------------------------------------------------------------------------
 
@@ -350,8 +322,11 @@ class App:
 def _router(config: Config) -> Router:
     context = {**os.environ, **config.dimensions}
     hostname = socket.gethostname()
-    group, stream = (Template(text, hostname, context) for text in (config.logs.group, config.logs.stream))
-    return Router(group, stream, config.logs.max_streams)
+    group, stream, events_group = (
+        Template(text, hostname, context)
+        for text in (config.logs.group, config.logs.stream, config.logs.events_group or config.logs.group)
+    )
+    return Router(group, stream, events_group, config.logs.max_streams)
 
 
 def tune_interpreter() -> None:

@@ -36,6 +36,7 @@ class Reason(StrEnum):
     INVALID_DIMENSION = "invalid_dimension"
     DIMENSION_TOO_LONG = "dimension_too_long"
     TOO_MANY_DIMENSIONS = "too_many_dimensions"
+    TOO_MANY_SERIES = "too_many_series"
     MIXED_TAG_STYLES = "mixed_tag_styles"
     UNKNOWN_UNIT = "unknown_unit"
     INVALID_RESOLUTION = "invalid_resolution"

@@ -114,6 +114,7 @@ class LogEvent:
         message: what CloudWatch Logs will store; never empty.
         fields: the top-level fields of a JSON event, for routing; empty for a plain line.
         group, stream: the event's own override of the configured routing.
+        from_statsd: a DogStatsD event or service check.
         late_stamped: the event brought a timestamp that could not be read and got the arrival time.
     """
 
@@ -123,6 +124,7 @@ class LogEvent:
     group: str | None = None
     stream: str | None = None
     late_stamped: bool = False
+    from_statsd: bool = False
 
 
 class Outcome(NamedTuple):

@@ -7,19 +7,17 @@ of text. Source of the CloudWatch shapes: the PutMetricData page of the API refe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 
+from sidecar.decode.documents import Item
+from sidecar.decode.fields import check_timestamp, read_timestamp, shown, wrong_type
 from sidecar.decode.statsd import in_range
 from sidecar.errors import DecodeError, Reason
-from sidecar.limits import FUTURE_SECONDS, PAST_SECONDS, RESOLUTIONS
+from sidecar.limits import RESOLUTIONS
 from sidecar.model import Dimensions, Kind, LogEvent, Sample, Statistics
 
-MILLISECONDS_FROM: Final = 1e11  # an epoch number this large is in milliseconds: 1e11 s is the year 5138
-_WHITESPACE: Final = b" \t\r\n"
 _KINDS: Final = {
     kind.value: kind for kind in (Kind.COUNTER, Kind.GAUGE, Kind.TIMER, Kind.HISTOGRAM, Kind.DISTRIBUTION, Kind.SET)
 }
@@ -54,74 +52,6 @@ _DATUM: Final = frozenset(
 )
 
 
-class Item(NamedTuple):
-    """One element of a body.
-
-    Attributes:
-        value: the parsed document; meaningless where `error` is set.
-        text: the document's own text where it stood alone or on a line of its own, else None.
-        error: why this element could not be parsed.
-    """
-
-    value: Any
-    text: str | None = None
-    error: DecodeError | None = None
-
-
-def looks_like_json(body: bytes) -> bool:
-    """Tell whether the body's first character opens a JSON object or array."""
-    return body.lstrip(_WHITESPACE)[:1] in (b"{", b"[")
-
-
-def documents(body: bytes) -> list[Item]:
-    """Split a JSON body into its items: one object, an array, or one document a line (NDJSON).
-
-    A line that cannot be parsed is an item with an error; its neighbours are unharmed.
-    """
-    body = body.strip(_WHITESPACE)
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        lines = [line for line in body.split(b"\n") if line and not line.isspace()]
-        items = [_document_line(line) for line in lines] if len(lines) > 1 else []
-        # Where no line is a document of its own, this is one broken document spread over lines: one error.
-        return items if any(item.error is None for item in items) else [Item(None, error=_unreadable(body, error))]
-    if isinstance(value, list):
-        return [Item(element) for element in value]
-    return [Item(value, body.decode())]
-
-
-def text_lines(body: bytes) -> list[Item]:
-    """Split a plain text body into one item a line, blank lines left out."""
-    items: list[Item] = []
-    for line in body.split(b"\n"):
-        if not line or line.isspace():
-            continue
-        try:
-            text = line.removesuffix(b"\r").decode()
-        except UnicodeDecodeError:
-            items.append(Item(None, error=DecodeError(Reason.INVALID_UTF8, "the line is not UTF-8")))
-        else:
-            items.append(Item(text, text))
-    return items
-
-
-def metric_items(items: Sequence[Item]) -> Iterator[Item]:
-    """Unfold whole PutMetricData requests, so that each datum is an item of its own."""
-    for item in items:
-        value = item.value
-        if isinstance(value, dict) and "MetricData" in value:
-            datums = value["MetricData"]
-            if not isinstance(datums, list):
-                yield Item(None, error=_wrong_type("MetricData", "an array", datums))
-                continue
-            namespace = value.get("Namespace")
-            for datum in datums:
-                yield Item({"Namespace": namespace, **datum} if namespace and isinstance(datum, dict) else datum)
-        else:
-            yield item
-
-
 def decode_metric(item: object, unknown: set[str] | None = None) -> Sample:
     """Read one metric, native or in CloudWatch's own shape.
 
@@ -133,7 +63,7 @@ def decode_metric(item: object, unknown: set[str] | None = None) -> Sample:
         DecodeError: naming the field and what it must be.
     """
     if not isinstance(item, dict):
-        raise _wrong_type("a metric", "an object", item)
+        raise wrong_type("a metric", "an object", item)
     native = "MetricName" not in item
     known = _NATIVE if native else _DATUM
     if unknown is not None and not known.issuperset(item):
@@ -146,7 +76,7 @@ def _native(item: dict[str, Any]) -> Sample:
     type_ = item.get("type")
     if type_ is not None:
         if not isinstance(type_, str) or type_ not in _KINDS:
-            raise DecodeError(Reason.UNKNOWN_TYPE, f"type {_shown(type_)} is none of {', '.join(_KINDS)}")
+            raise DecodeError(Reason.UNKNOWN_TYPE, f"type {shown(type_)} is none of {', '.join(_KINDS)}")
         kind = _KINDS[type_]
     given = [field for field in ("value", "values", "statistics") if item.get(field) is not None]
     sample = Sample(_required_text(item, "name"), kind)
@@ -154,7 +84,7 @@ def _native(item: dict[str, Any]) -> Sample:
     dimensions = item.get("dimensions")
     if dimensions:
         if not isinstance(dimensions, dict):
-            raise _wrong_type("dimensions", "an object of names and values", dimensions)
+            raise wrong_type("dimensions", "an object of names and values", dimensions)
         sample.dimensions = tuple([(name, _dimension_text(name, value)) for name, value in dimensions.items()])
     sample.unit = _optional_text(item, "unit")
     sample.namespace = _optional_text(item, "namespace")
@@ -197,14 +127,14 @@ def _measure(sample: Sample, item: dict[str, Any], given: list[str], fields: tup
     elif sample.kind is Kind.SET:
         members = item[field] if field == values_field else [item[field]]
         if not isinstance(members, list) or not members:
-            raise _wrong_type(field, "a non-empty array", members)
+            raise wrong_type(field, "a non-empty array", members)
         sample.members = tuple([_member(field, member) for member in members])
     elif field == value_field:
         sample.values, sample.weights = (_number(field, item[field]),), (1.0,)
     else:
         values = item[field]
         if not isinstance(values, list) or not values:
-            raise _wrong_type(field, "a non-empty array of numbers", values)
+            raise wrong_type(field, "a non-empty array of numbers", values)
         sample.values = tuple([_number(f"{field}[{i}]", value) for i, value in enumerate(values)])
         sample.weights = _weights(counts_field, item.get(counts_field), len(values))
 
@@ -223,7 +153,7 @@ def _weights(field: str, counts: object, expected: int) -> tuple[float, ...]:
 def _statistics(value: object, *, native: bool) -> Statistics:
     fields = ("count", "sum", "min", "max") if native else ("SampleCount", "Sum", "Minimum", "Maximum")
     if not isinstance(value, dict):
-        raise _wrong_type("statistics" if native else "StatisticValues", "an object", value)
+        raise wrong_type("statistics" if native else "StatisticValues", "an object", value)
     missing = [field for field in fields if field not in value]
     if missing:
         raise DecodeError(Reason.INVALID_STATISTICS, f"the statistic set has no {', '.join(missing)}")
@@ -239,11 +169,11 @@ def _datum_dimensions(value: object) -> Dimensions:
     if value is None:
         return ()
     if not isinstance(value, list):
-        raise _wrong_type("Dimensions", "an array of {Name, Value}", value)
+        raise wrong_type("Dimensions", "an array of {Name, Value}", value)
     pairs: list[tuple[str, str]] = []
     for i, pair in enumerate(value):
         if not isinstance(pair, dict) or not isinstance(pair.get("Name"), str) or "Value" not in pair:
-            raise _wrong_type(f"Dimensions[{i}]", "an object with Name and Value", pair)
+            raise wrong_type(f"Dimensions[{i}]", "an object with Name and Value", pair)
         pairs.append((pair["Name"], _dimension_text(pair["Name"], pair["Value"])))
     return tuple(pairs)
 
@@ -253,7 +183,7 @@ def _dimension_text(name: str, value: object) -> str:
         return value
     if isinstance(value, bool | int | float):  # JSON's own spelling: true, 3, 1.5
         return orjson.dumps(value).decode()
-    raise _wrong_type(f"dimension {name!r}", "text, a number or a boolean", value)
+    raise wrong_type(f"dimension {name!r}", "text, a number or a boolean", value)
 
 
 def _member(field: str, value: object) -> str:
@@ -261,12 +191,12 @@ def _member(field: str, value: object) -> str:
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return orjson.dumps(value).decode()
-    raise _wrong_type(field, "text or a number, the member of the set", value)
+    raise wrong_type(field, "text or a number, the member of the set", value)
 
 
 def _number(field: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _wrong_type(field, "a number", value)
+        raise wrong_type(field, "a number", value)
     try:
         return in_range(float(value), value)
     except DecodeError as error:
@@ -278,7 +208,7 @@ def _resolution(item: dict[str, Any], field: str) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or value not in RESOLUTIONS:
-        raise DecodeError(Reason.INVALID_RESOLUTION, f"{field} {_shown(value)} is neither 1 nor 60")
+        raise DecodeError(Reason.INVALID_RESOLUTION, f"{field} {shown(value)} is neither 1 nor 60")
     return int(value)
 
 
@@ -287,53 +217,15 @@ def _required_text(item: dict[str, Any], field: str) -> str:
     if value is None:
         raise DecodeError(Reason.MISSING_FIELD, f"{field} is required")
     if not isinstance(value, str):
-        raise _wrong_type(field, "text", value)
+        raise wrong_type(field, "text", value)
     return value
 
 
 def _optional_text(item: dict[str, Any], field: str) -> str | None:
     value = item.get(field)
     if value is not None and not isinstance(value, str):
-        raise _wrong_type(field, "text", value)
+        raise wrong_type(field, "text", value)
     return value
-
-
-def read_timestamp(value: object) -> float:
-    """Read a time: ISO 8601 (no zone: UTC) or epoch seconds, milliseconds from 1e11 on.
-
-    Returns:
-        Seconds since the epoch.
-
-    Raises:
-        DecodeError: `invalid_timestamp`.
-    """
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = value / 1_000.0 if value >= MILLISECONDS_FROM else float(value)
-        if 0.0 <= seconds < MILLISECONDS_FROM:
-            return seconds
-    elif isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            pass
-        else:
-            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    raise DecodeError(
-        Reason.INVALID_TIMESTAMP,
-        f"timestamp {_shown(value)} is neither ISO 8601 nor a number of seconds or milliseconds since 1970",
-    )
-
-
-def check_timestamp(timestamp: float, now: float) -> None:
-    """Check that the services take an event of this time: 14 days back to 2 hours ahead.
-
-    Raises:
-        DecodeError: `timestamp_too_old` or `timestamp_too_new`.
-    """
-    if timestamp < now - PAST_SECONDS:
-        raise DecodeError(Reason.TIMESTAMP_TOO_OLD, "the timestamp is more than 14 days old")
-    if timestamp > now + FUTURE_SECONDS:
-        raise DecodeError(Reason.TIMESTAMP_TOO_NEW, "the timestamp is more than 2 hours ahead")
 
 
 def decode_log(item: Item, now: float) -> LogEvent:
@@ -354,7 +246,7 @@ def decode_log(item: Item, now: float) -> LogEvent:
             raise DecodeError(Reason.EMPTY_MESSAGE, "the log event is empty")
         return LogEvent(int(now * 1_000), value, {})
     if not isinstance(value, dict):
-        raise _wrong_type("a log event", "an object or text", value)
+        raise wrong_type("a log event", "an object or text", value)
     if not value:
         raise DecodeError(Reason.EMPTY_MESSAGE, "the log event has no fields")
     timestamp, late_stamped = now, False
@@ -380,30 +272,3 @@ def _route(value: dict[str, Any]) -> tuple[str | None, str | None]:
     if "log_group" in value or "log_stream" in value:
         return _optional_text(value, "log_group") or None, _optional_text(value, "log_stream") or None
     return None, None
-
-
-def _document_line(line: bytes) -> Item:
-    try:
-        return Item(orjson.loads(line), line.strip(_WHITESPACE).decode())
-    except orjson.JSONDecodeError as error:
-        return Item(None, error=_unreadable(line, error))
-
-
-def _unreadable(body: bytes, error: orjson.JSONDecodeError) -> DecodeError:
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        return DecodeError(Reason.INVALID_UTF8, "the JSON is not UTF-8")
-    return DecodeError(Reason.INVALID_JSON, f"not JSON: {error.msg} at character {error.pos}")
-
-
-def _wrong_type(field: str, expected: str, given: object) -> DecodeError:
-    return DecodeError(Reason.WRONG_TYPE, f"{field} must be {expected}, not {_shown(given)}")
-
-
-def _shown(value: object) -> str:
-    """Quote what a sender sent, short enough for a log line and an answer."""
-    if isinstance(value, dict | list):
-        return "an object" if isinstance(value, dict) else "an array"
-    shown = ascii(value[:60] if isinstance(value, str) else value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."

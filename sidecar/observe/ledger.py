@@ -92,4 +92,5 @@ class Ledger:
         self.requests = RequestLedger()
         self.answers: Counter[tuple[str, int]] = Counter()  # {(route, status): answers} of the ingest server
         self.ignored: Counter[str] = Counter()  # what was read past, by kind; nothing was lost by it
+        self.client_telemetry: Counter[str] = Counter()  # {name: total} of what DogStatsD clients say of themselves
         self.flushes: Counter[str] = Counter()  # {cause: flushes}

@@ -57,9 +57,17 @@ class Template:
 class Router:
     """Routes log events, over a bounded number of destinations."""
 
-    def __init__(self, group: Template, stream: Template, max_streams: int) -> None:
-        """Take over the compiled templates; `max_streams` bounds the destinations in use."""
+    def __init__(self, group: Template, stream: Template, events_group: Template, max_streams: int) -> None:
+        """Take over the configuration.
+
+        Args:
+            group: of log events.
+            stream: of log events.
+            events_group: the group of DogStatsD's events and service checks.
+            max_streams: bounds the destinations in use.
+        """
         self._group = group
+        self._events_group = events_group
         self._stream = stream
         self._max_streams = max_streams
         self._used: dict[Destination, float] = {}
@@ -73,7 +81,8 @@ class Router:
             event: the event.
             now: monotonic seconds.
         """
-        group = self._group.render(event.fields) if event.group is None else event.group
+        template = self._events_group if event.from_statsd else self._group
+        group = template.render(event.fields) if event.group is None else event.group
         stream = self._stream.render(event.fields) if event.stream is None else event.stream
         wanted = Destination(group, stream)
         if wanted in self._used:

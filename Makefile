@@ -1,0 +1,47 @@
+# Two commands on a fresh machine with Python 3.11: `make demo` and `make test`. Both set up everything they need.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check format bench lock clean
+.DEFAULT_GOAL := test
+
+$(READY): requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $(READY)
+
+demo: $(READY)  ## the daemon on the local target, with an example application sending to it
+	$(BIN)/sidecar demo
+
+test: $(READY)  ## every test
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## format, lint, types, direction of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)  ## speed, memory and stalls, side by side with a bare receive loop
+	$(BIN)/python -m benchmarks
+
+lock:  ## the newest releases that go together, resolved in one install, into both lock files
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet --upgrade ".[dev]"
+	$(VENV)-lock/bin/python -m pip freeze --exclude cloudwatch-sidecar > requirements-dev.lock
+	rm -rf $(VENV)-lock
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet --constraint requirements-dev.lock .
+	$(VENV)-lock/bin/python -m pip freeze --exclude cloudwatch-sidecar > requirements.lock
+	rm -rf $(VENV)-lock
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,96 @@
+"""Bodies to items: one JSON document, an array, one document a line, or lines of text. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from sidecar.decode.fields import wrong_type
+from sidecar.errors import DecodeError, Reason
+
+_WHITESPACE: Final = b" \t\r\n"
+
+
+class Item(NamedTuple):
+    """One element of a body.
+
+    Attributes:
+        value: the parsed document; meaningless where `error` is set.
+        text: the document's own text where it stood alone or on a line of its own, else None.
+        error: why this element could not be parsed.
+    """
+
+    value: Any
+    text: str | None = None
+    error: DecodeError | None = None
+
+
+def looks_like_json(body: bytes) -> bool:
+    """Tell whether the body's first character opens a JSON object or array."""
+    return body.lstrip(_WHITESPACE)[:1] in (b"{", b"[")
+
+
+def documents(body: bytes) -> list[Item]:
+    """Split a JSON body into its items: one object, an array, or one document a line (NDJSON).
+
+    A line that cannot be parsed is an item with an error; its neighbours are unharmed.
+    """
+    body = body.strip(_WHITESPACE)
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        lines = [line for line in body.split(b"\n") if line and not line.isspace()]
+        items = [_document_line(line) for line in lines] if len(lines) > 1 else []
+        # Where no line is a document of its own, this is one broken document spread over lines: one error.
+        return items if any(item.error is None for item in items) else [Item(None, error=_unreadable(body, error))]
+    if isinstance(value, list):
+        return [Item(element) for element in value]
+    return [Item(value, body.decode())]
+
+
+def text_lines(body: bytes) -> list[Item]:
+    """Split a plain text body into one item a line, blank lines left out."""
+    items: list[Item] = []
+    for line in body.split(b"\n"):
+        if not line or line.isspace():
+            continue
+        try:
+            text = line.removesuffix(b"\r").decode()
+        except UnicodeDecodeError:
+            items.append(Item(None, error=DecodeError(Reason.INVALID_UTF8, "the line is not UTF-8")))
+        else:
+            items.append(Item(text, text))
+    return items
+
+
+def metric_items(items: Sequence[Item]) -> Iterator[Item]:
+    """Unfold whole PutMetricData requests, so that each datum is an item of its own."""
+    for item in items:
+        value = item.value
+        if isinstance(value, dict) and "MetricData" in value:
+            datums = value["MetricData"]
+            if not isinstance(datums, list):
+                yield Item(None, error=wrong_type("MetricData", "an array", datums))
+                continue
+            namespace = value.get("Namespace")
+            for datum in datums:
+                yield Item({"Namespace": namespace, **datum} if namespace and isinstance(datum, dict) else datum)
+        else:
+            yield item
+
+
+def _document_line(line: bytes) -> Item:
+    try:
+        return Item(orjson.loads(line), line.strip(_WHITESPACE).decode())
+    except orjson.JSONDecodeError as error:
+        return Item(None, error=_unreadable(line, error))
+
+
+def _unreadable(body: bytes, error: orjson.JSONDecodeError) -> DecodeError:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return DecodeError(Reason.INVALID_UTF8, "the JSON is not UTF-8")
+    return DecodeError(Reason.INVALID_JSON, f"not JSON: {error.msg} at character {error.pos}")

@@ -1,0 +1,203 @@
+"""Every configuration key, its default and what it allows."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from sidecar import naming
+from sidecar.errors import DecodeError
+from sidecar.limits import RETENTION_DAYS
+
+_PLACES: Final = re.compile(r"\{[^{}]+\}")
+
+
+def _template(text: str) -> str:
+    if not text or set(_PLACES.sub("", text)) & {"{", "}"}:
+        raise ValueError("must be text with {field} places, every brace closed")
+    return text
+
+
+def _group_template(text: str) -> str:
+    problem = naming.group_problem(_PLACES.sub("x", _template(text)))
+    if problem:
+        raise ValueError(problem)
+    return text
+
+
+def _stream_template(text: str) -> str:
+    bare = _PLACES.sub("x", _template(text))
+    if naming.stream(bare) != bare:
+        raise ValueError("must have 1-512 characters, none of them : or *")
+    return text
+
+
+def _octal(value: object) -> object:
+    # YAML 1.1 reads 0622 as a number and 0o622 as text: both mean the same here.
+    return int(value, 8) if isinstance(value, str) and re.fullmatch(r"0?o?[0-7]{3,4}", value) else value
+
+
+def _namespace(text: str) -> str:
+    try:
+        return naming.namespace(text)
+    except DecodeError as error:
+        raise ValueError(error.detail) from None
+
+
+def _dimensions(pairs: dict[str, str]) -> dict[str, str]:
+    try:
+        return dict(naming.dimensions(tuple(pairs.items())))
+    except DecodeError as error:
+        raise ValueError(error.detail) from None
+
+
+def _retention(days: int) -> int:
+    if days not in RETENTION_DAYS:
+        raise ValueError(f"must be one of {', '.join(map(str, RETENTION_DAYS))}")
+    return days
+
+
+def _printable(text: str) -> str:
+    if len(text) != 1 or not text.isascii() or not text.isprintable() or text in " :":
+        raise ValueError("must be one printable ASCII character, neither a blank nor a colon")
+    return text
+
+
+Port = Annotated[int, Field(ge=1, le=65_535)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Bytes = Annotated[int, Field(ge=65_536, le=2**40)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Rules = list[dict[str, Any]]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Listen(_Section):
+    """Where events arrive."""
+
+    statsd_host: str = "localhost"
+    statsd_port: Port | None = 8125
+    statsd_socket: str | None = None
+    statsd_stream_socket: str | None = None
+    socket_mode: Annotated[int, BeforeValidator(_octal), Field(ge=0, le=0o777)] = 0o622
+    emf_host: str = "localhost"
+    emf_port: Port | None = 25888
+    http_host: str = "localhost"
+    http_port: Port | None = 8127
+    admin_host: str = "localhost"
+    admin_port: Port | None = 9127
+    receive_buffer_bytes: Annotated[int, Field(ge=4_096, le=2**30)] = 4_194_304
+    max_body_bytes: Annotated[int, Field(ge=1_024, le=2**30)] = 5_242_880
+
+
+class Metrics(_Section):
+    """How samples become datums."""
+
+    flush_seconds: Seconds = 60.0
+    high_resolution_flush_seconds: Seconds = 10.0
+    flush_entries: Count = 100_000
+    flush_series: Count | None = None
+    max_series: Count = 20_000
+    resolution: Literal[1, 60] = 60
+    percentiles: bool = True
+    signed_gauges: Literal["auto", "delta", "value"] = "auto"
+    replace_invalid: Annotated[str, AfterValidator(_printable)] | None = None
+    rules: Rules = []
+
+
+class Logs(_Section):
+    """How log events become batches, and where they go."""
+
+    group: Annotated[str, AfterValidator(_group_template)] = "/sidecar"
+    stream: Annotated[str, AfterValidator(_stream_template)] = "{hostname}"
+    events_group: Annotated[str, AfterValidator(_group_template)] | None = None
+    retention_days: Annotated[int, AfterValidator(_retention)] | None = None
+    create: bool = True
+    flush_seconds: Seconds = 5.0
+    flush_bytes: Annotated[int, Field(ge=1_024, le=1_048_576)] = 1_048_576
+    max_streams: Count = 500
+    routes: Rules = []
+    redact: Rules = []
+    metrics: Rules = []
+
+
+class Emf(_Section):
+    """What becomes of embedded metric format."""
+
+    as_: Annotated[Literal["logs", "metrics", "both"], Field(alias="as")] = "logs"
+    group: Annotated[str, AfterValidator(_group_template)] | None = None
+
+
+class Deliver(_Section):
+    """Where batches go, and what happens while that fails."""
+
+    target: Literal["cloudwatch", "local"] = "cloudwatch"
+    endpoint_url: str | None = None
+    role_arn: Annotated[str, Field(pattern=r"^arn:[a-z-]+:iam::\d{12}:role/.+")] | None = None
+    memory_bytes: Annotated[int, Field(ge=8_388_608, le=2**40)] = 33_554_432
+    spool_dir: str | None = None
+    spool_max_bytes: Bytes = 536_870_912
+    local_path: str | None = None
+    local_max_bytes: Bytes = 268_435_456
+    retry_base_seconds: Seconds = 0.2
+    retry_max_seconds: Seconds = 20.0
+    request_seconds: Seconds = 10.0
+    drain_seconds: Seconds = 25.0
+
+
+class Observe(_Section):
+    """What the daemon says of itself."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "console", "json"] = "auto"
+    publish: bool = False
+
+
+class Config(_Section):
+    """The whole configuration."""
+
+    region: str | None = None
+    namespace: Annotated[str, AfterValidator(_namespace)] = "Sidecar"
+    dimensions: Annotated[dict[str, str], AfterValidator(_dimensions)] = {}
+    listen: Listen = Listen()
+    metrics: Metrics = Metrics()
+    logs: Logs = Logs()
+    emf: Emf = Emf()
+    deliver: Deliver = Deliver()
+    observe: Observe = Observe()
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        """Refuse combinations that cannot work."""
+        listen, deliver = self.listen, self.deliver
+        if listen.statsd_port is None and listen.http_port is None:
+            raise ValueError("listen.statsd_port and listen.http_port are both null: nothing could be received")
+        tcp = [port for port in (listen.http_port, listen.admin_port) if port is not None]
+        if len(set(tcp)) < len(tcp):
+            raise ValueError(f"listen.http_port and listen.admin_port are both {tcp[0]}: they need one each")
+        if deliver.retry_base_seconds > deliver.retry_max_seconds:
+            raise ValueError("deliver.retry_base_seconds is above deliver.retry_max_seconds")
+        if deliver.endpoint_url is not None:
+            url = urlsplit(deliver.endpoint_url)
+            if url.scheme not in ("http", "https") or not url.hostname:
+                raise ValueError(f"deliver.endpoint_url {deliver.endpoint_url!r} must be http://host or https://host")
+            own = {listen.http_port, listen.admin_port, listen.emf_port} - {None}
+            if url.port in own and url.hostname in ("localhost", "127.0.0.1", "::1", "0.0.0.0"):  # noqa: S104
+                raise ValueError(f"deliver.endpoint_url {deliver.endpoint_url!r} is one of our own listeners")
+        if self.logs.redact:
+            # Accepting it would store what the operator asked to have removed.
+            raise ValueError("logs.redact is not available in this version: nothing would be redacted")
+        return self
+
+
+NOT_BUILT: Final = (
+    *("listen.statsd_socket", "listen.statsd_stream_socket", "listen.socket_mode", "listen.emf_host"),
+    *("listen.emf_port", "metrics.rules", "logs.routes", "logs.metrics"),
+    *("emf.as", "emf.group", "deliver.spool_dir", "deliver.spool_max_bytes", "observe.publish"),
+)
+"""Keys that are known and do nothing yet: setting one is accepted with a warning."""

@@ -1,0 +1,156 @@
+"""The conductor: the only place that knows the order of the stages.
+
+Metrics:  bytes -> decode -> shape -> aggregate   ... flush ...   -> batch -> sink
+Logs:     bytes -> decode -> shape -> batch       ... flush ...   -> sink
+
+`statsd` has the way of a datagram, `metrics` that of a metric, `logs` that of a log event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Final
+
+from sidecar.clock import Clock
+from sidecar.config import Config
+from sidecar.decode.documents import Item, documents, looks_like_json, metric_items, text_lines
+from sidecar.errors import BusyError, DecodeError, DrainingError, UnsupportedError
+from sidecar.model import LogBatch, MetricBatch, Outcome
+from sidecar.observe.ledger import Ledger
+from sidecar.observe.log import Limiter
+from sidecar.pipeline.logs import LogPath
+from sidecar.pipeline.metrics import MetricPath
+from sidecar.pipeline.sink import Sink
+from sidecar.pipeline.statsd import DatagramPath
+from sidecar.shape.cardinality import Cardinality
+from sidecar.shape.routing import Router
+from sidecar.shape.series import Shaper
+
+RETRY_AFTER: Final = 2  # seconds, told with 429
+LOG_OPEN_SHARE: Final = 4  # of deliver.memory_bytes open log buffers may hold one part in so many
+
+
+class Pipeline:
+    """Leads events through the stages."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        shaper: Shaper,
+        cardinality: Cardinality,
+        router: Router,
+        metrics: Sink[MetricBatch],
+        logs: Sink[LogBatch],
+        ledger: Ledger,
+        limiter: Limiter,
+        clock: Clock,
+        phase: float,
+    ) -> None:
+        """Take over the collaborators; the paths say what each is for.
+
+        Args:
+            config: read once.
+            shaper: names the series of samples.
+            cardinality: caps the number of series.
+            router: names the destinations of log events.
+            metrics: where metric batches go.
+            logs: where log batches go.
+            ledger: where everything is counted.
+            limiter: for what is worth a line but may come a million times.
+            clock: wall time for windows, monotonic time for waiting.
+            phase: 0 to 1, how far into its allowance this process flushes.
+        """
+        self._config = config
+        self._clock = clock
+        self._cardinality = cardinality
+        self._closed = False
+        shared: dict[str, Any] = {"ledger": ledger, "limiter": limiter, "clock": clock}
+        self._metrics = MetricPath(
+            config.metrics, shaper=shaper, cardinality=cardinality, sink=metrics, phase=phase, **shared
+        )
+        open_bytes = config.deliver.memory_bytes // LOG_OPEN_SHARE
+        self._logs = LogPath(config.logs, open_bytes=open_bytes, router=router, sink=logs, **shared)
+        self._datagrams = DatagramPath(
+            config.metrics, metrics=self._metrics, logs=self._logs, cardinality=cardinality, **shared
+        )
+        self.datagrams = self._datagrams.take
+        self.flush_metrics = self._metrics.flush
+        self.flush_logs = self._logs.flush
+
+    @property
+    def series(self) -> int:
+        """Distinct series in the last hour."""
+        return len(self._cardinality)
+
+    @property
+    def open_accumulators(self) -> int:
+        """Accumulators in open windows."""
+        return self._metrics.windows.series
+
+    def ingest_metrics(self, body: bytes, content_type: str) -> Outcome:
+        """Take a body of JSON metrics.
+
+        Raises:
+            BusyError: no room; nothing was taken.
+            DrainingError: the door is closed.
+            UnsupportedError: not JSON.
+        """
+        self._admit(self._metrics.room_for, len(body))
+        if not looks_like_json(body):
+            raise UnsupportedError(f"{content_type}: the body must be JSON, an object, an array or one a line")
+        outcome = self._take(metric_items(documents(body)), self._metrics.item)
+        self._metrics.look_for_early_flush()
+        return outcome
+
+    def ingest_logs(self, body: bytes, content_type: str) -> Outcome:
+        """Take a body of log events: JSON, or text with one event a line where the type is text/plain.
+
+        Raises:
+            BusyError: no room; nothing was taken.
+            DrainingError: the door is closed.
+            UnsupportedError: neither JSON nor text/plain.
+        """
+        self._admit(self._logs.room_for, len(body))
+        if content_type == "text/plain":
+            return self._take(text_lines(body), self._logs.item)
+        if looks_like_json(body):
+            return self._take(documents(body), self._logs.item)
+        raise UnsupportedError(f"{content_type}: the body must be JSON, or text/plain with one event a line")
+
+    def close(self) -> None:
+        """Close the door: what comes over HTTP from now on is refused."""
+        self._closed = True
+
+    def timers(self) -> list[Coroutine[Any, Any, None]]:
+        """What has to run for as long as the daemon does."""
+        metrics = self._config.metrics
+        return [
+            self._metrics.run_timer(60, metrics.flush_seconds),
+            self._metrics.run_timer(1, metrics.high_resolution_flush_seconds),
+            self._metrics.run_early_flushes(),
+            self._logs.run_timer(),
+        ]
+
+    async def flush_everything(self) -> None:
+        """Flush what is open, for the drain."""
+        self._logs.flush("drain")
+        await self._metrics.flush("drain", unfinished=True)
+
+    def _admit(self, room_for: Callable[[int], bool], size_bytes: int) -> None:
+        if self._closed:
+            raise DrainingError
+        if not room_for(size_bytes):
+            raise BusyError(RETRY_AFTER)
+
+    def _take(self, items: Iterable[Item], take: Callable[[Item, str, float], DecodeError | None]) -> Outcome:
+        now = self._clock.wall()
+        accepted = 0
+        rejected: list[tuple[int, str]] = []
+        for index, item in enumerate(items):
+            error = take(item, "http", now)
+            if error is None:
+                accepted += 1
+            else:
+                rejected.append((index, str(error)))
+        return Outcome(accepted, rejected)

@@ -1,0 +1,120 @@
+"""The way of a log event: item -> decode -> shape -> buffer, and at a flush -> batch -> sink."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sidecar.batch.logs import LogBuffer, cut, encode
+from sidecar.clock import Clock
+from sidecar.config import Logs
+from sidecar.decode import events
+from sidecar.decode.documents import Item
+from sidecar.errors import DecodeError
+from sidecar.model import EncodedEvent, LogBatch
+from sidecar.observe.ledger import Ledger
+from sidecar.observe.log import Limiter
+from sidecar.pipeline.refusals import Refusals
+from sidecar.pipeline.sink import Sink
+from sidecar.shape.routing import Destination, Router
+
+
+class LogPath:
+    """Buffers log events by destination, and sends buffers when it is time."""
+
+    def __init__(
+        self,
+        config: Logs,
+        *,
+        open_bytes: int,
+        router: Router,
+        sink: Sink[LogBatch],
+        ledger: Ledger,
+        limiter: Limiter,
+        clock: Clock,
+    ) -> None:
+        """Take over the collaborators.
+
+        Args:
+            config: the section `logs`.
+            open_bytes: what all buffers together may hold: 500 streams must not hold a megabyte each.
+            router: names the destinations.
+            sink: where batches go.
+            ledger: where log events are counted.
+            limiter: for what is worth a line but may come a million times.
+            clock: monotonic time, for destinations that fall idle.
+        """
+        self._config = config
+        self._open_bytes = open_bytes
+        self._router = router
+        self._sink = sink
+        self._ledger = ledger
+        self._limiter = limiter
+        self._refusals = Refusals(limiter)
+        self._clock = clock
+        self._buffers: dict[Destination, LogBuffer] = {}
+        self._buffered_events = 0
+        self._buffered_bytes = 0
+        ledger.log_events.holders.append(lambda: self._buffered_events)
+
+    def room_for(self, size_bytes: int) -> bool:
+        """Whether a sender who can wait should not be told to."""
+        return self._sink.room_for(self._buffered_bytes + size_bytes)
+
+    def item(self, item: Item, input_: str, now: float) -> DecodeError | None:
+        """Take one log event; returns why not, already counted."""
+        account = self._ledger.log_events
+        account.received[input_] += 1
+        try:
+            destination, encoded = self._decode(item, input_, now)
+        except DecodeError as error:
+            self._refusals.refuse(account, error, 1, input_)
+            return error
+        except Exception:  # noqa: BLE001  # a bug in reading one event costs that event, counted and told
+            return self._refusals.bug(account, 1, input_)
+        buffer = self._buffers.get(destination)
+        if buffer is None:
+            buffer = self._buffers[destination] = LogBuffer()
+        buffer.add(encoded)
+        self._buffered_events += 1
+        self._buffered_bytes += encoded.size_bytes
+        if buffer.full(self._config.flush_bytes):
+            self._flush(destination, "threshold")
+        elif self._buffered_bytes >= self._open_bytes:
+            self.flush("threshold")
+        return None
+
+    def flush(self, cause: str) -> None:
+        """Send what every buffer holds; `cause` is timer, threshold or drain, for the count."""
+        for destination in list(self._buffers):
+            self._flush(destination, cause)
+
+    async def run_timer(self) -> None:
+        """Flush every `logs.flush_seconds`."""
+        while True:
+            await asyncio.sleep(self._config.flush_seconds)
+            self.flush("timer")
+
+    def _decode(self, item: Item, input_: str, now: float) -> tuple[Destination, EncodedEvent]:
+        if item.error is not None:
+            raise item.error
+        event = events.decode_log(item, now)
+        event.from_statsd = input_ == "statsd"
+        if event.late_stamped:
+            self._ledger.ignored["unreadable_timestamp"] += 1
+        message, was_cut = cut(event.message)
+        if was_cut:
+            self._ledger.ignored["message_cut"] += 1
+            self._limiter.warning("message_cut", "a log event is over 1,048,550 bytes and was cut", input=input_)
+        overflowed = self._router.overflowed
+        destination = self._router.route(event, self._clock.monotonic())
+        if self._router.overflowed > overflowed:
+            self._ledger.ignored["stream_overflow"] += 1
+            self._limiter.warning("stream_overflow", "logs.max_streams is reached: events go to the default stream")
+        return destination, encode(event.timestamp_ms, message)
+
+    def _flush(self, destination: Destination, cause: str) -> None:
+        buffer = self._buffers.pop(destination)
+        self._buffered_events -= len(buffer)
+        self._buffered_bytes -= buffer.size_bytes
+        self._ledger.flushes[f"logs_{cause}"] += 1
+        self._sink.offer(buffer.take(*destination))

@@ -1,0 +1,191 @@
+"""The way of a metric: item or sample -> shape -> aggregate, and at a flush -> batch -> sink."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from sidecar.aggregate.window import Accumulator, Windows
+from sidecar.batch.metrics import Packer, encode
+from sidecar.clock import Clock
+from sidecar.config import Metrics
+from sidecar.decode import events
+from sidecar.decode.documents import Item
+from sidecar.decode.fields import check_timestamp
+from sidecar.errors import DecodeError
+from sidecar.limits import RESOLUTIONS
+from sidecar.model import MetricBatch, Sample, Series
+from sidecar.observe.ledger import Ledger
+from sidecar.observe.log import Limiter
+from sidecar.pipeline.refusals import Refusals
+from sidecar.pipeline.sink import Sink
+from sidecar.shape.cardinality import Cardinality
+from sidecar.shape.series import Shaper
+
+SLICE_SECONDS: Final = 0.0005  # a flush gives the sockets a turn this often
+EARLY_SECONDS: Final = 5.0  # between two early flushes
+PHASE_SECONDS: Final = 20.0  # the most a process flushes after the boundary
+
+
+class MetricPath:
+    """Aggregates samples into windows, and closes windows when it is time."""
+
+    def __init__(
+        self,
+        config: Metrics,
+        *,
+        shaper: Shaper,
+        cardinality: Cardinality,
+        sink: Sink[MetricBatch],
+        ledger: Ledger,
+        limiter: Limiter,
+        clock: Clock,
+        phase: float,
+    ) -> None:
+        """Take over the collaborators.
+
+        Args:
+            config: the section `metrics`.
+            shaper: names the series of samples.
+            cardinality: caps the number of series.
+            sink: where batches go.
+            ledger: where samples are counted.
+            limiter: for what is worth a line but may come a million times.
+            clock: wall time for windows, monotonic time for waiting.
+            phase: 0 to 1, how far into its allowance this process flushes, so that a fleet spreads.
+        """
+        self._config = config
+        self._shaper = shaper
+        self._cardinality = cardinality
+        self._sink = sink
+        self._ledger = ledger
+        self._limiter = limiter
+        self._refusals = Refusals(limiter)
+        self._clock = clock
+        self._phase = phase
+        self.windows = Windows(percentiles=config.percentiles, max_levels=config.max_series)
+        self._packing = 0  # samples taken from windows and not yet offered to the sink
+        self._early = asyncio.Event()
+        ledger.samples.holders.append(lambda: self.windows.tally.samples + self._packing)
+
+    # --- in ------------------------------------------------------------------------------------------
+
+    def room_for(self, size_bytes: int) -> bool:
+        """Whether a sender who can wait should not be told to."""
+        full = self.windows.tally.entries >= 2 * self._config.flush_entries
+        return not full and self._sink.room_for(size_bytes)
+
+    def item(self, item: Item, input_: str, now: float) -> DecodeError | None:
+        """Take one JSON metric; returns why not, already counted."""
+        account = self._ledger.samples
+        unknown: set[str] = set()
+        try:
+            if item.error is not None:
+                raise item.error  # noqa: TRY301  # counted where every other refusal is
+            sample = events.decode_metric(item.value, unknown)
+        except DecodeError as error:
+            account.received[input_] += 1
+            self._refusals.refuse(account, error, 1, input_)
+            return error
+        except Exception:  # noqa: BLE001  # a bug in reading one item costs that item, counted and told
+            account.received[input_] += 1
+            return self._refusals.bug(account, 1, input_)
+        if unknown:
+            self._ledger.ignored["unknown_field"] += len(unknown)
+            names = sorted(unknown)[:10]
+            self._limiter.warning("unknown_field", "fields of a metric were ignored", fields=names, metric=sample.name)
+        taken = self.sample(sample, input_, now)
+        return taken if isinstance(taken, DecodeError) else None
+
+    def sample(
+        self, sample: Sample, input_: str, now: float, line: bytes | None = None
+    ) -> tuple[Accumulator, Series] | DecodeError:
+        """Shape and aggregate one sample; returns where it went, or why nowhere, already counted."""
+        account = self._ledger.samples
+        account.received[input_] += sample.size
+        try:
+            if sample.timestamp is not None:
+                check_timestamp(sample.timestamp, now)
+            asked = self._shaper.series(sample)
+            series = self._cardinality.admit(asked, self._clock.monotonic())
+            if series is not asked:
+                self._ledger.ignored["series_folded"] += sample.size
+                self._limiter.warning(
+                    "series_folded", "metrics.max_series is reached: new series are folded", into=str(series)
+                )
+            return self.windows.add(series, sample, now), series
+        except DecodeError as error:
+            self._refusals.refuse(account, error, sample.size, input_, line)
+            return error
+        except Exception:  # noqa: BLE001  # a bug in one sample costs that sample, counted and told
+            return self._refusals.bug(account, sample.size, input_)
+
+    def look_for_early_flush(self) -> None:
+        """See whether a threshold is reached; to be called after every burst and body."""
+        config, windows = self._config, self.windows
+        too_many_series = config.flush_series is not None and windows.series >= config.flush_series
+        if too_many_series or windows.tally.entries >= config.flush_entries:
+            self._early.set()
+
+    # --- out -----------------------------------------------------------------------------------------
+
+    async def flush(self, cause: str, *, unfinished: bool, resolutions: tuple[int, ...] = RESOLUTIONS) -> None:
+        """Take windows out, batch them and send them, with a turn for the sockets every half millisecond.
+
+        Args:
+            cause: timer, threshold or drain, for the count.
+            unfinished: also the open part of windows that have not ended; CloudWatch merges the parts.
+            resolutions: which windows.
+        """
+        packer = Packer()
+        cancelled = False
+        turn_ends = self._clock.monotonic() + SLICE_SECONDS
+        for window in self.windows.take(self._clock.wall(), unfinished=unfinished, resolutions=resolutions):
+            for (series, _), accumulator in window.accumulators.items():
+                measurement = accumulator.take()
+                if measurement is None:
+                    continue
+                self._packing += measurement.samples
+                if measurement.counts is not None and measurement.values[0] < 0.0:
+                    self._tell_negative(series)
+                self._send(packer.add(series.namespace, encode(series, window.start, measurement)))
+                if self._clock.monotonic() >= turn_ends and not cancelled:
+                    try:
+                        await asyncio.sleep(0)
+                    except asyncio.CancelledError:
+                        cancelled = True  # what was taken out has no way back: finish first, without turns
+                    turn_ends = self._clock.monotonic() + SLICE_SECONDS
+        self._send(packer.close())
+        self._ledger.flushes[f"metrics_{cause}"] += 1
+        if cancelled:
+            raise asyncio.CancelledError
+
+    async def run_timer(self, resolution: int, flush_seconds: float) -> None:
+        """Flush one resolution's windows at every boundary of `flush_seconds`, shifted by the phase."""
+        phase = self._phase * min(PHASE_SECONDS, flush_seconds)
+        unfinished = flush_seconds < resolution
+        while True:
+            await asyncio.sleep(flush_seconds - (self._clock.wall() - phase) % flush_seconds)
+            await self.flush("timer", unfinished=unfinished, resolutions=(resolution,))
+
+    async def run_early_flushes(self) -> None:
+        """Flush when a threshold is reached, at most every five seconds."""
+        while True:
+            await self._early.wait()
+            await self.flush("threshold", unfinished=True)
+            await asyncio.sleep(EARLY_SECONDS)
+            self._early.clear()
+            self.look_for_early_flush()
+
+    def _send(self, batches: list[MetricBatch]) -> None:
+        for batch in batches:
+            self._packing -= batch.units
+        self._sink.offer(batches)
+
+    def _tell_negative(self, series: Series) -> None:
+        self._limiter.warning(
+            f"negative {series.name}",
+            "a distribution has negative values: CloudWatch gives no percentiles for it",
+            metric=series.name,
+            namespace=series.namespace,
+        )

@@ -1,0 +1,175 @@
+"""The way of a datagram: StatsD lines by the table or in full, JSON by its items.
+
+The table makes StatsD fast: a line's name and tail (everything but its value) lead straight to the accumulator
+that took the last line like it, so that a line's tags are parsed once.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sidecar.aggregate.members import Members
+from sidecar.aggregate.window import Numeric
+from sidecar.clock import Clock
+from sidecar.config import Metrics
+from sidecar.decode import dogstatsd, statsd
+from sidecar.decode.documents import Item, documents, metric_items
+from sidecar.errors import DecodeError
+from sidecar.model import Series
+from sidecar.observe.ledger import Ledger
+from sidecar.observe.log import Limiter
+from sidecar.pipeline.logs import LogPath
+from sidecar.pipeline.metrics import MetricPath
+from sidecar.pipeline.refusals import Refusals
+from sidecar.shape.cardinality import Cardinality
+
+NUMBERS: Final = 8_192  # values whose text is remembered; most values of most services repeat
+LINES_PER_SERIES: Final = 4  # places in the table for each series: lines differ in rate and in order of tags
+# What DogStatsD clients report of themselves: not the application's, so not for its bill; shown in /stats.
+CLIENT_TELEMETRY: Final = "datadog.dogstatsd.client."
+
+
+class DatagramPath:
+    """Takes bursts of datagrams."""
+
+    def __init__(
+        self,
+        config: Metrics,
+        *,
+        metrics: MetricPath,
+        logs: LogPath,
+        cardinality: Cardinality,
+        ledger: Ledger,
+        limiter: Limiter,
+        clock: Clock,
+    ) -> None:
+        """Take over the collaborators.
+
+        Args:
+            config: the section `metrics`.
+            metrics: takes samples and JSON metrics.
+            logs: takes log events.
+            cardinality: told of every series that goes on in a new window.
+            ledger: where samples are counted.
+            limiter: limits the rate of log lines.
+            clock: wall time, read once a burst.
+        """
+        self._signed_gauges = config.signed_gauges
+        self._metrics = metrics
+        self._windows = metrics.windows
+        self._logs = logs
+        self._cardinality = cardinality
+        self._ledger = ledger
+        self._refusals = Refusals(limiter)
+        self._clock = clock
+        # By name and tail of a line: where its samples go, the weight of each, and which series that is.
+        self._table: dict[tuple[bytes, bytes], tuple[Numeric, float, Series]] = {}
+        self._table_limit = LINES_PER_SERIES * config.max_series
+        self._numbers: dict[bytes, float] = {}
+
+    def take(self, burst: list[bytes]) -> None:
+        """Take a burst of datagrams: StatsD lines, or JSON where the first byte opens an object or array.
+
+        The hottest loop of the program. What it cannot do at once goes to `_careful`.
+        """
+        now = self._clock.wall()
+        known, value_of = self._table.get, self._numbers.get
+        taken = 0
+        for datagram in burst:
+            opening = datagram[:1]
+            if opening == b"{" or opening == b"[":  # noqa: PLR1714  # two comparisons cost less than a set
+                self._json(datagram, now)
+                continue
+            for line in datagram.split(b"\n"):
+                name, _, rest = line.partition(b":")
+                text, _, tail = rest.partition(b"|")
+                entry = known((name, tail))
+                value = value_of(text)
+                if entry is None or value is None or entry[0].until <= now:
+                    taken += self._careful(line, (name, tail), text, value, now)
+                else:
+                    entry[0].add(value, entry[1])
+                    taken += 1
+        self._ledger.samples.received["statsd"] += taken
+        self._windows.tally.samples += taken
+        self._metrics.look_for_early_flush()
+
+    def _careful(self, line: bytes, key: tuple[bytes, bytes], text: bytes, value: float | None, now: float) -> int:
+        """Take a line that needs more than a look-up; returns the samples the caller is to count."""
+        entry = self._table.get(key)
+        if entry is not None:
+            accumulator, weight, series = entry
+            values = (value,) if value is not None else self._values(text)
+            ended = accumulator.until <= now
+            if values and not (ended and not self._cardinality.refresh(series, self._clock.monotonic())):
+                if ended:
+                    accumulator = self._windows.reopen(series, accumulator, now)
+                    self._table[key] = (accumulator, weight, series)
+                for number in values:
+                    accumulator.add(number, weight)
+                return len(values)
+        if line and line != b"\r":
+            self._line(line, key, now)
+        return 0
+
+    def _values(self, text: bytes) -> tuple[float, ...]:
+        """Read one value, or several packed ones; empty where any of them deserves a closer look."""
+        value = statsd.plain_number(text)
+        if value is not None:
+            if len(self._numbers) >= NUMBERS:
+                self._numbers.clear()
+            self._numbers[text] = value
+            return (value,)
+        values: list[float] = []
+        for piece in text.split(b":"):
+            value = statsd.plain_number(piece)
+            if value is None:
+                return ()
+            values.append(value)
+        return tuple(values)
+
+    def _line(self, line: bytes, key: tuple[bytes, bytes], now: float) -> None:
+        """Decode a line in full; remember where lines like it lead."""
+        if line.startswith(dogstatsd.OPENINGS):
+            self._event(line, now)
+            return
+        account = self._ledger.samples
+        try:
+            decoded = statsd.decode_line(line, self._signed_gauges)
+        except DecodeError as error:
+            account.received["statsd"] += 1
+            self._refusals.refuse(account, error, 1, "statsd", line)
+            return
+        except Exception:  # noqa: BLE001  # a bug in reading one line costs that line, counted and told
+            account.received["statsd"] += 1
+            self._refusals.bug(account, 1, "statsd")
+            return
+        for kind in decoded.ignored:
+            self._ledger.ignored[kind] += 1
+        for sample in decoded.samples:
+            if sample.name.startswith(CLIENT_TELEMETRY):
+                self._ledger.client_telemetry[sample.name] += round(sum(sample.values))
+                continue
+            taken = self._metrics.sample(sample, "statsd", now, line)
+            if decoded.repeatable and not isinstance(taken, DecodeError) and not isinstance(taken[0], Members):
+                if len(self._table) >= self._table_limit:
+                    self._table.clear()
+                self._table[key] = (taken[0], sample.weights[0], taken[1])
+
+    def _event(self, line: bytes, now: float) -> None:
+        """Take a DogStatsD event or service check as a log event."""
+        try:
+            item = Item(dogstatsd.decode_event(line))
+        except DecodeError as error:
+            item = Item(None, error=error)
+        self._logs.item(item, "statsd", now)
+
+    def _json(self, datagram: bytes, now: float) -> None:
+        """Take a datagram of JSON: EMF documents have `_aws`, log events `message`; the rest are metrics."""
+        for item in documents(datagram):
+            value = item.value
+            if item.error is None and isinstance(value, dict) and ("message" in value or "_aws" in value):
+                self._logs.item(item, "udp", now)
+            else:
+                for metric in metric_items([item]):
+                    self._metrics.item(metric, "udp", now)
