@@ -15,11 +15,11 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from sidecar.errors import BusyError, DrainingError, UnsupportedError
 from sidecar.model import Outcome
 from sidecar.observe.health import ListenerHealth
+from sidecar.receive.inflate import ENCODINGS, InflateError, TooLargeError, inflate
 from sidecar.sockets import open_sockets, shown
 
 Ingest: TypeAlias = Callable[[bytes, str], Outcome]
@@ -27,7 +27,6 @@ Ingest: TypeAlias = Callable[[bytes, str], Outcome]
 
 BODY_SECONDS: Final = 30.0  # a body that has not come by then is given up
 REJECTED_LISTED: Final = 1_000  # of one body; beyond, only their number is told
-_ENCODINGS: Final = ("", "identity", "gzip", "deflate")
 
 
 class HttpReceiver:
@@ -61,7 +60,13 @@ class HttpReceiver:
         application = web.Application(client_max_size=max_body_bytes)
         for path, ingest in routes.items():
             application.router.add_post(path, self._handler(path, ingest))
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2, handle_signals=False)
+        self._runner = web.AppRunner(
+            application,
+            access_log=None,
+            shutdown_timeout=0.2,
+            handle_signals=False,
+            auto_decompress=False,  # aiohttp would inflate past the limit, and answer 400 where 415 is meant
+        )
 
     async def open(self) -> None:
         """Bind and start to serve.
@@ -93,17 +98,17 @@ class HttpReceiver:
 
     async def _answer(self, request: web.Request, ingest: Ingest) -> tuple[int, dict[str, Any], dict[str, str] | None]:
         encoding = request.headers.get("Content-Encoding", "").lower()
-        if encoding not in _ENCODINGS:
+        if encoding not in ENCODINGS:
             return 415, {"error": f"Content-Encoding {encoding!r} is not gzip or deflate"}, None
         try:
-            body = await self._body(request)
+            body = inflate(await self._body(request), encoding, self._max_body_bytes)
             outcome = ingest(body, request.content_type)
-        except web.HTTPRequestEntityTooLarge:
+        except (web.HTTPRequestEntityTooLarge, TooLargeError):
             limit = self._max_body_bytes
             return 413, {"error": f"the body is larger than {limit} bytes (listen.max_body_bytes)"}, None
         except TimeoutError:
             return 408, {"error": f"the body did not come within {BODY_SECONDS:g} s"}, {"Connection": "close"}
-        except (web.RequestPayloadError, HttpProcessingError) as error:
+        except (InflateError, web.RequestPayloadError) as error:
             return 400, {"error": f"the body cannot be read: {error}"}, {"Connection": "close"}
         except UnsupportedError as error:
             return 415, {"error": str(error)}, None

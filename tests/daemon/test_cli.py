@@ -1,0 +1,130 @@
+"""The command line, as a shell sees it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.harness import Daemon, free_ports
+
+
+def sidecar(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("SIDECAR_", "AWS_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "sidecar", *arguments],
+        capture_output=True,
+        text=True,
+        env=clean | environ,
+        timeout=50,
+        check=False,
+    )
+
+
+def test_check_prints_the_effective_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("namespace: Shop\nmetrics:\n  flush_seconds: 10\n")
+    done = sidecar("check", "--config", str(path), SIDECAR_METRICS__FLUSH_SECONDS="30", AWS_REGION="eu-west-1")
+    assert done.returncode == 0
+    effective = yaml.safe_load(done.stdout)
+    assert effective["namespace"] == "Shop"
+    assert effective["metrics"]["flush_seconds"] == 30
+    assert effective["region"] == "eu-west-1"
+    assert effective["emf"]["as"] == "logs"
+
+
+def test_every_problem_of_a_configuration_is_told_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("metrics:\n  flush_secs: 10\n  resolution: 7\nlogs:\n  retention_days: 8\nnamespace: AWS/x\n")
+    for command in ("check", "run"):
+        done = sidecar(command, "--config", str(path))
+        assert done.returncode == 2
+        for part in ("metrics.flush_secs: unknown key", "metrics.resolution", "logs.retention_days", "namespace"):
+            assert part in done.stderr
+        assert "got 8" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_missing_file_and_broken_yaml_are_configuration_errors(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    assert sidecar("check", "--config", str(path)).returncode == 2
+    path.write_text("a: [")
+    assert sidecar("check", "--config", str(path)).returncode == 2
+    assert sidecar("nonsense").returncode == 2
+
+
+def test_unknown_variables_and_unbuilt_keys_warn_and_go_on() -> None:
+    done = sidecar("check", SIDECAR_PORT="tcp://10.0.0.1:8127", SIDECAR_OBSERVE__PUBLISH="true")
+    assert done.returncode == 0
+    assert "SIDECAR_PORT" in done.stderr
+    assert "observe.publish" in done.stderr
+
+
+def test_health_is_zero_when_alive_and_one_when_not(daemon: Callable[..., Daemon], tmp_path: Path) -> None:
+    one = daemon()
+    assert sidecar("health", "--port", str(one.admin_port)).returncode == 0
+    assert sidecar("health", SIDECAR_LISTEN__ADMIN_PORT=str(one.admin_port)).returncode == 0
+    assert sidecar("health", "--config", str(one.config_path)).returncode == 0
+    assert sidecar("health", SIDECAR_CONFIG=str(one.config_path)).returncode == 0
+    (nobody,) = free_ports(1)
+    assert sidecar("health", "--port", str(nobody)).returncode == 1
+    assert sidecar("health", "--nonsense").returncode == 2
+
+
+def test_health_imports_nothing_beyond_the_standard_library() -> None:
+    code = (
+        "import sys; sys.argv = ['sidecar', 'health', '--port', '1'];"
+        "from sidecar.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({n.split('.')[0] for n in sys.modules} - set(sys.stdlib_module_names) - {'__main__'}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+    )
+    assert done.stdout.strip() == "['sidecar']"
+
+
+def test_send_delivers_a_metric_and_a_log_event(daemon: Callable[..., Daemon]) -> None:
+    one = daemon()
+    url = f"http://localhost:{one.http_port}"
+    metric = sidecar("send", "metric", "Jobs", "3", "--unit", "Count", "-d", "Queue=mail", "--url", url)
+    log = sidecar("send", "log", "hello", "-f", "service=cron", "--group", "/g", "--url", url)
+    assert (metric.returncode, log.returncode) == (0, 0), metric.stderr + log.stderr
+
+    stats = one.settled(samples=1, log_events=1)
+    (series,) = stats["local"]["series"]
+    assert (series["name"], series["sum"], series["unit"]) == ("Jobs", 3.0, "Count")
+    assert series["dimensions"] == {"Queue": "mail"}
+    assert stats["local"]["streams"][0]["group"] == "/g"
+
+
+def test_send_says_why_it_failed(daemon: Callable[..., Daemon]) -> None:
+    one = daemon()
+    refused = sidecar("send", "metric", "Jobs", "3", "--unit", "Parsecs", "--url", f"http://localhost:{one.http_port}")
+    assert refused.returncode == 1
+    assert "unknown_unit" in refused.stderr
+    (nobody,) = free_ports(1)
+    assert sidecar("send", "log", "x", "--url", f"http://localhost:{nobody}").returncode == 1
+    assert sidecar("send", "metric", "Jobs", "3", "-d", "broken").returncode == 2
+
+
+def test_version_and_help() -> None:
+    assert sidecar("--version").stdout.startswith("sidecar, version ")
+    assert "demo" in sidecar("--help").stdout
+
+
+@pytest.mark.timeout(40)
+def test_demo_prints_what_cloudwatch_would_have_received_and_loses_nothing() -> None:
+    done = sidecar("demo", "--seconds", "3")
+    assert done.returncode == 0
+    assert "PutMetricData  namespace=Demo" in done.stdout
+    for name in ("RequestCount", "Latency", "TokensUsed", "BlockedCount"):
+        assert f"{name}{{Environment=demo" in done.stdout
+    assert "PutLogEvents" in done.stdout
+    assert '"dropped":0' in done.stderr
