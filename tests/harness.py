@@ -153,7 +153,7 @@ class Daemon:
 
         def done() -> bool:
             stats = self.stats()
-            return (
+            return bool(
                 stats["samples"]["received"] >= samples
                 and stats["log_events"]["received"] >= log_events
                 and stats["samples"]["pending"] == 0

@@ -8,6 +8,7 @@ finished, compressed body in place of the serialised one, ahead of signing.
 from __future__ import annotations
 
 import asyncio
+import socket
 import zlib
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
@@ -190,6 +191,7 @@ def _place_body(params: dict[str, Any], **_: object) -> None:
 
 def _translate(error: Exception) -> DeliveryError | None:
     """Make an SDK error ours; None where it is none of the SDK's, hence a bug of ours."""
+    from aiohttp import ClientConnectorError
     from botocore import exceptions as sdk
 
     if isinstance(error, DeliveryError):
@@ -221,8 +223,12 @@ def _translate(error: Exception) -> DeliveryError | None:
         return DeliveryError("NoCredentials", "no region is known: set region, AWS_REGION or AWS_DEFAULT_REGION")
     if isinstance(error, sdk.ReadTimeoutError):
         return DeliveryError("Timeout", str(error), ambiguous=True)
-    if isinstance(error, sdk.EndpointConnectionError | sdk.ConnectTimeoutError | sdk.ProxyConnectionError):
+    if isinstance(error, sdk.ConnectTimeoutError | sdk.ProxyConnectionError):
         return DeliveryError("Network", str(error))
+    if isinstance(error, sdk.EndpointConnectionError):
+        # aiobotocore 3.10 says this of a connection that never stood and of one that was reset alike.
+        never_stood = isinstance(error.kwargs.get("error"), ClientConnectorError | socket.gaierror)
+        return DeliveryError("Network", str(error), ambiguous=not never_stood)
     if isinstance(error, sdk.HTTPClientError):
         # The connection broke after it stood: whether the request was stored nobody knows.
         return DeliveryError("Network", str(error), ambiguous=True)

@@ -162,11 +162,23 @@ class DatagramPath:
             item = Item(dogstatsd.decode_event(line))
         except DecodeError as error:
             item = Item(None, error=error)
+        except Exception:  # noqa: BLE001  # a bug in reading one line costs that line, counted and told
+            account = self._ledger.log_events
+            account.received["statsd"] += 1
+            self._refusals.bug(account, 1, "statsd")
+            return
         self._logs.item(item, "statsd", now)
 
     def _json(self, datagram: bytes, now: float) -> None:
         """Take a datagram of JSON: EMF documents have `_aws`, log events `message`; the rest are metrics."""
-        for item in documents(datagram):
+        try:
+            items = documents(datagram)
+        except Exception:  # noqa: BLE001  # a bug in reading one datagram costs that datagram, counted and told
+            account = self._ledger.samples
+            account.received["udp"] += 1
+            self._refusals.bug(account, 1, "udp")
+            return
+        for item in items:
             value = item.value
             if item.error is None and isinstance(value, dict) and ("message" in value or "_aws" in value):
                 self._logs.item(item, "udp", now)
