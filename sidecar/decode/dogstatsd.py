@@ -14,6 +14,8 @@ from typing import Final
 
 from sidecar.errors import DecodeError, Reason
 
+# The Datadog agent's own tag, of no use to anybody else.
+STRIPPED_TAGS: Final = frozenset({b"dd.internal.entity_id"})
 OPENINGS: Final = (b"_e{", b"_sc|")
 STATUSES: Final = ("ok", "warning", "critical", "unknown")
 
@@ -34,7 +36,8 @@ def decode_event(line: bytes) -> dict[str, object]:
         line: starts with one of `OPENINGS`; a carriage return at its end is taken off.
 
     Returns:
-        The fields of a log event; `timestamp` (seconds) only where the line brought one.
+        The fields of a log event; `timestamp` (seconds) only where the line brought one,
+        as text where that is no number.
 
     Raises:
         DecodeError: `malformed_line` or `invalid_utf8`.
@@ -73,16 +76,14 @@ def _event(line: bytes) -> dict[str, object]:
 
 
 def _service_check(line: bytes) -> dict[str, object]:
-    # The message comes last and may hold anything but a new line.
-    head, has_message, message = line.partition(b"|m:")
-    parts = head.split(b"|")
+    parts = line.split(b"|")
     if len(parts) < 3 or not parts[1]:
         raise DecodeError(Reason.MALFORMED_LINE, "a service check is _sc|<name>|<status>")
     if parts[2] not in (b"0", b"1", b"2", b"3"):
         raise DecodeError(Reason.MALFORMED_LINE, "the status of a service check is 0, 1, 2 or 3")
     status = int(parts[2])
     fields: dict[str, object] = {
-        "message": _text(message).replace("\\n", "\n") if has_message else "",
+        "message": "",
         "check": _text(parts[1]),
         "status": status,
         "status_name": STATUSES[status],
@@ -90,6 +91,8 @@ def _service_check(line: bytes) -> dict[str, object]:
     for field in parts[3:]:
         if field.startswith(b"h:") and len(field) > 2:
             fields["hostname"] = _text(field[2:])
+        elif field.startswith(b"m:"):
+            fields["message"] = _text(field[2:]).replace("\\n", "\n").replace("m\\:", "m:")
         else:
             _shared_field(field, fields)
     fields["type"] = "service_check"
@@ -99,14 +102,14 @@ def _service_check(line: bytes) -> dict[str, object]:
 def _shared_field(field: bytes, fields: dict[str, object]) -> None:
     """Read a field both kinds know: the time and the tags; anything else is read past."""
     if field.startswith(b"d:"):
-        if not field[2:].isdigit() or len(field) > 14:
-            raise DecodeError(Reason.MALFORMED_LINE, "d: is not in whole seconds since 1970")
-        fields["timestamp"] = int(field[2:])
+        # What is no time stays as it came: the event is kept, stamped on arrival, and that is counted.
+        seconds = _text(field[2:])
+        fields["timestamp"] = int(seconds) if seconds.isascii() and seconds.isdigit() and len(seconds) < 13 else seconds
     elif field.startswith(b"#"):
         tags: dict[str, str] = {}
         for piece in field[1:].split(b","):
             key, found, value = piece.partition(b":")
-            if key and (value or not found):
+            if key and (value or not found) and key not in STRIPPED_TAGS:
                 tags[_text(key)] = _text(value) if found else "true"
         if tags:
             fields["tags"] = tags

@@ -12,9 +12,10 @@ Differs:  an unusable rate refuses the line, it never quietly becomes 1; a count
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from math import isnan
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from sidecar.errors import DecodeError, Reason
 from sidecar.limits import MIN_RATE, VALUE_MAGNITUDE
@@ -36,8 +37,7 @@ UNIT_TAG: Final = "cw_unit"
 RESOLUTION_TAG: Final = "cw_resolution"
 _STRIPPED_TAGS: Final = frozenset({"dd.internal.entity_id"})  # the Datadog agent's own, never a dimension
 
-_NAME_STYLES: Final = (b"[", b"#", b",", b";")  # what opens the tags: SignalFx, Librato, Influx, Graphite
-_COMMA_SEPARATED: Final = ([b"[", b","], [b"#", b","])  # not two styles: commas part these styles' tags
+_MARKS: Final = re.compile(rb"([\[#,;])")  # what may open tags: SignalFx, Librato, Influx, Graphite
 
 
 @dataclass(slots=True, frozen=True)
@@ -74,8 +74,9 @@ def plain_number(text: bytes) -> float | None:
         The number where `text` starts with a digit or a point and CloudWatch takes the value; None for
         everything else, which deserves the slow look of `number`.
     """
-    # The range of the first byte keeps out signs, `nan` and `inf`; 95 is `_`, which float() would take.
-    if b"." <= text < b":" and 95 not in text:
+    # float() would also take signs, `nan` and `inf` (kept out by the first byte), `_` (95), and blanks at the end
+    # (below the point, 46).
+    if b"." <= text < b":" and 95 not in text and text[-1] >= 46:
         try:
             value = float(text)
         except ValueError:
@@ -120,49 +121,45 @@ def decode_line(line: bytes, signed_gauges: SignedGauges = "auto") -> Line:
     Args:
         line: one metric without its newline; a carriage return before it is taken off.
         signed_gauges: whether `+1` and `-1` on a gauge add to the remembered value (`delta`), are values
-            (`value`), or are values only where the line has a DogStatsD field (`auto`: Datadog's clients
-            send negative gauges that way).
+            (`value`), or are values only where the line has a DogStatsD field or packed values (`auto`:
+            Datadog's clients send negative gauges that way).
 
     Raises:
         DecodeError: the line is unusable; `reason` is a stable label.
     """
     line = line.removesuffix(b"\r")
     name, rest, styled, first_colon = _split_name(line)
-    values, bar, tail = rest.partition(b"|")
-    if not bar:
-        raise DecodeError(Reason.MALFORMED_LINE, f"{_shown(line)} has no |type")
+    parts, tail = _split_parts(rest, line)
     ignored: list[str] = []
-    if _is_repeat(tail):
-        parts, tail = _split_repeat(rest)
-        fields = _read_fields(tail, ignored)
-        fields.dogstatsd = False
-    else:
-        kind, _, tail = tail.partition(b"|")
-        parts = [(values, kind, None)]
-        fields = _read_fields(tail, ignored)
+    fields = _read_fields(tail, ignored)
     if styled is not None and fields.tags is not None:
         raise DecodeError(Reason.MIXED_TAG_STYLES, f"{_shown(line)} mixes two styles of tags")
     tags = styled if styled is not None else _dogstatsd_tags(fields.tags, ignored)
     unit, resolution, dimensions = _reserved(tags)
+    if fields.rate is not None and parts[-1].rate is None:
+        parts[-1] = parts[-1]._replace(rate=fields.rate)  # a rate behind the tags
     samples: list[Sample] = []
-    for text, type_, own_rate in parts:
-        sample_kind = KINDS.get(type_)
-        if sample_kind is None:
-            raise DecodeError(Reason.UNKNOWN_TYPE, f"{_shown(type_)} is none of c, g, ms, h, d, s")
-        weight = _weight(own_rate if own_rate is not None else fields.rate, sample_kind, ignored)
-        for sample in _samples(name, text, sample_kind, weight, signed_gauges, fields):
+    for part in parts:
+        for sample in _samples(name, part, signed_gauges, ignored, dogstatsd=fields.dogstatsd):
             sample.unit, sample.resolution, sample.dimensions = unit, resolution, dimensions
             sample.timestamp = fields.timestamp
             samples.append(sample)
     repeatable = (
         first_colon
         and len(parts) == 1
-        and parts[0][2] is None
         and fields.timestamp is None
         and samples[0].kind is not Kind.SET
-        and not samples[0].delta
+        and not any(sample.delta for sample in samples)
     )
     return Line(tuple(samples), repeatable, tuple(ignored))
+
+
+class _Part(NamedTuple):
+    """One `<values>|<type>[|@<rate>]`; a line has one, an etsy repeat several."""
+
+    values: bytes
+    type_: bytes
+    rate: bytes | None
 
 
 def _split_name(line: bytes) -> tuple[str, bytes, list[tuple[str, str]] | None, bool]:
@@ -173,58 +170,80 @@ def _split_name(line: bytes) -> tuple[str, bytes, list[tuple[str, str]] | None, 
         colon was the first one of the line.
     """
     end = line.find(b":")
-    bracket = line.find(b"[", 0, end)
-    if bracket >= 0:  # SignalFx: tag values may hold colons, so the name's colon is the one after the bracket
-        closing = line.find(b"]", bracket)
-        end = line.find(b":", closing) if closing >= 0 else -1
+    bracket = line.find(b"[", 0, max(end, 0))
+    if bracket >= 0:
+        # SignalFx: tag values may hold colons, so the name's colon is the one after the closing bracket.
+        inside, closed, _ = line[bracket:].partition(b"]")
+        if closed and b"=" in inside and b"|" not in inside:
+            end = line.find(b":", bracket + len(inside))
     if end < 0:
         raise DecodeError(Reason.MALFORMED_LINE, f"{_shown(line)} is not <name>:<value>|<type>")
     name, rest = line[:end], line[end + 1 :]
     first_colon = b":" not in name
-    # A comma, hash or semicolon that opens no `key=value` is just part of the name.
-    openers = [mark for mark in _NAME_STYLES if mark in name and b"=" in name[name.index(mark) :]]
+    if b"=" not in name:
+        return _utf8(name), rest, None, first_colon
+    # A mark opens tags only where `key=value` follows before the next mark; else it is just part of the name.
+    pieces = _MARKS.split(name)
+    openers = [mark for mark, text in zip(pieces[1::2], pieces[2::2], strict=True) if b"=" in text]
     if not openers:
         return _utf8(name), rest, None, first_colon
-    if len(openers) > 1 and openers not in _COMMA_SEPARATED:
-        raise DecodeError(Reason.MIXED_TAG_STYLES, f"{_shown(name)} mixes two styles of tags")
     opener = openers[0]
-    bare, _, pairs = name.partition(opener)
+    others = set(openers) - {opener} - ({b","} if opener in (b"[", b"#") else set())
+    before = sum(map(len, pieces[: 1 + 2 * _first_opener(pieces)]))
+    bare, pairs = name[:before], name[before + 1 :]
     if opener == b"[":
-        pairs, _, after = pairs.partition(b"]")
+        pairs, closed, after = pairs.partition(b"]")
+        if not closed:
+            raise DecodeError(Reason.MALFORMED_LINE, f"{_shown(line)} has no closing bracket")
+        if b"=" in after:
+            others.add(after)
         bare += after
+    if others:
+        raise DecodeError(Reason.MIXED_TAG_STYLES, f"{_shown(name)} mixes two styles of tags")
     separator = b";" if opener == b";" else b","
     tags = [tag for pair in pairs.split(separator) if (tag := _tag(pair, b"=")) is not None]
     return _utf8(bare), rest, tags, first_colon
 
 
-def _is_repeat(tail: bytes) -> bool:
-    """Tell an etsy repeat: a colon in the type, or in a rate that is followed by another value."""
-    type_, _, more = tail.partition(b"|")
-    return b":" in type_ or (more.startswith(b"@") and b":" in more.partition(b"|")[0])
+def _first_opener(pieces: list[bytes]) -> int:
+    """The index among the marks of the first that opens tags."""
+    return next(index for index, text in enumerate(pieces[2::2]) if b"=" in text)
 
 
-def _split_repeat(rest: bytes) -> tuple[list[tuple[bytes, bytes, bytes | None]], bytes]:
-    """Split `1|c:2|c|@0.1` into value, type and rate each; tags at the end are shared by all."""
-    head, hash_, tags = rest.partition(b"|#")
-    parts: list[tuple[bytes, bytes, bytes | None]] = []
-    for piece in head.split(b":"):
-        value, _, more = piece.partition(b"|")
-        type_, _, rate = more.partition(b"|")
-        if rate and not rate.startswith(b"@"):
-            raise DecodeError(Reason.MALFORMED_LINE, f"{_shown(rate)} is not a rate")
-        # A rate of 1 stated here keeps the shared one from applying.
-        parts.append((value, type_, rate[1:] or b"1"))
-    return parts, b"#" + tags if hash_ else b""
+def _split_parts(rest: bytes, line: bytes) -> tuple[list[_Part], list[bytes]]:
+    """Split what follows the name into parts and the fields they share.
+
+    A colon behind a type, or behind the rate that follows one, starts the next part of an etsy repeat; any other
+    colon belongs to packed values, or to a field.
+    """
+    tokens = rest.split(b"|")
+    parts: list[_Part] = []
+    values = tokens[0]
+    at = 1
+    while True:
+        if at >= len(tokens):
+            raise DecodeError(Reason.MALFORMED_LINE, f"{_shown(line)} has no |type")
+        type_, again, following = tokens[at].partition(b":")
+        rate: bytes | None = None
+        at += 1
+        if not again and at < len(tokens) and tokens[at][:1] in (b"@", b":"):
+            field, again, following = tokens[at].partition(b":")
+            rate = field[1:] if field else None
+            at += 1
+        parts.append(_Part(values, type_, rate))
+        if not again:
+            return parts, tokens[at:]
+        values = following
 
 
-def _read_fields(tail: bytes, ignored: list[str]) -> _Fields:
+def _read_fields(tokens: list[bytes], ignored: list[str]) -> _Fields:
     fields = _Fields()
-    if not tail:
-        return fields
-    for field in tail.split(b"|"):
+    for field in tokens:
         mark = field[:1]
         if mark == b"@":
             fields.rate = field[1:]
+            continue
+        if not field:
             continue
         fields.dogstatsd = True
         if mark == b"#":
@@ -292,20 +311,25 @@ def _weight(rate: bytes | None, kind: Kind, ignored: list[str]) -> float:
 
 
 def _samples(
-    name: str, text: bytes, kind: Kind, weight: float, signed_gauges: SignedGauges, fields: _Fields
+    name: str, part: _Part, signed_gauges: SignedGauges, ignored: list[str], *, dogstatsd: bool
 ) -> list[Sample]:
+    kind = KINDS.get(part.type_)
+    if kind is None:
+        raise DecodeError(Reason.UNKNOWN_TYPE, f"{_shown(part.type_)} is none of c, g, ms, h, d, s")
+    weight = _weight(part.rate, kind, ignored)
     if kind is Kind.SET:
-        if not text:
+        if not part.values:
             raise DecodeError(Reason.INVALID_VALUE, "a set member is empty")
-        return [Sample(name, kind, members=(_utf8(text),))]
-    texts = text.split(b":")
-    values = tuple([number(piece) for piece in texts])
+        return [Sample(name, kind, members=(_utf8(part.values),))]
+    texts = part.values.split(b":")
+    values = tuple([number(text) for text in texts])
     if kind is not Kind.GAUGE:
         return [Sample(name, kind, values, (weight,) * len(values))]
-    deltas_allowed = signed_gauges == "delta" or (signed_gauges == "auto" and not fields.dogstatsd)
+    dogstatsd = dogstatsd or len(texts) > 1  # only DogStatsD packs values
+    deltas = signed_gauges == "delta" or (signed_gauges == "auto" and not dogstatsd)
     return [
-        Sample(name, kind, (value,), (1.0,), delta=deltas_allowed and piece[:1] in (b"+", b"-"))
-        for piece, value in zip(texts, values, strict=True)
+        Sample(name, kind, (value,), (1.0,), delta=deltas and text[:1] in (b"+", b"-"))
+        for text, value in zip(texts, values, strict=True)
     ]
 
 
