@@ -39,6 +39,7 @@ from sidecar.receive.http import HttpReceiver
 from sidecar.receive.udp import UdpReceiver
 from sidecar.shape.cardinality import Cardinality
 from sidecar.shape.routing import Router, Template
+from sidecar.shape.rules import Rule, Rules
 from sidecar.shape.series import Shaper
 from sidecar.stats import Stats
 
@@ -107,6 +108,7 @@ class App:
                 dimensions=config.dimensions,
                 resolution=config.metrics.resolution,
                 replace_invalid=config.metrics.replace_invalid,
+                rules=Rules([Rule(**rule.model_dump()) for rule in config.metrics.rules]),
             ),
             cardinality=Cardinality(config.metrics.max_series),
             router=_router(config),

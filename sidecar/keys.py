@@ -54,6 +54,13 @@ def _dimensions(pairs: dict[str, str]) -> dict[str, str]:
         raise ValueError(error.detail) from None
 
 
+def _unit(name: str) -> str:
+    try:
+        return naming.unit(name)
+    except DecodeError as error:
+        raise ValueError(error.detail) from None
+
+
 def _retention(days: int) -> int:
     if days not in RETENTION_DAYS:
         raise ValueError(f"must be one of {', '.join(map(str, RETENTION_DAYS))}")
@@ -95,6 +102,15 @@ class Listen(_Section):
     max_body_bytes: Annotated[int, Field(ge=1_024, le=2**30)] = 5_242_880
 
 
+class MetricRule(_Section):
+    """What holds for metrics whose name matches a glob; the first that matches applies."""
+
+    match: Annotated[str, Field(min_length=1, max_length=255)]
+    unit: Annotated[str, AfterValidator(_unit)] | None = None
+    resolution: Literal[1, 60] | None = None
+    percentiles: bool | None = None
+
+
 class Metrics(_Section):
     """How samples become datums."""
 
@@ -107,7 +123,7 @@ class Metrics(_Section):
     percentiles: bool = True
     signed_gauges: Literal["auto", "delta", "value"] = "auto"
     replace_invalid: Annotated[str, AfterValidator(_printable)] | None = None
-    rules: Rules = []
+    rules: list[MetricRule] = []
 
 
 class Logs(_Section):
@@ -197,7 +213,7 @@ class Config(_Section):
 
 NOT_BUILT: Final = (
     *("listen.statsd_socket", "listen.statsd_stream_socket", "listen.socket_mode", "listen.emf_host"),
-    *("listen.emf_port", "metrics.rules", "logs.routes", "logs.metrics"),
+    *("listen.emf_port", "logs.routes", "logs.metrics"),
     *("emf.as", "emf.group", "deliver.spool_dir", "deliver.spool_max_bytes", "observe.publish"),
 )
 """Keys that are known and do nothing yet: setting one is accepted with a warning."""

@@ -25,8 +25,12 @@ from sidecar.limits import (
 from sidecar.model import Dimensions
 
 _DISALLOWED: Final = re.compile(r"[^\x20-\x7e]")  # non-ASCII and ASCII control characters
+_NAMESPACE: Final = re.compile(r"[A-Za-z0-9.\-_/#: ]+")
+_NOT_NAMESPACE: Final = re.compile(r"[^A-Za-z0-9.\-_/#: ]")
 _GROUP: Final = re.compile(r"[.\-_/#A-Za-z0-9]+")
-_NOT_GROUP: Final = re.compile(r"[^.\-_/#A-Za-z0-9]")
+_NOT_NAMESPACE: Final = re.compile(r"[A-Za-z0-9.\-_/#: ]+")
+_NOT_NAMESPACE: Final = re.compile(r"[^A-Za-z0-9.\-_/#: ]")
+_GROUP: Final = re.compile(r"[^.\-_/#A-Za-z0-9]")
 _NOT_STREAM: Final = re.compile(r"[:*\x00-\x1f\x7f]")
 
 
@@ -40,13 +44,20 @@ def metric_name(name: str, replace: str | None = None) -> str:
 
 
 def namespace(name: str, replace: str | None = None) -> str:
-    """Check a namespace: like a metric name, and outside `AWS/`, which is the services' own.
+    """Check a namespace: letters, digits, blanks and . - _ / # : and outside `AWS/`, the services' own.
+
+    The service model would allow any printable ASCII; the user guide, which is narrower, is what holds.
 
     Raises:
         DecodeError: `invalid_namespace`.
     """
     reason = Reason.INVALID_NAMESPACE
     name = _text(name, "namespace", reason, reason, NAME_CHARACTERS, replace)
+    if not _NAMESPACE.fullmatch(name):
+        if replace is None:
+            detail = f"namespace {_shown(name)} has a character other than letters, digits, blanks and . - _ / # :"
+            raise DecodeError(reason, detail)
+        name = _NOT_NAMESPACE.sub(replace if _NAMESPACE.fullmatch(replace) else "_", name)
     if name.startswith("AWS/"):
         raise DecodeError(reason, f"namespace {name!r} is in AWS/, which is reserved for AWS services")
     return name

@@ -44,15 +44,13 @@ class Window(NamedTuple):
 class Windows:
     """All open windows."""
 
-    def __init__(self, *, percentiles: bool = True, max_levels: int = 20_000) -> None:
+    def __init__(self, *, max_levels: int = 20_000) -> None:
         """Start with none.
 
         Args:
-            percentiles: keep distributions; False makes every kind a statistic set.
             max_levels: how many gauges' last values are remembered; the least recently opened goes first.
         """
         self.tally = Tally()
-        self._percentiles = percentiles
         self._open: dict[tuple[int, int], Window] = {}
         self._levels: OrderedDict[Series, Level] = OrderedDict()
         self._max_levels = max_levels
@@ -62,19 +60,20 @@ class Windows:
         """How many accumulators are open, over all windows."""
         return sum(len(window.accumulators) for window in self._open.values())
 
-    def add(self, series: Series, sample: Sample, now: float) -> Accumulator:
+    def add(self, series: Series, sample: Sample, now: float, *, percentiles: bool = True) -> Accumulator:
         """Add a sample to its window.
 
         Args:
             series: the sample's series.
             sample: the sample; its timestamp chooses the window, else `now` does.
             now: wall seconds.
+            percentiles: keep the values of a distribution; False makes it a statistic set.
 
         Returns:
             The accumulator, which takes more samples of this series, kind and time directly until `until`.
         """
         at = now if sample.timestamp is None else sample.timestamp
-        form = StatisticSet if sample.statistics is not None else self._form(sample.kind)
+        form = _form(sample, percentiles=percentiles)
         accumulator = self.open(series, form, at)
         self.tally.samples += sample.size
         if sample.statistics is not None and isinstance(accumulator, StatisticSet):
@@ -120,13 +119,6 @@ class Windows:
         )
         return [self._open.pop(key) for key in keys]
 
-    def _form(self, kind: Kind) -> type[Accumulator]:
-        if kind in _SPREAD:
-            return Distribution if self._percentiles else StatisticSet
-        if kind is Kind.GAUGE:
-            return Gauge
-        return Members if kind is Kind.SET else StatisticSet
-
     def _gauge(self, series: Series, until: float) -> Gauge:
         level = self._levels.get(series)
         if level is None:
@@ -136,3 +128,13 @@ class Windows:
         else:
             self._levels.move_to_end(series)
         return Gauge(until, self.tally, level)
+
+
+def _form(sample: Sample, *, percentiles: bool) -> type[Accumulator]:
+    if sample.statistics is not None:
+        return StatisticSet
+    if sample.kind in _SPREAD:
+        return Distribution if percentiles else StatisticSet
+    if sample.kind is Kind.GAUGE:
+        return Gauge
+    return Members if sample.kind is Kind.SET else StatisticSet

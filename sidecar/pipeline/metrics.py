@@ -63,7 +63,7 @@ class MetricPath:
         self._refusals = Refusals(limiter)
         self._clock = clock
         self._phase = phase
-        self.windows = Windows(percentiles=config.percentiles, max_levels=config.max_series)
+        self.windows = Windows(max_levels=config.max_series)
         self._packing = 0  # samples taken from windows and not yet offered to the sink
         self._early = asyncio.Event()
         ledger.samples.holders.append(lambda: self.windows.tally.samples + self._packing)
@@ -113,7 +113,8 @@ class MetricPath:
                 self._limiter.warning(
                     "series_folded", "metrics.max_series is reached: new series are folded", into=str(series)
                 )
-            return self.windows.add(series, sample, now), series
+            percentiles = self._shaper.keeps_values(sample, self._config.percentiles)
+            return self.windows.add(series, sample, now, percentiles=percentiles), series
         except DecodeError as error:
             self._refusals.refuse(account, error, sample.size, input_, line)
             return error

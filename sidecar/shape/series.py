@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from sidecar import naming
 from sidecar.model import DEFAULT_UNIT, Sample, Series
+from sidecar.shape.rules import Rules
 
 
 class Shaper:
@@ -18,6 +19,7 @@ class Shaper:
         dimensions: Mapping[str, str],
         resolution: int,
         replace_invalid: str | None = None,
+        rules: Rules | None = None,
     ) -> None:
         """Take over the configuration.
 
@@ -26,11 +28,18 @@ class Shaper:
             dimensions: added to every sample; the sample's own of the same name wins.
             resolution: seconds, 1 or 60, of samples that bring none.
             replace_invalid: the character put in place of one CloudWatch disallows; None refuses the sample.
+            rules: by metric name.
         """
         self._namespace = namespace
         self._dimensions = tuple(dimensions.items())
         self._resolution = resolution
         self._replace = replace_invalid
+        self._rules = rules or Rules([])
+
+    def keeps_values(self, sample: Sample, default: bool) -> bool:  # noqa: FBT001  # a value, not a mode
+        """Whether the sample's values are to be kept for percentiles, by rule or by default."""
+        percentiles = self._rules.find(sample.name).percentiles
+        return default if percentiles is None else percentiles
 
     def series(self, sample: Sample) -> Series:
         """Name the series.
@@ -39,10 +48,13 @@ class Shaper:
             DecodeError: CloudWatch would refuse the name, namespace, dimensions or unit.
         """
         namespace = sample.namespace
+        rule = self._rules.find(sample.name)
+        unit = rule.unit if sample.unit is None else naming.unit(sample.unit)
+        resolution = rule.resolution if sample.resolution is None else sample.resolution
         return Series(
             self._namespace if namespace is None else naming.namespace(namespace, self._replace),
             naming.metric_name(sample.name, self._replace),
             naming.dimensions(self._dimensions + sample.dimensions, self._replace),
-            DEFAULT_UNIT[sample.kind] if sample.unit is None else naming.unit(sample.unit),
-            self._resolution if sample.resolution is None else sample.resolution,
+            DEFAULT_UNIT[sample.kind] if unit is None else unit,
+            self._resolution if resolution is None else resolution,
         )

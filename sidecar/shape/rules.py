@@ -1,0 +1,55 @@
+"""Rules by metric name: what the operator says of metrics whose senders cannot say it. Pure.
+
+The first rule whose glob matches the name as it was sent applies; a sample's own unit and resolution win over it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import translate
+from typing import Final
+
+REMEMBERED: Final = 10_000  # names whose rule is known; beyond, they are looked up anew
+
+
+@dataclass(slots=True, frozen=True)
+class Rule:
+    """What holds for the metrics of one glob.
+
+    Attributes:
+        match: a glob over the whole name: `*`, `?`, `[seq]`; case matters.
+        unit: a CloudWatch unit, or None.
+        resolution: 1 or 60 seconds, or None.
+        percentiles: whether distributions keep their values, or None for the configured default.
+    """
+
+    match: str
+    unit: str | None = None
+    resolution: int | None = None
+    percentiles: bool | None = None
+
+
+NO_RULE: Final = Rule("")
+
+
+class Rules:
+    """The rules in their order."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        """Compile the globs."""
+        self._rules = [(re.compile(translate(rule.match)), rule) for rule in rules]
+        self._known: dict[str, Rule] = {}
+
+    def find(self, name: str) -> Rule:
+        """The rule for a metric name; one that says nothing where none matches."""
+        if not self._rules:
+            return NO_RULE
+        rule = self._known.get(name)
+        if rule is None:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            rule = next((rule for glob, rule in self._rules if glob.match(name)), NO_RULE)
+            self._known[name] = rule
+        return rule
