@@ -28,9 +28,7 @@ _DISALLOWED: Final = re.compile(r"[^\x20-\x7e]")  # non-ASCII and ASCII control 
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9.\-_/#: ]+")
 _NOT_NAMESPACE: Final = re.compile(r"[^A-Za-z0-9.\-_/#: ]")
 _GROUP: Final = re.compile(r"[.\-_/#A-Za-z0-9]+")
-_NOT_NAMESPACE: Final = re.compile(r"[A-Za-z0-9.\-_/#: ]+")
-_NOT_NAMESPACE: Final = re.compile(r"[^A-Za-z0-9.\-_/#: ]")
-_GROUP: Final = re.compile(r"[^.\-_/#A-Za-z0-9]")
+_NOT_GROUP: Final = re.compile(r"[^.\-_/#A-Za-z0-9]")
 _NOT_STREAM: Final = re.compile(r"[:*\x00-\x1f\x7f]")
 
 

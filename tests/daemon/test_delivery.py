@@ -272,9 +272,7 @@ def test_large_batches_keep_within_the_byte_limit(start: Start, double: Threaded
     values = [1.0 + n / 7 for n in range(150)]
     dimensions = {f"dimension_{n}": "v" * 50 for n in range(10)}
     for first in range(0, 1_000, 100):
-        items = [
-            {"name": f"wide{n}", "values": values, "dimensions": dimensions} for n in range(first, first + 100)
-        ]
+        items = [{"name": f"wide{n}", "values": values, "dimensions": dimensions} for n in range(first, first + 100)]
         assert one.post("/ingest/metrics", items)[0] == 202
     final = one.stop()
 
@@ -342,7 +340,8 @@ def test_a_million_timers_keep_count_sum_extremes_and_percentiles(
             sender.send("\n".join([f"latency:{text}|ms|#service:api" for text in texts]).encode())
             if burst % 20 == 0:
                 # The sender must not outrun the reader here: this is about numbers, not about speed.
-                one.wait_until(lambda sent=len(values): one.stats()["samples"]["received"] >= sent - 30_000, "read")
+                sent = len(values)
+                one.wait_until(lambda: one.stats()["samples"]["received"] >= sent - 30_000, "read")  # noqa: B023
     one.wait_until(lambda: one.stats()["samples"]["received"] == total, "received", 60)
     final = one.stop()
 
