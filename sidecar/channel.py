@@ -85,6 +85,9 @@ class Channel(Generic[B]):
             _, pushed = oldest.waiting.popleft()
             self._forget(pushed)
             evicted.append(pushed)
+            lane = self._lanes[pushed.lane]
+            if not lane.waiting and not lane.busy:
+                del self._lanes[pushed.lane]
         self._changed.set()
         return evicted
 

@@ -44,7 +44,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
-        problems += [_problem(detail, origins) for detail in error.errors()]
+        problems += [line for detail in error.errors() for line in _problem(detail, origins).splitlines()]
     if problems:
         raise ConfigError(problems)
     return config
@@ -102,10 +102,13 @@ def _substituted(
         annotation = fields.get(key)
         here = (*path, str(key))
         section = _section(annotation)
-        if section is not None and isinstance(value, dict):
-            filled[key] = _substituted(section, value, environ, here, problems)
+        if section is not None and isinstance(value, dict | None):
+            # Null is a section with every key commented out.
+            filled[key] = _substituted(section, value or {}, environ, here, problems)
         elif isinstance(value, str) and _VARIABLE.search(value):
-            filled[key] = _typed(_fill(value, environ, here, problems), annotation)
+            text = _fill(value, environ, here, problems)
+            if text is not None:
+                filled[key] = _typed(text, annotation)
         else:
             filled[key] = _fill_within(value, environ, here, problems)
     return filled
@@ -115,22 +118,27 @@ def _fill_within(value: Any, environ: Mapping[str, str], path: tuple[str, ...], 
     if isinstance(value, str):
         return _fill(value, environ, path, problems)
     if isinstance(value, dict):
-        return {key: _fill_within(item, environ, (*path, str(key)), problems) for key, item in value.items()}
+        items = {key: _fill_within(item, environ, (*path, str(key)), problems) for key, item in value.items()}
+        # What could not be filled in was told, and is not to be told again for what it is not.
+        return {key: item for key, item in items.items() if item is not None or value[key] is None}
     if isinstance(value, list):
         return [_fill_within(item, environ, (*path, str(i)), problems) for i, item in enumerate(value)]
     return value
 
 
-def _fill(text: str, environ: Mapping[str, str], path: tuple[str, ...], problems: list[str]) -> str:
+def _fill(text: str, environ: Mapping[str, str], path: tuple[str, ...], problems: list[str]) -> str | None:
+    """Fill the variables in; None where one has no value, which is told."""
+    told = len(problems)
+
     def value(match: re.Match[str]) -> str:
         name, otherwise = match.groups()
-        found = environ.get(name) or otherwise
-        if found is None:
+        found = environ.get(name)
+        if found is None and otherwise is None:
             problems.append(f"{'.'.join(path)}: ${{{name}}} is not set in the environment, and has no :-default")
-            return "unset"
-        return found
+        return found or otherwise or ""
 
-    return _VARIABLE.sub(value, text)
+    filled = _VARIABLE.sub(value, text)
+    return filled if len(problems) == told else None
 
 
 def _overlay(

@@ -190,25 +190,40 @@ class Config(_Section):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         """Refuse combinations that cannot work."""
-        listen, deliver = self.listen, self.deliver
-        if listen.statsd_port is None and listen.http_port is None:
-            raise ValueError("listen.statsd_port and listen.http_port are both null: nothing could be received")
-        tcp = [port for port in (listen.http_port, listen.admin_port) if port is not None]
-        if len(set(tcp)) < len(tcp):
-            raise ValueError(f"listen.http_port and listen.admin_port are both {tcp[0]}: they need one each")
-        if deliver.retry_base_seconds > deliver.retry_max_seconds:
-            raise ValueError("deliver.retry_base_seconds is above deliver.retry_max_seconds")
-        if deliver.endpoint_url is not None:
-            url = urlsplit(deliver.endpoint_url)
-            if url.scheme not in ("http", "https") or not url.hostname:
-                raise ValueError(f"deliver.endpoint_url {deliver.endpoint_url!r} must be http://host or https://host")
-            own = {listen.http_port, listen.admin_port, listen.emf_port} - {None}
-            if url.port in own and url.hostname in ("localhost", "127.0.0.1", "::1", "0.0.0.0"):  # noqa: S104
-                raise ValueError(f"deliver.endpoint_url {deliver.endpoint_url!r} is one of our own listeners")
+        problems = [*_listen_problems(self.listen), *_deliver_problems(self.deliver, self.listen)]
         if self.logs.redact:
             # Accepting it would store what the operator asked to have removed.
-            raise ValueError("logs.redact is not available in this version: nothing would be redacted")
+            problems.append("logs.redact is not available in this version: nothing would be redacted")
+        if problems:
+            raise ValueError("\n".join(problems))
         return self
+
+
+def _listen_problems(listen: Listen) -> list[str]:
+    problems: list[str] = []
+    if listen.statsd_port is None and listen.http_port is None:
+        problems.append("listen.statsd_port and listen.http_port are both null: nothing could be received")
+    if listen.http_port is not None and listen.http_port == listen.admin_port:
+        problems.append(f"listen.http_port and listen.admin_port are both {listen.http_port}: they need one each")
+    return problems
+
+
+def _deliver_problems(deliver: Deliver, listen: Listen) -> list[str]:
+    problems: list[str] = []
+    if deliver.retry_base_seconds > deliver.retry_max_seconds:
+        problems.append("deliver.retry_base_seconds is above deliver.retry_max_seconds")
+    if deliver.endpoint_url is not None:
+        try:
+            url = urlsplit(deliver.endpoint_url)
+            host, port = url.hostname, url.port
+        except ValueError as error:
+            return [*problems, f"deliver.endpoint_url {deliver.endpoint_url!r} is not a URL: {error}"]
+        if url.scheme not in ("http", "https") or not host:
+            problems.append(f"deliver.endpoint_url {deliver.endpoint_url!r} must be http://host or https://host")
+        own = {listen.http_port, listen.admin_port, listen.emf_port} - {None}
+        if port in own and host in ("localhost", "127.0.0.1", "::1", "0.0.0.0"):  # noqa: S104
+            problems.append(f"deliver.endpoint_url {deliver.endpoint_url!r} is one of our own listeners")
+    return problems
 
 
 NOT_BUILT: Final = (

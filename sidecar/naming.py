@@ -87,6 +87,8 @@ def dimensions(pairs: Dimensions, replace: str | None = None) -> Dimensions:
         )
         for name, value in pairs
     }
+    if len(checked) < len({name for name, _ in pairs}):
+        raise DecodeError(invalid, "two dimension names become one by metrics.replace_invalid")
     if len(checked) > DIMENSIONS_PER_METRIC:
         detail = f"{len(checked)} dimensions, CloudWatch takes at most {DIMENSIONS_PER_METRIC}"
         raise DecodeError(Reason.TOO_MANY_DIMENSIONS, detail)

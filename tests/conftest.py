@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.harness import Daemon
+
+# No deadline: what is slow on a busy machine is not wrong.
+settings.register_profile("sidecar", max_examples=50, deadline=None)
+settings.load_profile("sidecar")
 
 
 @pytest.fixture

@@ -334,5 +334,5 @@ class AnyUse(RuleBasedStateMachine):
         assert (self.channel.size_bytes, self.channel.units, len(self.channel)) == (0, 0, 0)
 
 
-AnyUse.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
+AnyUse.TestCase.settings = settings(max_examples=50, stateful_step_count=30)
 TestAnyUse = AnyUse.TestCase

@@ -8,7 +8,7 @@ minimum and maximum stay exact too. Zero has its own bucket and negatives mirror
 
 from __future__ import annotations
 
-from math import floor, log
+from math import floor, inf, log, nextafter
 from typing import Final
 
 from sidecar.aggregate.tally import Tally
@@ -79,7 +79,9 @@ class Distribution:
             self._fold()
         self._tally.entries -= self._entries()
         self._tally.samples -= samples
-        pairs = [(total / weight, weight) for weight, total in self._buckets.values()]
+        # Rounding may put the mean of equal values a step past them: onto an extreme, which has its own entry.
+        low, high = nextafter(min(self._extremes, default=0.0), inf), nextafter(max(self._extremes, default=0.0), -inf)
+        pairs = [(min(max(total / weight, low), high), weight) for weight, total in self._buckets.values()]
         pairs.extend(self._values.items())
         pairs.extend(self._extremes.items())
         pairs.sort()

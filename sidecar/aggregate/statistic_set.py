@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import inf
 
 from sidecar.aggregate.tally import Tally
+from sidecar.errors import DecodeError, Reason
+from sidecar.limits import VALUE_MAGNITUDE
 from sidecar.model import Measurement, Statistics
 
 
@@ -82,5 +84,12 @@ class Gauge(StatisticSet):
         StatisticSet.add(self, value, weight)
 
     def change(self, delta: float) -> float:
-        """Move the gauge and return where it stands, which is to be added as a sample."""
-        return self.level.value + delta
+        """Where the gauge stands once it is moved, which is to be added as a sample.
+
+        Raises:
+            DecodeError: `value_out_of_range`: beyond what CloudWatch takes; the gauge stays where it is.
+        """
+        moved = self.level.value + delta
+        if not -VALUE_MAGNITUDE <= moved <= VALUE_MAGNITUDE:
+            raise DecodeError(Reason.VALUE_OUT_OF_RANGE, f"the gauge would move to {moved:g}, outside -2^360..2^360")
+        return moved

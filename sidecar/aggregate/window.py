@@ -69,12 +69,18 @@ class Windows:
             now: wall seconds.
             percentiles: keep the values of a distribution; False makes it a statistic set.
 
+        Raises:
+            DecodeError: a gauge would be moved out of CloudWatch's range.
+
         Returns:
             The accumulator, which takes more samples of this series, kind and time directly until `until`.
         """
         at = now if sample.timestamp is None else sample.timestamp
         form = _form(sample, percentiles=percentiles)
         accumulator = self.open(series, form, at)
+        values = sample.values
+        if sample.delta and isinstance(accumulator, Gauge):
+            values = (accumulator.change(values[0]),)
         self.tally.samples += sample.size
         if sample.statistics is not None and isinstance(accumulator, StatisticSet):
             accumulator.merge(sample.statistics)
@@ -82,9 +88,8 @@ class Windows:
             for member in sample.members:
                 accumulator.add_member(member)
         else:
-            for value, weight in zip(sample.values, sample.weights, strict=True):
-                moved = accumulator.change(value) if sample.delta and isinstance(accumulator, Gauge) else value
-                accumulator.add(moved, weight)
+            for value, weight in zip(values, sample.weights, strict=True):
+                accumulator.add(value, weight)
         return accumulator
 
     def open(self, series: Series, form: type[Accumulator], at: float) -> Accumulator:

@@ -56,22 +56,28 @@ def _cut_json(message: str) -> str | None:
         fields = orjson.loads(message)
     except orjson.JSONDecodeError:
         return None
-    texts = [(len(value), key) for key, value in fields.items() if isinstance(value, str)]
-    if not texts:
-        return None
-    _, key = max(texts)
-    text = fields[key]
-    # Escapes make the encoded field longer than the text: cut what is over, measure again.
-    for _ in range(8):
-        over = len(orjson.dumps(fields)) - LOG_MESSAGE_BYTES
+    # What each text takes once it is encoded, escapes and all.
+    sizes = {key: len(orjson.dumps(value)) - 2 for key, value in fields.items() if isinstance(value, str)}
+    over = len(orjson.dumps(fields)) - LOG_MESSAGE_BYTES
+    for key in sorted(sizes, key=sizes.__getitem__, reverse=True):
         if over <= 0:
-            return orjson.dumps(fields).decode()
-        keep = len(text.encode()) - over - len(TRUNCATED)
-        if keep <= 0:
-            return None
-        text = _cut_text(text, keep)
-        fields[key] = text + TRUNCATED
-    return None
+            break
+        room = max(0, sizes[key] - over - len(TRUNCATED))
+        fields[key] = _fit(fields[key], room) + TRUNCATED
+        over -= sizes[key] - (len(orjson.dumps(fields[key])) - 2)
+    return orjson.dumps(fields).decode() if over <= 0 else None
+
+
+def _fit(text: str, most: int) -> str:
+    """The longest prefix that takes at most so many bytes as JSON."""
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if len(orjson.dumps(text[:middle])) - 2 <= most:
+            low = middle
+        else:
+            high = middle - 1
+    return text[:low]
 
 
 def _cut_text(text: str, most: int) -> str:

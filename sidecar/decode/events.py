@@ -82,7 +82,7 @@ def _native(item: dict[str, Any]) -> Sample:
     sample = Sample(_required_text(item, "name"), kind)
     _measure(sample, item, given, ("value", "values", "counts", "statistics"))
     dimensions = item.get("dimensions")
-    if dimensions:
+    if dimensions is not None and dimensions != []:
         if not isinstance(dimensions, dict):
             raise wrong_type("dimensions", "an object of names and values", dimensions)
         sample.dimensions = tuple([(name, _dimension_text(name, value)) for name, value in dimensions.items()])

@@ -128,6 +128,10 @@ class MetricPath:
         if too_many_series or windows.tally.entries >= config.flush_entries:
             self._early.set()
 
+    def flush_soon(self) -> None:
+        """Have everything that is open sent, as when a threshold is reached."""
+        self._early.set()
+
     # --- out -----------------------------------------------------------------------------------------
 
     async def flush(self, cause: str, *, unfinished: bool, resolutions: tuple[int, ...] = RESOLUTIONS) -> None:

@@ -65,6 +65,7 @@ class DatagramPath:
         # By name and tail of a line: where its samples go, the weight of each, and which series that is.
         self._table: dict[tuple[bytes, bytes], tuple[Numeric, float, Series]] = {}
         self._table_limit = LINES_PER_SERIES * config.max_series
+        self._last = 0.0  # wall seconds of the last burst
         self._numbers: dict[bytes, float] = {}
 
     def take(self, burst: list[bytes]) -> None:
@@ -73,6 +74,9 @@ class DatagramPath:
         The hottest loop of the program. What it cannot do at once goes to `_careful`.
         """
         now = self._clock.wall()
+        if now < self._last:
+            self._step_back(self._last - now)
+        self._last = now
         known, value_of = self._table.get, self._numbers.get
         taken = 0
         for datagram in burst:
@@ -93,6 +97,12 @@ class DatagramPath:
         self._ledger.samples.received["statsd"] += taken
         self._windows.tally.samples += taken
         self._metrics.look_for_early_flush()
+
+    def _step_back(self, seconds: float) -> None:
+        """The wall clock was set back: lines belong to earlier windows than the table leads to."""
+        self._table.clear()
+        if seconds >= 1.0:
+            self._metrics.flush_soon()  # what is open would wait for its time to come again
 
     def _careful(self, line: bytes, key: tuple[bytes, bytes], text: bytes, value: float | None, now: float) -> int:
         """Take a line that needs more than a look-up; returns the samples the caller is to count."""

@@ -26,7 +26,7 @@ class Cardinality:
     def __init__(self, max_series: int) -> None:
         """Start with none; `max_series` may be seen in an hour before new ones are folded."""
         self._max_series = max_series
-        self._most = max_series + max(1, int(max_series * FOLDED_SHARE))
+        self._most = max_series + max(2, int(max_series * FOLDED_SHARE))
         self._seen: dict[Series, float] = {}  # {series: when last seen}
         self._of_metric: dict[tuple[str, str], list[Series]] = {}  # the same by namespace and name
         self._swept = float("-inf")
@@ -51,10 +51,12 @@ class Cardinality:
         if len(self._seen) < self._max_series or self._sweep(now):
             self._add(series, now)
             return series
-        for folded in self._foldings(series):
+        # Half of the places for folded series are kept for those without any dimension's value: one a metric.
+        half = (self._max_series + self._most) // 2
+        for folded, most in zip(self._foldings(series), (half, self._most), strict=False):
             if self.refresh(folded, now):
                 return folded
-            if len(self._seen) < self._most:
+            if len(self._seen) < most:
                 self._add(folded, now)
                 return folded
         detail = f"{len(self._seen)} series in the last hour, metrics.max_series is {self._max_series}"

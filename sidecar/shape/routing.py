@@ -49,7 +49,8 @@ class Template:
         rendered = [self._literals[0]]
         for (place, otherwise), literal in zip(self._places, self._literals[1:], strict=True):
             value = fields.get(place)
-            rendered.append(str(value) if isinstance(value, str | int) and value != "" else otherwise)
+            usable = isinstance(value, str | int | float) and not isinstance(value, bool) and value != ""
+            rendered.append(str(value) if usable else otherwise)
             rendered.append(literal)
         return "".join(rendered)
 

@@ -34,8 +34,9 @@ def test_beyond_the_cap_the_exploding_dimension_becomes_other() -> None:
 
 
 def test_a_series_idle_for_an_hour_gives_its_place_to_a_new_one() -> None:
-    cap = Cardinality(1)
+    cap = Cardinality(2)
     cap.admit(series(user="a"), 0.0)
+    cap.admit(series(user="z"), 0.0)
 
     assert cap.admit(series(user="b"), IDLE_SECONDS - 1) == series(user=OTHER)
     assert cap.admit(series(user="b"), IDLE_SECONDS + 100) == series(user="b")
@@ -66,3 +67,11 @@ def test_the_number_of_series_is_bounded_and_folding_keeps_name_and_dimension_na
         assert (got.namespace, got.name, got.unit) == (one.namespace, one.name, one.unit)
         assert [key for key, _ in got.dimensions] == [key for key, _ in one.dimensions]
     assert len(cap) <= 25
+
+
+def test_a_known_metric_is_always_folded_and_never_refused() -> None:
+    cap = Cardinality(100)
+    for number in range(300):
+        one = cap.admit(series(user=str(number), path=str(number // 2)), 0.0)
+        assert one.name == "requests"
+    assert len(cap) <= 125

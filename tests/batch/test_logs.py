@@ -1,0 +1,208 @@
+"""Log events and their batches: nothing lost, order kept, no limit of PutLogEvents broken."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Final
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sidecar.batch.logs import TRUNCATED, LogBuffer, cut, encode
+from sidecar.limits import EVENTS_PER_REQUEST, LOG_MESSAGE_BYTES, LOG_REQUEST_BYTES, LOG_REQUEST_SPAN_MS
+from sidecar.model import EncodedEvent, LogBatch
+from tests.strategies import encoded_events
+
+DAY_MS: Final = 86_400_000
+
+
+def batched(events: list[EncodedEvent]) -> list[LogBatch]:
+    buffer = LogBuffer()
+    for event in events:
+        buffer.add(event)
+    return buffer.take("/group", "stream")
+
+
+def assert_within_limits(batches: list[LogBatch]) -> None:
+    for batch in batches:
+        body = orjson.loads(batch.body())
+        times = [event["timestamp"] for event in body["logEvents"]]
+        counted = sum(len(event["message"].encode()) + 26 for event in body["logEvents"])
+        assert (body["logGroupName"], body["logStreamName"]) == ("/group", "stream")
+        assert 1 <= len(times) <= EVENTS_PER_REQUEST
+        assert counted == batch.size_bytes <= LOG_REQUEST_BYTES
+        assert times == sorted(times)
+        assert times[-1] - times[0] <= LOG_REQUEST_SPAN_MS
+
+
+@given(st.integers(0, 2**52), st.text(st.characters(codec="utf-8"), min_size=1))
+def test_an_encoded_event_is_its_message_and_counts_its_bytes_and_26(timestamp_ms: int, message: str) -> None:
+    event = encode(timestamp_ms, message)
+
+    assert orjson.loads(event.body) == {"timestamp": timestamp_ms, "message": message}
+    assert event.size_bytes == len(message.encode()) + 26
+
+
+@given(st.lists(encoded_events(), max_size=60))
+def test_nothing_is_lost_and_equal_times_keep_the_order_of_arrival(events: list[EncodedEvent]) -> None:
+    batches = batched(events)
+
+    # sorted() is stable: that is the promise.
+    assert sorted(events, key=lambda event: event.timestamp_ms) == [one for batch in batches for one in batch.events]
+    assert sum(batch.units for batch in batches) == len(events)
+    assert_within_limits(batches)
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.integers(1, LOG_MESSAGE_BYTES), st.integers(0, 2 * DAY_MS)), max_size=8))
+def test_large_events_of_two_days_break_no_limit(given_: list[tuple[int, int]]) -> None:
+    events = [encode(timestamp_ms, "x" * size) for size, timestamp_ms in given_]
+    batches = batched(events)
+
+    assert sum(len(batch) for batch in batches) == len(events)
+    assert_within_limits(batches)
+
+
+def test_a_batch_is_full_at_ten_thousand_events() -> None:
+    batches = batched([encode(i, "x") for i in range(25_000)])
+
+    assert [len(batch) for batch in batches] == [10_000, 10_000, 5_000]
+    assert_within_limits(batches)
+
+
+def test_a_batch_may_be_full_to_the_last_byte() -> None:
+    """Two events of 524,288 bytes, the 26 included, are 1,048,576."""
+    half = "x" * (524_288 - 26)
+
+    assert [len(batch) for batch in batched([encode(0, half), encode(1, half)])] == [2]
+    assert [len(batch) for batch in batched([encode(0, half), encode(1, half + "x")])] == [1, 1]
+
+
+def test_a_batch_may_span_24_hours_and_not_a_millisecond_more() -> None:
+    assert [len(batch) for batch in batched([encode(0, "x"), encode(DAY_MS, "x")])] == [2]
+    assert [len(batch) for batch in batched([encode(0, "x"), encode(DAY_MS + 1, "x")])] == [1, 1]
+
+
+def test_the_largest_event_fills_a_batch_of_its_own() -> None:
+    largest = encode(0, "x" * LOG_MESSAGE_BYTES)
+
+    assert largest.size_bytes == LOG_REQUEST_BYTES
+    assert [len(batch) for batch in batched([largest, encode(0, "x")])] == [1, 1]
+
+
+def test_a_buffer_is_full_by_bytes_or_by_events() -> None:
+    buffer = LogBuffer()
+    buffer.add(encode(0, "x" * 974))
+    assert (len(buffer), buffer.size_bytes) == (1, 1_000)
+    assert (buffer.full(1_000), buffer.full(1_001)) == (True, False)
+    for _ in range(EVENTS_PER_REQUEST - 1):
+        buffer.add(encode(0, "x"))
+    assert buffer.full(10**9)
+    buffer.take("g", "s")
+
+    assert (len(buffer), buffer.size_bytes, buffer.take("g", "s")) == (0, 0, [])
+
+
+@given(st.lists(encoded_events(), min_size=1, max_size=10), st.data())
+def test_a_part_of_a_batch_measures_itself(events: list[EncodedEvent], data: st.DataObject) -> None:
+    batch = LogBatch("g", "s", tuple(events))
+    indices = data.draw(st.lists(st.integers(0, len(events) - 1), unique=True).map(sorted))
+    part = batch.part(indices)
+
+    assert part.events == tuple(events[i] for i in indices)
+    assert part.size_bytes == sum(event.size_bytes for event in part.events)
+    assert part.units == sum(batch.units_of(i) for i in indices)
+    assert part.lane == batch.lane
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=200))
+def test_a_message_within_the_limit_is_left_as_it_is(message: str) -> None:
+    assert cut(message) == (message, False)
+
+
+@pytest.mark.parametrize("character", ["x", "é", "€", "😀"])
+@pytest.mark.parametrize("over", [0, 1, 2, 3, 4, 5])
+def test_text_is_cut_at_a_character_and_marked(character: str, over: int) -> None:
+    """As much as fits stays: less than one character of room is given away."""
+    fits = LOG_MESSAGE_BYTES - over
+    message = "a" * (fits % 4) + character * (-(-(fits + 400_000) // len(character.encode())))
+    shorter, was_cut = cut(message)
+    size = len(shorter.encode())
+
+    assert was_cut
+    assert LOG_MESSAGE_BYTES - len(character.encode()) < size <= LOG_MESSAGE_BYTES
+    assert shorter.endswith(TRUNCATED)
+    assert message.startswith(shorter.removesuffix(TRUNCATED))
+
+
+def test_a_message_of_exactly_the_limit_is_not_cut() -> None:
+    assert cut("x" * LOG_MESSAGE_BYTES) == ("x" * LOG_MESSAGE_BYTES, False)
+    assert len(cut("x" * (LOG_MESSAGE_BYTES + 1))[0]) == LOG_MESSAGE_BYTES
+
+
+PIECES: Final = {
+    "plain": "x",
+    "quotes": '"',
+    "lines": "a line\n",
+    "controls": "\x01",
+    "accents": "é",
+    "mixed": 'é\x01"\\ab😀',
+}
+
+
+@pytest.mark.parametrize("fields", [1, 3, 20], ids=["one field", "three fields", "twenty fields"])
+@pytest.mark.parametrize("bytes_", [1_100_000, 4_500_000])
+@pytest.mark.parametrize("piece", PIECES.values(), ids=list(PIECES))
+def test_a_json_object_stays_one_when_it_is_cut(piece: str, bytes_: int, fields: int) -> None:
+    """Its longest texts are cut and marked; every other field arrives as it was."""
+    text = piece * (bytes_ // fields // len(orjson.dumps(piece)[1:-1]) + 1)
+    event = {"level": "error", "id": 7, **{f"field{i}": text for i in range(fields)}, "last": {"a": [1]}}
+    message = orjson.dumps(event).decode()
+    shorter, was_cut = cut(message)
+    read = orjson.loads(shorter)
+
+    assert was_cut
+    assert len(shorter.encode()) <= LOG_MESSAGE_BYTES
+    assert read.keys() == event.keys()
+    assert (read["level"], read["id"], read["last"]) == ("error", 7, {"a": [1]})
+    assert any(read[f"field{i}"].endswith(TRUNCATED) for i in range(fields))
+    for i in range(fields):
+        assert text.startswith(read[f"field{i}"].removesuffix(TRUNCATED))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "{" + "x" * 1_100_000,
+        orjson.dumps({"numbers": list(range(200_000))}).decode(),
+        '{"k":1,' + " " * 1_100_000 + '"m":"' + "x" * 20 + '"}',
+    ],
+    ids=["not JSON", "no text to cut", "blanks"],
+)
+def test_what_cannot_stay_json_is_within_the_limit_all_the_same(message: str) -> None:
+    shorter, was_cut = cut(message)
+
+    assert was_cut
+    assert len(shorter.encode()) <= LOG_MESSAGE_BYTES
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=12), st.integers(300_000, 700_000), st.booleans())
+def test_whatever_is_cut_fits_and_can_be_encoded(piece: str, times: int, as_json: bool) -> None:  # noqa: FBT001
+    text = piece * (times // len(piece) + 1)
+    message = orjson.dumps({"m": text}).decode() if as_json else text
+    shorter, was_cut = cut(message)
+
+    assert was_cut == (len(message.encode()) > LOG_MESSAGE_BYTES)
+    assert encode(0, shorter).size_bytes <= LOG_REQUEST_BYTES
+    assert was_cut == shorter.endswith((TRUNCATED, TRUNCATED + '"}'))
+    if as_json:
+        assert orjson.loads(shorter).keys() == {"m"}
+
+
+def test_consecutive_batches_of_a_stream_follow_in_time() -> None:
+    batches = batched([encode(timestamp_ms % 7, "x") for timestamp_ms in range(30_000)])
+
+    assert all(a.events[-1].timestamp_ms <= b.events[0].timestamp_ms for a, b in pairwise(batches))
