@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import structlog
@@ -24,9 +25,13 @@ from sidecar import __version__
 from sidecar.channel import Channel
 from sidecar.clock import Clock, SystemClock
 from sidecar.config import Config
+from sidecar.deliver.backlog import Backlog
+from sidecar.deliver.codec import LogCodec, MetricCodec
 from sidecar.deliver.retry import Backoff
+from sidecar.deliver.spool import Spool
 from sidecar.deliver.target import open_target
 from sidecar.deliver.worker import Worker
+from sidecar.keeper import Keeper
 from sidecar.model import LogBatch, MetricBatch
 from sidecar.observe.admin import AdminServer
 from sidecar.observe.health import Health, ListenerHealth
@@ -81,13 +86,20 @@ class App:
         metrics_bytes = deliver.memory_bytes // METRICS_SHARE
         self._metrics_channel = Channel[MetricBatch](metrics_bytes, self._clock.monotonic)
         self._logs_channel = Channel[LogBatch](deliver.memory_bytes - metrics_bytes, self._clock.monotonic)
-        self._ledger.samples.holders.append(lambda: self._metrics_channel.units)
-        self._ledger.log_events.holders.append(lambda: self._logs_channel.units)
         self._target = open_target(config, self._clock)
+        self._spool = Spool(Path(deliver.spool_dir), deliver.spool_max_bytes) if deliver.spool_dir else None
+        kept: dict[str, Any] = {"spool": self._spool, "limiter": self._limiter, "clock": self._clock}
+        self._metrics_backlog = Backlog[MetricBatch](
+            "metrics", self._metrics_channel, codec=MetricCodec(), account=self._ledger.samples, **kept
+        )
+        self._logs_backlog = Backlog[LogBatch](
+            "logs", self._logs_channel, codec=LogCodec(), account=self._ledger.log_events, **kept
+        )
         self._metrics_worker = Worker(
             "metrics",
             self._metrics_channel,
             self._target.metrics,
+            journal=self._metrics_backlog,
             account=self._ledger.samples,
             health=self._health.metrics,
             **self._worker_parts(),
@@ -96,6 +108,7 @@ class App:
             "logs",
             self._logs_channel,
             self._target.logs,
+            journal=self._logs_backlog,
             account=self._ledger.log_events,
             health=self._health.logs,
             concurrency=LOG_REQUESTS,
@@ -112,13 +125,24 @@ class App:
             ),
             cardinality=Cardinality(config.metrics.max_series),
             router=_router(config),
-            metrics=self._metrics_worker,
-            logs=self._logs_worker,
+            metrics=self._metrics_backlog,
+            logs=self._logs_backlog,
             ledger=self._ledger,
             limiter=self._limiter,
             clock=self._clock,
             phase=random.random(),  # noqa: S311  # spreads a fleet, protects nothing
         )
+        self._keeper: Keeper | None = None
+        if self._spool is not None:
+            self._keeper = Keeper(
+                self._spool,
+                pipeline=self._pipeline,
+                metrics=self._metrics_backlog,
+                logs=self._logs_backlog,
+                ledger=self._ledger,
+                clock=self._clock,
+            )
+            self._health.spool = self._spool.summary
         self._stats = Stats(
             config.deliver.target,
             ledger=self._ledger,
@@ -135,6 +159,8 @@ class App:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
+        if self._keeper is not None:
+            await self._keeper.open()
         tasks = [self._bind(listener, health) for listener, health in self._bindings()]
         # The first try of every socket comes before anything that could take long.
         running = [asyncio.create_task(task) for task in tasks]
@@ -224,7 +250,10 @@ class App:
                 return
 
     def _timers(self) -> list[Coroutine[Any, Any, None]]:
-        return [*self._pipeline.timers(), self._stall.run(), self._target.prepare()]
+        timers = [*self._pipeline.timers(), self._stall.run(), self._target.prepare()]
+        if self._keeper is not None:
+            timers += [self._keeper.run(), self._metrics_backlog.run(), self._logs_backlog.run()]
+        return timers
 
     # --- running ---------------------------------------------------------------------------------
 
@@ -265,10 +294,13 @@ class App:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await self._pipeline.flush_everything()
+        await self._metrics_backlog.committed()
+        await self._logs_backlog.committed()
         for worker in (self._metrics_worker, self._logs_worker):
             worker.drain()
         await self._wait_for_workers(workers, deadline - CLOSING_SECONDS)
-        lost_samples, lost_events = self._metrics_worker.abandon(), self._logs_worker.abandon()
+        lost_samples, kept_samples = self._metrics_backlog.abandon()
+        lost_events, kept_events = self._logs_backlog.abandon()
         await self._close_everything()
         self._log.info(
             "stopped",
@@ -276,6 +308,8 @@ class App:
             log_events=self._ledger.log_events.summary(),
             abandoned_samples=lost_samples,
             abandoned_log_events=lost_events,
+            spooled_samples=kept_samples,
+            spooled_log_events=kept_events,
             seconds=round(self._clock.monotonic() - started, 3),
         )
 
@@ -309,6 +343,8 @@ class App:
 
     async def _close_everything(self) -> None:
         closers = [self._target.close()]
+        if self._spool is not None:
+            closers.append(self._spool.close())
         if self._http is not None:
             closers.append(self._http.close())
         if self._admin is not None:

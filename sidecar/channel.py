@@ -59,6 +59,7 @@ class Channel(Generic[B]):
         self.units = 0
         self._monotonic = monotonic
         self._lanes: dict[str, _Lane[B]] = {}
+        self._parked: list[B] = []
         self._changed = asyncio.Event()
         self._closed = False
         self._sequence = 0
@@ -160,8 +161,21 @@ class Channel(Generic[B]):
         self._closed = True
         self._changed.set()
 
+    def park(self, batch: B) -> None:
+        """Put the batch in hand aside: it had its last attempt, and only `clear` will give it out again."""
+        lane = self._lanes[batch.lane]
+        lane.busy = False
+        if not lane.waiting:
+            del self._lanes[batch.lane]
+        self._parked.append(batch)
+        self._changed.set()
+
     def clear(self) -> Iterator[B]:
-        """Give up everything that waits; each batch is handed over once."""
+        """Give up everything that waits or is put aside; each batch is handed over once."""
+        while self._parked:
+            batch = self._parked.pop()
+            self._forget(batch)
+            yield batch
         for lane in self._lanes.values():
             while lane.waiting:
                 _, batch = lane.waiting.popleft()

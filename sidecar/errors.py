@@ -48,6 +48,7 @@ class Reason(StrEnum):
     EMPTY_MESSAGE = "empty_message"
     # On the way out.
     MEMORY_FULL = "memory_full"
+    SPOOL_FULL = "spool_full"
     REJECTED = "rejected"
     REQUEST_TOO_LARGE = "request_too_large"
     EXPIRED = "expired"

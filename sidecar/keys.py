@@ -229,6 +229,6 @@ def _deliver_problems(deliver: Deliver, listen: Listen) -> list[str]:
 NOT_BUILT: Final = (
     *("listen.statsd_socket", "listen.statsd_stream_socket", "listen.socket_mode", "listen.emf_host"),
     *("listen.emf_port", "logs.routes", "logs.metrics"),
-    *("emf.as", "emf.group", "deliver.spool_dir", "deliver.spool_max_bytes", "observe.publish"),
+    *("emf.as", "emf.group", "observe.publish"),
 )
 """Keys that are known and do nothing yet: setting one is accepted with a warning."""

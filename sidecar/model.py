@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple, TypeAlias
@@ -133,10 +133,13 @@ class Outcome(NamedTuple):
     Attributes:
         accepted: how many were taken.
         rejected: index (from 0) and reason of those that were not.
+        durable: tells of each commit whether what was accepted outlives this process; none at all: it does not;
+            None: nobody asked for that.
     """
 
     accepted: int
     rejected: list[tuple[int, str]]
+    durable: Awaitable[list[bool]] | None = None
 
 
 _OPENING: Final = b'{"Namespace":%b,"MetricData":['
@@ -160,12 +163,16 @@ class MetricBatch:
     """The datums of one request, all of one namespace.
 
     Attributes:
+        row: its id in the spool, or None.
+        resent: an earlier process may have sent it.
         size_bytes: the length of `body()`, before compression.
         units: samples of the ledger.
     """
 
     namespace: str
     datums: tuple[Datum, ...]
+    row: int | None = None
+    resent: bool = False
     size_bytes: int = field(init=False)
     units: int = field(init=False)
 
@@ -227,12 +234,16 @@ class LogBatch:
     """The events of one request, in time order, all of one stream.
 
     Attributes:
+        row: its id in the spool, or None.
+        resent: an earlier process may have sent it.
         size_bytes: what the service counts: message bytes and 26 an event.
     """
 
     group: str
     stream: str
     events: tuple[EncodedEvent, ...]
+    row: int | None = None
+    resent: bool = False
     size_bytes: int = field(init=False)
 
     def __post_init__(self) -> None:

@@ -61,6 +61,8 @@ class Stats:
             "flushes": dict(ledger.flushes),
             "loop_stall_seconds": self._stall.longest(),
         }
+        if health.spool is not None:
+            stats["spool"] = health.spool()
         local = await self._target.totals()
         if local is not None:
             stats["local"] = local

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Iterable
+from collections.abc import Sequence, Coroutine, Iterable
 from typing import Any, Final, Generic, TypeVar
 
 import orjson
@@ -57,8 +57,13 @@ class Recording(Generic[B]):
         self.room = True
         self.asked: list[int] = []
 
-    def offer(self, batches: Iterable[B]) -> None:
+    keeps = False
+
+    def offer(self, batches: Sequence[B], *, windows: Sequence[int] = (), segments: Sequence[int] = ()) -> None:
         self.batches += batches
+
+    def save(self, events: B) -> None:
+        return None
 
     def room_for(self, size_bytes: int) -> bool:
         self.asked.append(size_bytes)

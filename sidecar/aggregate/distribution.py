@@ -8,15 +8,18 @@ minimum and maximum stay exact too. Zero has its own bucket and negatives mirror
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import floor, inf, log, nextafter
 from typing import Final
 
+from sidecar.aggregate.state import State
 from sidecar.aggregate.tally import Tally
 from sidecar.limits import VALUES_PER_DATUM
 from sidecar.model import Measurement
 
 RATIO: Final = 1.01
 MAX_BUCKETS: Final = 2_048  # 2,048 buckets of 1 % span nine decades on their own
+MOST_UNSAVED: Final = 64  # folded dictionaries of 150 values: some 600 kB of a series at its busiest
 _PER_LOG: Final = 1.0 / log(RATIO)
 # Bucket keys are integers: positives use k, negatives mirror them below this base. log(2^360) * _PER_LOG is
 # 25,078 and the smallest double gives -74,815, so the two ranges cannot meet.
@@ -27,17 +30,30 @@ _ZERO: Final = 1_000_000
 class Distribution:
     """The values of one series in one window; one entry of the tally a distinct value or bucket."""
 
-    __slots__ = ("_buckets", "_extremes", "_shift", "_tally", "_values", "samples", "until")
+    __slots__ = (
+        *("_buckets", "_extremes", "_kept", "_saved", "_shift", "_tally", "_track", "_unsaved", "_values"),
+        *("samples", "until"),
+    )
 
-    def __init__(self, until: float, tally: Tally) -> None:
-        """Start empty; `until` is the end of the window in wall seconds."""
+    def __init__(self, until: float, tally: Tally, *, track: bool = False) -> None:
+        """Start empty.
+
+        Args:
+            until: the end of the window in wall seconds.
+            tally: what all open accumulators are counted in.
+            track: remember what is new since the last checkpoint.
+        """
         self.until = until
         self._tally = tally
+        self._track = track
         self.samples = 0
-        self._values: dict[float, float] = {}  # {value: weight}: everything, or what is not yet folded
+        self._values: dict[float, float] = {}  # {value: weight}, not folded and not saved
+        self._kept: dict[float, float] = {}  # the same, saved
         self._extremes: dict[float, float] = {}  # {value: weight} of minimum and maximum, once folded
         self._buckets: dict[int, list[float]] = {}  # {key: [weight, weighted sum]}
         self._shift = 0  # how often the widths have doubled
+        self._saved = 0  # samples the last checkpoint had
+        self._unsaved: list[dict[float, float]] = []  # what was folded since, as it was
 
     def add(self, value: float, weight: float) -> None:
         """Add one sample that stands for `weight` measurements."""
@@ -53,13 +69,35 @@ class Distribution:
         values[value] = weight
         self._tally.entries += 1
 
+    def unsaved(self, *, full: bool) -> State | None:
+        """What was added since the last call, or everything where `full` asks for it; in any case saved now."""
+        samples = self.samples - (0 if full else self._saved)
+        if not samples:
+            return None
+        gained = self._pairs() if full else [*self._values.items(), *_items(self._unsaved)]
+        self._saved, self._unsaved = self.samples, []
+        before = self._entries()
+        _pour_into(self._kept, self._values)
+        self._values = {}
+        self._tally.entries += self._entries() - before
+        if self._buckets or len(self._kept) > VALUES_PER_DATUM:
+            self._fold()
+        return State(samples, numbers=[number for pair in gained for number in pair])
+
+    def restore(self, state: State) -> None:
+        """Add a state that a checkpoint kept."""
+        numbers = iter(state.numbers)
+        samples = self.samples + state.samples
+        for value, weight in zip(numbers, numbers, strict=True):
+            self.add(value, weight)
+        self.samples = samples
+
     def merge(self, other: Distribution) -> None:
         """Add everything another distribution holds; the same, up to rounding, as adding its samples."""
         before = self._entries()
         self.samples += other.samples
-        for held in (other._values, other._extremes):
-            for value, weight in held.items():
-                self._values[value] = self._values.get(value, 0.0) + weight
+        for held in (other._values, other._kept, other._extremes):
+            _pour_into(self._values, held)
         if other._buckets:
             while self._shift < other._shift:
                 self._coarsen()
@@ -75,29 +113,42 @@ class Distribution:
         samples, self.samples = self.samples, 0
         if not samples:
             return None
-        if self._buckets or self._extremes:
+        if self._buckets or len(self._kept.keys() | self._values.keys()) > VALUES_PER_DATUM:
             self._fold()
+        pairs = self._pairs()
         self._tally.entries -= self._entries()
         self._tally.samples -= samples
-        # Rounding may put the mean of equal values a step past them: onto an extreme, which has its own entry.
-        low, high = nextafter(min(self._extremes, default=0.0), inf), nextafter(max(self._extremes, default=0.0), -inf)
-        pairs = [(min(max(total / weight, low), high), weight) for weight, total in self._buckets.values()]
-        pairs.extend(self._values.items())
-        pairs.extend(self._extremes.items())
-        pairs.sort()
-        self._values, self._extremes, self._buckets, self._shift = {}, {}, {}, 0
+        self._values, self._kept, self._extremes, self._buckets, self._shift = {}, {}, {}, {}, 0
+        self._unsaved = []
         values, counts = zip(*pairs, strict=True)
         return Measurement(samples, values=values, counts=counts)
 
+    def _pairs(self) -> list[tuple[float, float]]:
+        """Value and weight of everything, ascending, values distinct; folds what is to be folded before."""
+        if self._buckets and (self._values or self._kept):
+            self._fold()
+        held = dict(self._kept)
+        _pour_into(held, self._values)
+        _pour_into(held, self._extremes)
+        # Rounding may put the mean of equal values a step past them: onto an extreme, which has its own entry.
+        low, high = nextafter(min(self._extremes, default=0.0), inf), nextafter(max(self._extremes, default=0.0), -inf)
+        pairs = [(min(max(total / weight, low), high), weight) for weight, total in self._buckets.values()]
+        pairs.extend(held.items())
+        pairs.sort()
+        return pairs
+
     def _entries(self) -> int:
-        return len(self._values) + len(self._extremes) + len(self._buckets)
+        return len(self._values) + len(self._kept) + len(self._extremes) + len(self._buckets)
 
     def _fold(self) -> None:
         """Move what is held as values into buckets, but for the smallest and the largest."""
         before = self._entries()
         values = self._values
-        for value, weight in self._extremes.items():
-            values[value] = values.get(value, 0.0) + weight
+        if self._track and values:
+            self._remember(dict(values))
+        _pour_into(values, self._kept)
+        _pour_into(values, self._extremes)
+        self._kept = {}
         # A displaced extreme falls into its bucket with the rest. No bucket can hold a value equal to the new
         # extremes: what is in a bucket has been strictly between extremes once.
         self._extremes = {value: values.pop(value) for value in {min(values), max(values)}}
@@ -120,6 +171,15 @@ class Distribution:
             self._coarsen()
         self._tally.entries += self._entries() - before
 
+    def _remember(self, values: dict[float, float]) -> None:
+        """Keep what is folded for the next checkpoint, within bounds: many such become one, in buckets."""
+        self._unsaved.append(values)
+        if len(self._unsaved) >= MOST_UNSAVED:
+            gathered = Distribution(inf, Tally())
+            for value, weight in _items(self._unsaved):
+                gathered.add(value, weight)
+            self._unsaved = [dict(gathered._pairs())]
+
     def _coarsen(self) -> None:
         """Double the width of every bucket."""
         buckets, self._buckets = self._buckets, {}
@@ -132,6 +192,16 @@ class Distribution:
         bucket = self._buckets.setdefault(key, [0.0, 0.0])
         bucket[0] += weight
         bucket[1] += total
+
+
+def _pour_into(held: dict[float, float], more: dict[float, float]) -> None:
+    for value, weight in more.items():
+        held[value] = held.get(value, 0.0) + weight
+
+
+def _items(dicts: list[dict[float, float]]) -> Iterator[tuple[float, float]]:
+    for one in dicts:
+        yield from one.items()
 
 
 def _coarser(key: int, shift: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Final
 
+from sidecar.aggregate.state import State
 from sidecar.aggregate.tally import Tally
 from sidecar.model import Measurement
 
@@ -16,22 +17,44 @@ LONG_MEMBER: Final = 32
 class Members:
     """The distinct members of one series in one window; one entry of the tally a member."""
 
-    __slots__ = ("_members", "_tally", "samples", "until")
+    __slots__ = ("_members", "_saved", "_tally", "_unsaved", "samples", "until")
 
     def __init__(self, until: float, tally: Tally) -> None:
         """Start empty; `until` is the end of the window in wall seconds."""
         self.until = until
         self._tally = tally
-        self._members: set[str | bytes] = set()
+        self._members: set[str] = set()
+        self._unsaved: list[str] = []  # members since the last checkpoint
         self.samples = 0
+        self._saved = 0  # samples the last checkpoint had
 
     def add_member(self, member: str) -> None:
         """See a member; seeing it again changes nothing but the number of samples."""
         self.samples += 1
-        key = member if len(member) <= LONG_MEMBER else blake2b(member.encode(), digest_size=16).digest()
+        # The NUL keeps a digest from being taken for a member that reads the same.
+        long = len(member) > LONG_MEMBER
+        self._add("\0" + blake2b(member.encode(), digest_size=16).hexdigest() if long else member)
+
+    def _add(self, key: str) -> None:
         if key not in self._members:
             self._members.add(key)
+            self._unsaved.append(key)
             self._tally.entries += 1
+
+    def unsaved(self, *, full: bool) -> State | None:
+        """The members since the last call, or all of them where `full` asks for it."""
+        samples = self.samples - (0 if full else self._saved)
+        if not samples:
+            return None
+        members = list(self._members) if full else self._unsaved
+        self._saved, self._unsaved = self.samples, []
+        return State(samples, members=members)
+
+    def restore(self, state: State) -> None:
+        """Add a state that a checkpoint kept."""
+        self.samples += state.samples
+        for key in state.members:
+            self._add(key)
 
     def take(self) -> Measurement | None:
         """Empty the set, for good; None where it has nothing."""
@@ -40,7 +63,7 @@ class Members:
         if not samples:
             return None
         size = len(self._members)
-        self._members = set()
+        self._members, self._unsaved = set(), []
         self._tally.entries -= size
         self._tally.samples -= samples
         return Measurement(samples, values=(float(size),))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import inf
 
+from sidecar.aggregate.state import State
 from sidecar.aggregate.tally import Tally
 from sidecar.errors import DecodeError, Reason
 from sidecar.limits import VALUE_MAGNITUDE
@@ -13,7 +14,7 @@ from sidecar.model import Measurement, Statistics
 class StatisticSet:
     """The statistics of one series in one window; one entry of the tally."""
 
-    __slots__ = ("_tally", "count", "maximum", "minimum", "samples", "sum", "until")
+    __slots__ = ("_saved", "_tally", "count", "maximum", "minimum", "samples", "sum", "until")
 
     def __init__(self, until: float, tally: Tally) -> None:
         """Start empty.
@@ -26,6 +27,7 @@ class StatisticSet:
         self._tally = tally
         tally.entries += 1
         self.samples = 0
+        self._saved = 0  # samples the last checkpoint had
         self.count = 0.0
         self.sum = 0.0
         self.minimum = inf
@@ -49,6 +51,18 @@ class StatisticSet:
         self.sum += statistics.sum
         self.minimum = min(self.minimum, statistics.minimum)
         self.maximum = max(self.maximum, statistics.maximum)
+
+    def unsaved(self, *, full: bool) -> State | None:
+        """The whole state, where it changed since the last call or `full` asks for it."""
+        if not self.samples or (self.samples == self._saved and not full):
+            return None
+        self._saved = self.samples
+        return State(self.samples, numbers=[self.count, self.sum, self.minimum, self.maximum])
+
+    def restore(self, state: State) -> None:
+        """Add a state that a checkpoint kept."""
+        self.merge(Statistics(*state.numbers))
+        self.samples += state.samples - 1
 
     def take(self) -> Measurement | None:
         """Empty the set, for good; None where it has nothing."""

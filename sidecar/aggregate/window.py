@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from sidecar.aggregate.distribution import Distribution
 from sidecar.aggregate.members import Members
+from sidecar.aggregate.state import State
 from sidecar.aggregate.statistic_set import Gauge, Level, StatisticSet
 from sidecar.aggregate.tally import Tally
 from sidecar.limits import RESOLUTIONS
@@ -23,6 +24,15 @@ Key: TypeAlias = tuple[Series, type[Accumulator]]
 _SPREAD: Final = (Kind.TIMER, Kind.HISTOGRAM, Kind.DISTRIBUTION, Kind.SAMPLE)
 
 
+FORMS: Final[dict[str, type[Accumulator]]] = {
+    "statistics": StatisticSet,
+    "gauge": Gauge,
+    "distribution": Distribution,
+    "members": Members,
+}
+FORM_NAMES: Final = {form: name for name, form in FORMS.items()}
+
+
 class Window(NamedTuple):
     """One interval of one resolution.
 
@@ -30,11 +40,13 @@ class Window(NamedTuple):
         start: wall seconds, a multiple of the resolution.
         resolution: seconds.
         accumulators: `{(series, form): accumulator}`; a series may be counted in several forms side by side.
+        serial: tells it from an earlier window of the same interval.
     """
 
     start: int
     resolution: int
     accumulators: dict[Key, Accumulator]
+    serial: int
 
     def ended(self, now: float) -> bool:
         """Tell whether the interval is over."""
@@ -44,13 +56,16 @@ class Window(NamedTuple):
 class Windows:
     """All open windows."""
 
-    def __init__(self, *, max_levels: int = 20_000) -> None:
+    def __init__(self, *, track: bool = False, max_levels: int = 20_000) -> None:
         """Start with none.
 
         Args:
+            track: have distributions remember what is new since the last checkpoint.
             max_levels: how many gauges' last values are remembered; the least recently opened goes first.
         """
         self.tally = Tally()
+        self._track = track
+        self._serial = 0
         self._open: dict[tuple[int, int], Window] = {}
         self._levels: OrderedDict[Series, Level] = OrderedDict()
         self._max_levels = max_levels
@@ -98,11 +113,12 @@ class Windows:
         start = int(at) - int(at) % resolution
         window = self._open.get((start, resolution))
         if window is None:
-            window = self._open[start, resolution] = Window(start, resolution, {})
+            self._serial += 1
+            window = self._open[start, resolution] = Window(start, resolution, {}, self._serial)
         accumulator = window.accumulators.get((series, form))
         if accumulator is None:
             until = float(start + resolution)
-            accumulator = self._gauge(series, until) if form is Gauge else form(until, self.tally)
+            accumulator = self._make(series, form, until)
             window.accumulators[series, form] = accumulator
         return accumulator
 
@@ -123,6 +139,23 @@ class Windows:
             if window.resolution in resolutions and (unfinished or window.ended(now))
         )
         return [self._open.pop(key) for key in keys]
+
+    def windows(self) -> list[Window]:
+        """The open windows."""
+        return list(self._open.values())
+
+    def restore(self, series: Series, form: str, start: int, state: State) -> None:
+        """Add a state that a checkpoint kept to the window it belongs to."""
+        accumulator = self.open(series, FORMS[form], start)
+        accumulator.restore(state)
+        self.tally.samples += state.samples
+
+    def _make(self, series: Series, form: type[Accumulator], until: float) -> Accumulator:
+        if form is Gauge:
+            return self._gauge(series, until)
+        if form is Distribution:
+            return Distribution(until, self.tally, track=self._track)
+        return form(until, self.tally)
 
     def _gauge(self, series: Series, until: float) -> Gauge:
         level = self._levels.get(series)

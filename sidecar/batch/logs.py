@@ -88,11 +88,13 @@ def _cut_text(text: str, most: int) -> str:
 class LogBuffer:
     """The events of one stream that wait for the next flush."""
 
-    __slots__ = ("_events", "size_bytes")
+    __slots__ = ("_events", "_unsaved", "segments", "size_bytes")
 
     def __init__(self) -> None:
         """Start empty."""
         self._events: list[EncodedEvent] = []
+        self._unsaved = 0  # events at the end of the list that no segment has
+        self.segments: list[int] = []  # ids of the segments that have the others
         self.size_bytes = 0
 
     def __len__(self) -> int:
@@ -106,7 +108,14 @@ class LogBuffer:
     def add(self, event: EncodedEvent) -> None:
         """Append an event."""
         self._events.append(event)
+        self._unsaved += 1
         self.size_bytes += event.size_bytes
+
+    def unsaved(self) -> tuple[EncodedEvent, ...]:
+        """The events since the last call: those no segment has."""
+        events = tuple(self._events[len(self._events) - self._unsaved :])
+        self._unsaved = 0
+        return events
 
     def take(self, group: str, stream: str) -> list[LogBatch]:
         """Empty the buffer into batches: sorted by time, equal times in the order of arrival."""

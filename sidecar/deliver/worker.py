@@ -7,7 +7,7 @@ elements and what they count in the ledger, and the destination only as somethin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
 import structlog
@@ -67,6 +67,26 @@ class Destination(Protocol[B_contra]):
         ...
 
 
+class Journal(Protocol[B_contra]):
+    """Who is told what becomes of batches."""
+
+    async def sending(self, batch: B_contra) -> None:
+        """A batch is about to be sent."""
+        ...
+
+    def unsent(self, batch: B_contra) -> None:
+        """A batch was certainly not stored."""
+        ...
+
+    def settled(self, batch: B_contra, parts: Sequence[B_contra] = ()) -> None:
+        """A batch is done with: delivered, dropped, or replaced by its parts."""
+        ...
+
+    def refused(self, reason: Reason, detail: str, element: str, units: int) -> None:
+        """The service refused an element."""
+        ...
+
+
 class Worker(Generic[B]):
     """Moves batches from a channel to a destination until the channel is closed and empty."""
 
@@ -76,6 +96,7 @@ class Worker(Generic[B]):
         channel: Channel[B],
         destination: Destination[B],
         *,
+        journal: Journal[B],
         backoff: Backoff,
         account: SignalLedger,
         requests: RequestLedger,
@@ -87,6 +108,7 @@ class Worker(Generic[B]):
         """Take over its collaborators; `signal` is metrics or logs, for log lines."""
         self._signal = signal
         self._channel = channel
+        self._journal = journal
         self._destination = destination
         self._backoff = backoff
         self._account = account
@@ -97,22 +119,6 @@ class Worker(Generic[B]):
         self._concurrency = concurrency
         self._draining = False
         self._log = structlog.get_logger(signal=signal)
-
-    def offer(self, batches: Iterable[B]) -> None:
-        """Queue batches; where memory is full the oldest make room and are counted."""
-        for batch in batches:
-            for pushed in self._channel.offer(batch):
-                self._drop(Reason.MEMORY_FULL, pushed.units)
-                self._limiter.error(
-                    f"memory_full {self._signal}",
-                    "dropped the oldest batch: deliver.memory_bytes is full",
-                    signal=self._signal,
-                    units=pushed.units,
-                )
-
-    def room_for(self, size_bytes: int) -> bool:
-        """Whether so many bytes more would push nothing out."""
-        return self._channel.size_bytes + size_bytes <= self._channel.capacity_bytes
 
     def drain(self) -> None:
         """From now on nothing waits for a retry: each batch gets one more attempt."""
@@ -126,14 +132,6 @@ class Worker(Generic[B]):
             for number in range(self._concurrency):
                 tasks.create_task(self._send_all(), name=f"{self._signal}-{number}")
 
-    def abandon(self) -> int:
-        """Give up what still waits, naming it; returns how many units that was."""
-        units = 0
-        for batch in self._channel.clear():
-            self._abandon(batch)
-            units += batch.units
-        return units
-
     async def _send_all(self) -> None:
         while True:
             try:
@@ -143,6 +141,7 @@ class Worker(Generic[B]):
             await self._send(batch)
 
     async def _send(self, batch: B) -> None:
+        await self._journal.sending(batch)
         started = self._clock.monotonic()
         try:
             rejected = await self._destination.send(batch)
@@ -169,7 +168,8 @@ class Worker(Generic[B]):
         for index, reason in rejected:
             lost = batch.units_of(index)
             units -= lost
-            self._drop(reason, lost)
+            self._account.dropped[reason] += lost
+            self._journal.refused(reason, "taken out of an accepted request", batch.describe(index), lost)
             self._limiter.error(
                 f"rejected {self._signal} {reason}",
                 "the service accepted the request but not this element",
@@ -178,7 +178,7 @@ class Worker(Generic[B]):
                 element=batch.describe(index),
             )
         self._account.delivered += units
-        self._channel.settle(batch)
+        self._settle(batch)
 
     def _failed(self, batch: B, error: DeliveryError, failure: Failure) -> None:
         if failure is Failure.INVALID:
@@ -187,15 +187,16 @@ class Worker(Generic[B]):
         if failure is Failure.TOO_LARGE:
             self._halve(batch, error, Reason.REQUEST_TOO_LARGE)
             return
-        if error.ambiguous and not self._draining:
+        if not error.ambiguous:
+            self._journal.unsent(batch)
+        elif not self._draining:
             self._account.ambiguous += batch.units
         if self._health.failed(self._clock.wall(), str(error), advice(failure)):
             self._log.warning(
                 "delivery fails, will retry", failure=failure.value, error=str(error), fix=advice(failure)
             )
         if self._draining:
-            self._abandon(batch)
-            self._channel.settle(batch)
+            self._channel.park(batch)  # what becomes of it is decided when all had their attempt
             return
         delay = self._backoff.after(batch.lane, failure, error.retry_after)
         self._channel.put_back(batch, [batch], delay)
@@ -209,37 +210,35 @@ class Worker(Generic[B]):
         for index in named:
             self._refused(batch, index, error, Reason.REJECTED)
         rest = [index for index in range(len(batch)) if index not in set(named)]
-        self._channel.put_back(batch, [batch.part(rest)] if rest else [], 0.0)
+        self._replace(batch, [batch.part(rest)] if rest else [])
 
     def _halve(self, batch: B, error: DeliveryError, reason: Reason) -> None:
         """Split the batch; a single element is the culprit."""
         if len(batch) == 1:
             self._refused(batch, 0, error, reason)
-            self._channel.settle(batch)
+            self._settle(batch)
             return
         middle = len(batch) // 2
         parts = [batch.part(range(middle)), batch.part(range(middle, len(batch)))]
-        self._channel.put_back(batch, parts, 0.0)
+        self._replace(batch, parts)
 
     def _refused(self, batch: B, index: int, error: DeliveryError, reason: Reason) -> None:
-        self._drop(reason, batch.units_of(index))
+        units, element = batch.units_of(index), batch.describe(index)
+        self._account.dropped[reason] += units
+        self._journal.refused(reason, str(error), element, units)
         self._limiter.error(
             f"refused {self._signal} {error.code}",
             "the service refused one element of a request",
             signal=self._signal,
             reason=reason,
             error=str(error)[:300],
-            element=batch.describe(index),
+            element=element,
         )
 
-    def _abandon(self, batch: B) -> None:
-        self._drop(Reason.ABANDONED, batch.units)
-        self._log.error(
-            "abandoned at the end of the drain",
-            lane=batch.lane.replace("\n", " "),
-            units=batch.units,
-            first=batch.describe(0),
-        )
+    def _settle(self, batch: B) -> None:
+        self._channel.settle(batch)
+        self._journal.settled(batch)
 
-    def _drop(self, reason: Reason, units: int) -> None:
-        self._account.dropped[reason] += units
+    def _replace(self, batch: B, parts: list[B]) -> None:
+        self._journal.settled(batch, parts)
+        self._channel.put_back(batch, parts, 0.0)

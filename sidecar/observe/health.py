@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,6 +81,7 @@ class Health:
     metrics: DeliveryHealth = field(default_factory=DeliveryHealth)
     logs: DeliveryHealth = field(default_factory=DeliveryHealth)
     draining: bool = False
+    spool: Callable[[], dict[str, Any]] | None = None
 
     @property
     def ready(self) -> bool:
@@ -93,9 +95,12 @@ class Health:
 
     def summary(self) -> dict[str, Any]:
         """The JSON of `/ready`."""
-        return {
+        shown: dict[str, Any] = {
             "ready": self.ready,
             "draining": self.draining,
             "listeners": {listener.name: listener.summary() for listener in self.listeners},
             "delivery": {"metrics": self.metrics.summary(), "logs": self.logs.summary()},
         }
+        if self.spool is not None:
+            shown["spool"] = self.spool()
+        return shown

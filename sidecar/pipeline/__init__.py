@@ -8,6 +8,7 @@ Logs:     bytes -> decode -> shape -> batch       ... flush ...   -> sink
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final
 
@@ -74,7 +75,10 @@ class Pipeline:
         self._datagrams = DatagramPath(
             config.metrics, metrics=self._metrics, logs=self._logs, cardinality=cardinality, **shared
         )
+        self._keeps = logs.keeps
         self.datagrams = self._datagrams.take
+        self.windows = self._metrics.windows
+        self.restore_log_events = self._logs.restore
         self.flush_metrics = self._metrics.flush
         self.flush_logs = self._logs.flush
 
@@ -113,10 +117,17 @@ class Pipeline:
         """
         self._admit(self._logs.room_for, len(body))
         if content_type == "text/plain":
-            return self._take(text_lines(body), self._logs.item)
-        if looks_like_json(body):
-            return self._take(documents(body), self._logs.item)
-        raise UnsupportedError(f"{content_type}: the body must be JSON, or text/plain with one event a line")
+            items = text_lines(body)
+        elif looks_like_json(body):
+            items = documents(body)
+        else:
+            raise UnsupportedError(f"{content_type}: the body must be JSON, or text/plain with one event a line")
+        outcome = self._take(items, self._logs.item)
+        return outcome._replace(durable=asyncio.gather(*self._logs.save())) if self._keeps else outcome
+
+    def save_log_events(self) -> None:
+        """Have log events that came otherwise than over HTTP kept as well; nobody waits for them."""
+        self._logs.save()
 
     def close(self) -> None:
         """Close the door: what comes over HTTP from now on is refused."""

@@ -54,6 +54,8 @@ class LogPath:
         self._buffers: dict[Destination, LogBuffer] = {}
         self._buffered_events = 0
         self._buffered_bytes = 0
+        self._touched: set[Destination] = set()  # buffers with events that no segment has
+        self._keeping: list[asyncio.Future[bool]] = []  # commits since the last `save`
         ledger.log_events.holders.append(lambda: self._buffered_events)
 
     def room_for(self, size_bytes: int) -> bool:
@@ -75,6 +77,8 @@ class LogPath:
         if buffer is None:
             buffer = self._buffers[destination] = LogBuffer()
         buffer.add(encoded)
+        if self._sink.keeps:
+            self._touched.add(destination)
         self._buffered_events += 1
         self._buffered_bytes += encoded.size_bytes
         if buffer.full(self._config.flush_bytes):
@@ -82,6 +86,35 @@ class LogPath:
         elif self._buffered_bytes >= self._open_bytes:
             self.flush("threshold")
         return None
+
+    def save(self) -> list[asyncio.Future[bool]]:
+        """Have what came since the last call kept on disk.
+
+        Returns:
+            What to wait for until it is; empty where nothing is kept.
+        """
+        keeping, self._keeping = self._keeping, []
+        for destination in self._touched:
+            buffer = self._buffers.get(destination)
+            if buffer is None:
+                continue
+            saved = self._sink.save(LogBatch(*destination, buffer.unsaved()))
+            if saved is not None:
+                buffer.segments.append(saved[0])
+                keeping.append(saved[1])
+        self._touched.clear()
+        return keeping
+
+    def restore(self, segment: int, events: LogBatch) -> None:
+        """Put the events of a segment that an earlier process kept back into their buffer."""
+        destination = Destination(events.group, events.stream)
+        buffer = self._buffers.setdefault(destination, LogBuffer())
+        for event in events.events:
+            buffer.add(event)
+        buffer.unsaved()
+        buffer.segments.append(segment)
+        self._buffered_events += len(events)
+        self._buffered_bytes += events.size_bytes
 
     def flush(self, cause: str) -> None:
         """Send what every buffer holds; `cause` is timer, threshold or drain, for the count."""
@@ -117,4 +150,8 @@ class LogPath:
         self._buffered_events -= len(buffer)
         self._buffered_bytes -= buffer.size_bytes
         self._ledger.flushes[f"logs_{cause}"] += 1
-        self._sink.offer(buffer.take(*destination))
+        segments = buffer.segments
+        self._touched.discard(destination)
+        kept = self._sink.offer(buffer.take(*destination), segments=segments)
+        if kept is not None:
+            self._keeping.append(kept)

@@ -63,7 +63,7 @@ class MetricPath:
         self._refusals = Refusals(limiter)
         self._clock = clock
         self._phase = phase
-        self.windows = Windows(max_levels=config.max_series)
+        self.windows = Windows(track=sink.keeps, max_levels=config.max_series)
         self._packing = 0  # samples taken from windows and not yet offered to the sink
         self._early = asyncio.Event()
         ledger.samples.holders.append(lambda: self.windows.tally.samples + self._packing)
@@ -143,9 +143,11 @@ class MetricPath:
             resolutions: which windows.
         """
         packer = Packer()
+        batches: list[MetricBatch] = []
         cancelled = False
         turn_ends = self._clock.monotonic() + SLICE_SECONDS
-        for window in self.windows.take(self._clock.wall(), unfinished=unfinished, resolutions=resolutions):
+        windows = self.windows.take(self._clock.wall(), unfinished=unfinished, resolutions=resolutions)
+        for window in windows:
             for (series, _), accumulator in window.accumulators.items():
                 measurement = accumulator.take()
                 if measurement is None:
@@ -153,14 +155,18 @@ class MetricPath:
                 self._packing += measurement.samples
                 if measurement.counts is not None and measurement.values[0] < 0.0:
                     self._tell_negative(series)
-                self._send(packer.add(series.namespace, encode(series, window.start, measurement)))
+                batches += packer.add(series.namespace, encode(series, window.start, measurement))
                 if self._clock.monotonic() >= turn_ends and not cancelled:
                     try:
                         await asyncio.sleep(0)
                     except asyncio.CancelledError:
                         cancelled = True  # what was taken out has no way back: finish first, without turns
                     turn_ends = self._clock.monotonic() + SLICE_SECONDS
-        self._send(packer.close())
+        batches += packer.close()
+        for batch in batches:
+            self._packing -= batch.units
+        # All at once: in the spool they take the place of the windows' checkpoints, whole windows at a time.
+        self._sink.offer(batches, windows=[window.serial for window in windows])
         self._ledger.flushes[f"metrics_{cause}"] += 1
         if cancelled:
             raise asyncio.CancelledError
@@ -181,11 +187,6 @@ class MetricPath:
             await asyncio.sleep(EARLY_SECONDS)
             self._early.clear()
             self.look_for_early_flush()
-
-    def _send(self, batches: list[MetricBatch]) -> None:
-        for batch in batches:
-            self._packing -= batch.units
-        self._sink.offer(batches)
 
     def _tell_negative(self, series: Series) -> None:
         self._limiter.warning(

@@ -97,6 +97,7 @@ class DatagramPath:
         self._ledger.samples.received["statsd"] += taken
         self._windows.tally.samples += taken
         self._metrics.look_for_early_flush()
+        self._logs.save()
 
     def _step_back(self, seconds: float) -> None:
         """The wall clock was set back: lines belong to earlier windows than the table leads to."""

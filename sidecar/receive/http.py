@@ -120,6 +120,10 @@ class HttpReceiver:
             "accepted": outcome.accepted,
             "rejected": [{"index": index, "error": error} for index, error in outcome.rejected[:REJECTED_LISTED]],
         }
+        if outcome.durable is not None:
+            kept = await outcome.durable
+            if outcome.accepted and not (kept and all(kept)):
+                answer["durable"] = False
         if len(outcome.rejected) > REJECTED_LISTED:
             answer["rejected_total"] = len(outcome.rejected)
         if not outcome.accepted and not outcome.rejected:

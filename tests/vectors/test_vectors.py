@@ -7,7 +7,7 @@ import base64
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -347,7 +347,14 @@ class Recorder:
     def __init__(self) -> None:
         self.datums: list[Vector] = []
 
-    def offer(self, batches: Iterable[MetricBatch]) -> None:
+    keeps = False
+
+    def save(self, events: MetricBatch) -> None:
+        return None
+
+    def offer(
+        self, batches: Sequence[MetricBatch], *, windows: Sequence[int] = (), segments: Sequence[int] = ()
+    ) -> None:
         for batch in batches:
             assert batch.namespace == NAMESPACE
             self.datums += [json.loads(datum.body) for datum in batch.datums]
@@ -375,7 +382,12 @@ class Recorder:
 class NoLogs:
     """A sink that no log event may reach."""
 
-    def offer(self, batches: Iterable[LogBatch]) -> None:
+    keeps = False
+
+    def save(self, events: LogBatch) -> None:
+        return None
+
+    def offer(self, batches: Sequence[LogBatch], *, windows: Sequence[int] = (), segments: Sequence[int] = ()) -> None:
         assert list(batches) == []
 
     def room_for(self, _size_bytes: int) -> bool:

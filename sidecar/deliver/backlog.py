@@ -1,0 +1,307 @@
+"""Between the pipeline and a worker: batches wait here, in memory and, where there is a spool, on disk first.
+
+Without a spool a batch goes straight to the worker's channel, and a full channel pushes its oldest out. With one a
+batch is committed before it is queued, stays on disk until it is delivered, and where memory is full only its row
+waits, to be read again in its turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from functools import partial
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+import structlog
+
+from sidecar.channel import Channel, Queued
+from sidecar.clock import Clock
+from sidecar.deliver.codec import Codec
+from sidecar.deliver.spool import Spool
+from sidecar.deliver.spool_store import (
+    BatchRow,
+    SegmentRow,
+    SpoolError,
+    Statement,
+    delete_batches,
+    delete_deltas,
+    delete_segments,
+    insert_batch,
+    insert_rejected,
+    insert_segment,
+    mark_in_flight,
+)
+from sidecar.errors import Reason
+from sidecar.limits import PAST_SECONDS
+from sidecar.observe.ledger import SignalLedger
+from sidecar.observe.log import Limiter
+
+
+class Stored(Queued, Protocol):
+    """What a backlog needs to know of a batch."""
+
+    row: int | None
+    resent: bool
+
+    def describe(self, index: int) -> str:
+        """One element, for a log line."""
+        ...
+
+
+B = TypeVar("B", bound=Stored)
+
+
+class _Waiting(NamedTuple):
+    """A row that waits on disk alone."""
+
+    row: int
+    units: int
+    size_bytes: int
+    created: float
+    in_flight: bool
+
+
+class Backlog(Generic[B]):
+    """What waits of one signal: the pipeline's sink, and the worker's journal."""
+
+    def __init__(
+        self,
+        signal: str,
+        channel: Channel[B],
+        *,
+        codec: Codec[B],
+        spool: Spool | None,
+        account: SignalLedger,
+        limiter: Limiter,
+        clock: Clock,
+    ) -> None:
+        """Take over the collaborators; `signal` names the rows that are ours."""
+        self._signal = signal
+        self._channel = channel
+        self._codec = codec
+        self._spool = spool
+        self._account = account
+        self._limiter = limiter
+        self._clock = clock
+        self._on_disk: deque[_Waiting] = deque()
+        self._disk_units = 0
+        self._committing = 0  # units submitted to the spool and not queued yet
+        self._commits: set[asyncio.Future[bool]] = set()
+        self._more = asyncio.Event()
+        self._log = structlog.get_logger(signal=signal)
+        account.holders.append(lambda: channel.units + self._disk_units + self._committing)
+
+    # --- the pipeline's sink -----------------------------------------------------------------------------
+
+    @property
+    def keeps(self) -> bool:
+        """Whether there is to be a spool, usable now or not."""
+        return self._spool is not None
+
+    def offer(
+        self, batches: Sequence[B], *, windows: Sequence[int] = (), segments: Sequence[int] = ()
+    ) -> asyncio.Future[bool] | None:
+        """Queue batches; never waits.
+
+        Args:
+            batches: in their order.
+            windows: serials of windows whose checkpoints are deleted in the transaction that keeps the batches.
+            segments: ids of segments that are deleted likewise.
+
+        Returns:
+            A future that tells whether they are on disk; None where there is no spool.
+        """
+        spool = self._spool
+        if spool is None or not spool.opened:
+            for batch in batches:
+                self._queue(batch)
+            return None
+        inserts: list[Statement] = []
+        for batch in batches:
+            if self._make_room(spool, batch.size_bytes):
+                batch.row = spool.next_id("batch")
+                inserts.append(insert_batch(self._row(batch, batch.row)))
+                spool.size_bytes += batch.size_bytes
+        self._committing += sum(batch.units for batch in batches)
+        closes = [delete_deltas(windows)] if windows else []
+        closes += [delete_segments(segments)] if segments else []
+        done = spool.submit(*inserts, *closes)
+        self._commits.add(done)
+        done.add_done_callback(partial(self._committed, list(batches)))
+        return done
+
+    def save(self, events: B) -> tuple[int, asyncio.Future[bool]] | None:
+        """Keep events that are in no batch yet as a segment; None where there is no spool to keep them."""
+        spool = self._spool
+        if spool is None or not spool.opened:
+            return None
+        id_ = spool.next_id("segment")
+        head, body, parts = self._codec.encode(events)
+        return id_, spool.submit(insert_segment(SegmentRow(id_, head, body, parts, events.units)))
+
+    def room_for(self, size_bytes: int) -> bool:
+        """Whether so many bytes more would push nothing out."""
+        spool = self._spool
+        if spool is not None and spool.usable:
+            return spool.size_bytes + size_bytes <= spool.max_bytes
+        return self._channel.size_bytes + size_bytes <= self._channel.capacity_bytes
+
+    async def committed(self) -> None:
+        """Wait until everything offered is queued."""
+        while self._commits:
+            await asyncio.wait(self._commits)
+            await asyncio.sleep(0)  # the callbacks queue the batches
+
+    # --- the worker's journal ----------------------------------------------------------------------------
+
+    async def sending(self, batch: B) -> None:
+        """A batch is about to be sent: found so after a crash, it may have been stored."""
+        if batch.resent:
+            batch.resent = False
+            self._account.ambiguous += batch.units
+        if self._spool is not None and batch.row is not None:
+            await self._spool.submit(mark_in_flight(batch.row, in_flight=True))
+
+    def unsent(self, batch: B) -> None:
+        """A batch was certainly not stored."""
+        if self._spool is not None and batch.row is not None:
+            self._spool.submit(mark_in_flight(batch.row, in_flight=False))
+
+    def settled(self, batch: B, parts: Sequence[B] = ()) -> None:
+        """A batch is done with: delivered, dropped, or replaced by its parts."""
+        self._more.set()
+        spool = self._spool
+        if spool is None or batch.row is None:
+            return
+        inserts: list[Statement] = []
+        for part in parts:
+            part.row = spool.next_id("batch")
+            inserts.append(insert_batch(self._row(part, part.row)))
+            spool.size_bytes += part.size_bytes
+        spool.size_bytes -= batch.size_bytes
+        spool.submit(*inserts, delete_batches([batch.row]))
+
+    def refused(self, reason: Reason, detail: str, element: str, units: int) -> None:
+        """The service refused an element: kept for a person to look at."""
+        if self._spool is not None and self._spool.opened:
+            self._spool.submit(insert_rejected(self._signal, reason, detail, element, units))
+
+    def abandon(self) -> tuple[int, int]:
+        """Give up what still waits, at the end of the drain: units named and lost, units left on disk."""
+        lost = 0
+        for batch in self._channel.clear():
+            if batch.row is not None:
+                self._disk_units += batch.units
+                continue
+            lost += batch.units
+            self._account.dropped[Reason.ABANDONED] += batch.units
+            self._log.error(
+                "abandoned at the end of the drain",
+                lane=batch.lane.replace("\n", " "),
+                units=batch.units,
+                first=batch.describe(0),
+            )
+        if self._disk_units:
+            self._log.warning("left in the spool for the next start", units=self._disk_units)
+        return lost, self._disk_units
+
+    # --- from disk ---------------------------------------------------------------------------------------
+
+    async def recover(self, spool: Spool) -> None:
+        """Take over the rows an earlier process left.
+
+        Raises:
+            SpoolError: they cannot be read.
+        """
+        for row, signal, units, size, created, in_flight in await spool.read(lambda store: store.batch_index()):
+            if signal == self._signal:
+                self._on_disk.append(_Waiting(row, units, size, created, in_flight))
+                self._disk_units += units
+                self._account.recovered += units
+                spool.size_bytes += size
+        self._more.set()
+
+    async def run(self) -> None:
+        """Bring rows back into memory as there is room, oldest first."""
+        while True:
+            await self._more.wait()
+            self._more.clear()
+            while self._on_disk and self._spool is not None:
+                waiting = self._on_disk[0]
+                if self._channel.size_bytes + waiting.size_bytes > self._channel.capacity_bytes:
+                    break
+                try:
+                    found = await self._spool.read(lambda store, row=waiting.row: store.batch(row))  # type: ignore[misc]
+                except SpoolError as error:
+                    self._limiter.error("spool_read", "a batch on disk cannot be read, will retry", error=str(error))
+                    await asyncio.sleep(1.0)
+                    continue
+                self._load(self._spool, waiting, found)
+
+    def _load(self, spool: Spool, waiting: _Waiting, found: BatchRow | None) -> None:
+        if not self._on_disk or self._on_disk[0] is not waiting:
+            return  # dropped to make room while it was read
+        self._on_disk.popleft()
+        self._disk_units -= waiting.units
+        if found is None or waiting.created < self._clock.wall() - PAST_SECONDS:
+            self._forget(spool, waiting, Reason.EXPIRED)
+            return
+        batch = self._codec.decode(found.head, found.body, found.parts)
+        batch.row, batch.resent = waiting.row, waiting.in_flight
+        for pushed in self._channel.offer(batch):
+            self._pushed_out(pushed)
+
+    def _committed(self, batches: list[B], done: asyncio.Future[bool]) -> None:
+        self._commits.discard(done)
+        spool = self._spool
+        for batch in batches:
+            self._committing -= batch.units
+            if not done.result() and batch.row is not None and spool is not None:
+                spool.size_bytes -= batch.size_bytes
+                batch.row = None
+            self._queue(batch)
+
+    def _queue(self, batch: B) -> None:
+        full = self._channel.size_bytes + batch.size_bytes > self._channel.capacity_bytes
+        if batch.row is not None and (self._on_disk or full):
+            created = self._clock.wall()
+            self._on_disk.append(_Waiting(batch.row, batch.units, batch.size_bytes, created, in_flight=False))
+            self._disk_units += batch.units
+            return
+        for pushed in self._channel.offer(batch):
+            self._pushed_out(pushed)
+
+    def _pushed_out(self, batch: B) -> None:
+        if batch.row is not None:
+            created = self._clock.wall()
+            self._on_disk.appendleft(_Waiting(batch.row, batch.units, batch.size_bytes, created, in_flight=False))
+            self._disk_units += batch.units
+            return
+        self._account.dropped[Reason.MEMORY_FULL] += batch.units
+        self._limiter.error(
+            f"memory_full {self._signal}",
+            "dropped the oldest batch: deliver.memory_bytes is full",
+            signal=self._signal,
+            units=batch.units,
+        )
+
+    def _make_room(self, spool: Spool, size_bytes: int) -> bool:
+        """Drop the oldest rows that wait on disk alone until a batch fits; False where it cannot."""
+        while spool.size_bytes + size_bytes > spool.max_bytes and self._on_disk:
+            oldest = self._on_disk.popleft()
+            self._disk_units -= oldest.units
+            self._forget(spool, oldest, Reason.SPOOL_FULL)
+        return spool.size_bytes + size_bytes <= spool.max_bytes
+
+    def _forget(self, spool: Spool, waiting: _Waiting, reason: Reason) -> None:
+        spool.size_bytes -= waiting.size_bytes
+        spool.submit(delete_batches([waiting.row]))
+        self._account.dropped[reason] += waiting.units
+        self._limiter.error(
+            f"{reason} {self._signal}", "dropped a batch from the spool", reason=reason, units=waiting.units
+        )
+
+    def _row(self, batch: B, row: int) -> BatchRow:
+        head, body, parts = self._codec.encode(batch)
+        return BatchRow(row, self._signal, head, body, parts, batch.units, self._clock.wall(), in_flight=False)

@@ -1,0 +1,73 @@
+"""Batches as rows of the spool, and rows as batches. Pure.
+
+A row's `head` says what all elements share, its `body` holds their bytes end to end, its `parts` what is needed to
+tell them apart: per element three 64-bit integers.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import Protocol, TypeVar
+
+import orjson
+
+from sidecar.model import Datum, EncodedEvent, LogBatch, MetricBatch
+
+B = TypeVar("B")
+
+
+class Codec(Protocol[B]):
+    """How batches of one signal are written and read."""
+
+    def encode(self, batch: B) -> tuple[str, bytes, bytes]:
+        """Head, body and parts of a batch."""
+        ...
+
+    def decode(self, head: str, body: bytes, parts: bytes) -> B:
+        """The batch of a row."""
+        ...
+
+
+class MetricCodec:
+    """Metric batches: parts are length, samples, 0."""
+
+    def encode(self, batch: MetricBatch) -> tuple[str, bytes, bytes]:
+        """Head, body and parts of a batch."""
+        numbers = array("q")
+        for datum in batch.datums:
+            numbers.extend((len(datum.body), datum.samples, 0))
+        return batch.namespace, b"".join([datum.body for datum in batch.datums]), numbers.tobytes()
+
+    def decode(self, head: str, body: bytes, parts: bytes) -> MetricBatch:
+        """The batch of a row."""
+        return MetricBatch(head, tuple([Datum(body[at:end], samples) for at, end, samples, _ in _cuts(parts)]))
+
+
+class LogCodec:
+    """Log batches: parts are length, timestamp in milliseconds, size as the service counts it."""
+
+    def encode(self, batch: LogBatch) -> tuple[str, bytes, bytes]:
+        """Head, body and parts of a batch."""
+        numbers = array("q")
+        for event in batch.events:
+            numbers.extend((len(event.body), event.timestamp_ms, event.size_bytes))
+        head = orjson.dumps([batch.group, batch.stream]).decode()
+        return head, b"".join([event.body for event in batch.events]), numbers.tobytes()
+
+    def decode(self, head: str, body: bytes, parts: bytes) -> LogBatch:
+        """The batch of a row."""
+        group, stream = orjson.loads(head)
+        events = [EncodedEvent(stamp, body[at:end], size) for at, end, stamp, size in _cuts(parts)]
+        return LogBatch(group, stream, tuple(events))
+
+
+def _cuts(parts: bytes) -> list[tuple[int, int, int, int]]:
+    """Start, end and the two numbers of each element."""
+    numbers = array("q")
+    numbers.frombytes(parts)
+    cuts: list[tuple[int, int, int, int]] = []
+    at = 0
+    for length, first, second in zip(numbers[0::3], numbers[1::3], numbers[2::3], strict=True):
+        cuts.append((at, at + length, first, second))
+        at += length
+    return cuts

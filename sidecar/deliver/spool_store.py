@@ -1,0 +1,273 @@
+"""The spool's file: one SQLite database in WAL mode. Blocking; belongs to one thread at a time.
+
+Three kinds of rows hold what is not delivered yet, and one what never will be:
+
+- `batches`: a request's worth, closed. Marked in flight before it is sent.
+- `segments`: log events that were answered 202 and are in no batch yet.
+- `deltas`: what the open windows gained since the last checkpoint; deleted when their window closes.
+- `rejected`: elements the service refused, with its reason; bounded.
+
+WAL with synchronous=NORMAL survives the death of the process, not that of the machine: a commit is in the
+page cache. Source: https://www.sqlite.org/wal.html, "Performance Considerations".
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Self
+
+from sidecar.errors import SidecarError
+
+VERSION: Final = 1
+FILE: Final = "spool.db"
+LOCK: Final = "spool.lock"
+REJECTED_KEPT: Final = 1_000
+PAGE_SHARE: Final = 1.25  # of spool_max_bytes the file may take: pages are not filled to the brim
+
+_SCHEMA: Final = """
+CREATE TABLE batches (id INTEGER PRIMARY KEY, signal TEXT NOT NULL, head TEXT NOT NULL, body BLOB NOT NULL,
+    parts BLOB NOT NULL, units INTEGER NOT NULL, created REAL NOT NULL, in_flight INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE segments (id INTEGER PRIMARY KEY, head TEXT NOT NULL, body BLOB NOT NULL, parts BLOB NOT NULL,
+    units INTEGER NOT NULL);
+CREATE TABLE deltas (id INTEGER PRIMARY KEY, window INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE INDEX deltas_window ON deltas (window);
+CREATE TABLE rejected (id INTEGER PRIMARY KEY, signal TEXT NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL,
+    element TEXT NOT NULL, units INTEGER NOT NULL, at REAL NOT NULL);
+"""
+
+
+class SpoolError(SidecarError):
+    """Raised when the spool cannot be used now; the daemon goes on without it."""
+
+
+class SpoolLockedError(SpoolError):
+    """Raised when another daemon uses the directory."""
+
+
+class BatchRow(NamedTuple):
+    """One row of `batches`; what its columns mean is the writer's to know."""
+
+    id: int
+    signal: str
+    head: str
+    body: bytes
+    parts: bytes
+    units: int
+    created: float
+    in_flight: bool
+
+
+class SegmentRow(NamedTuple):
+    """One row of `segments`."""
+
+    id: int
+    head: str
+    body: bytes
+    parts: bytes
+    units: int
+
+
+@dataclass(slots=True, frozen=True)
+class Statement:
+    """One statement of a transaction, for one or several rows.
+
+    Attributes:
+        sql: with placeholders.
+        rows: the values.
+        owed: must be run some day, even where the transaction it came with fails: deletions.
+    """
+
+    sql: str
+    rows: tuple[tuple[Any, ...], ...]
+    owed: bool = False
+
+
+def insert_batch(row: BatchRow) -> Statement:
+    """Keep a closed batch."""
+    return Statement("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (tuple(row),))
+
+
+def delete_batches(ids: Iterable[int]) -> Statement:
+    """Forget batches: delivered, dropped, or replaced by their parts."""
+    return Statement("DELETE FROM batches WHERE id = ?", tuple((id_,) for id_ in ids), owed=True)
+
+
+def mark_in_flight(id_: int, *, in_flight: bool) -> Statement:
+    """Note that a batch is about to be sent, or certainly was not stored."""
+    return Statement("UPDATE batches SET in_flight = ? WHERE id = ?", ((int(in_flight), id_),))
+
+
+def insert_segment(row: SegmentRow) -> Statement:
+    """Keep log events that are in no batch yet."""
+    return Statement("INSERT INTO segments VALUES (?, ?, ?, ?, ?)", (tuple(row),))
+
+
+def delete_segments(ids: Iterable[int]) -> Statement:
+    """Forget segments whose events are in batches now."""
+    return Statement("DELETE FROM segments WHERE id = ?", tuple((id_,) for id_ in ids), owed=True)
+
+
+def insert_delta(window: int, body: bytes) -> Statement:
+    """Keep what one open window gained."""
+    return Statement("INSERT INTO deltas (window, body) VALUES (?, ?)", ((window, body),))
+
+
+def delete_all_deltas() -> Statement:
+    """Forget all deltas: what they hold is written anew in the same transaction."""
+    return Statement("DELETE FROM deltas WHERE id > ?", ((0,),))
+
+
+def delete_deltas(windows: Iterable[int]) -> Statement:
+    """Forget the deltas of windows that are closed."""
+    return Statement("DELETE FROM deltas WHERE window = ?", tuple((window,) for window in windows), owed=True)
+
+
+def insert_rejected(signal: str, reason: str, detail: str, element: str, units: int) -> Statement:
+    """Keep an element the service refused, for a person to look at."""
+    row = (signal, reason, detail[:1_000], element[:4_000], units, time.time())
+    return Statement(
+        "INSERT INTO rejected (signal, reason, detail, element, units, at) VALUES (?, ?, ?, ?, ?, ?)", (row,)
+    )
+
+
+class SpoolStore:
+    """The open database, locked for this process."""
+
+    def __init__(self, database: sqlite3.Connection, lock: int, set_aside: Path | None) -> None:
+        """Take over an open database and the descriptor that holds the lock; see `open`."""
+        self._database = database
+        self._lock = lock
+        self.set_aside = set_aside
+        self._inserted_rejected = 0
+
+    @classmethod
+    def open(cls, directory: Path, max_bytes: int) -> Self:
+        """Lock the directory and open the database in it, made where there is none.
+
+        A file that is damaged is set aside under another name, never deleted.
+
+        Raises:
+            SpoolLockedError: another daemon has it.
+            SpoolError: not writable, no room, or written by a newer version.
+        """
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise SpoolError(f"cannot use {directory}: {error.strerror}") from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            raise SpoolLockedError(f"another daemon uses {directory}") from None
+        path = directory / FILE
+        try:
+            try:
+                return cls(_connect(path, max_bytes), lock, None)
+            except sqlite3.DatabaseError as error:
+                if not _damaged(error):
+                    raise
+                aside = path.with_name(f"{FILE}.damaged-{int(time.time())}")
+                path.rename(aside)
+                for suffix in ("-wal", "-shm"):
+                    path.with_name(FILE + suffix).unlink(missing_ok=True)
+                return cls(_connect(path, max_bytes), lock, aside)
+        except (sqlite3.Error, OSError, SpoolError) as error:
+            os.close(lock)
+            if isinstance(error, SpoolError):
+                raise
+            raise SpoolError(f"cannot use {path}: {error}") from None
+
+    def run(self, statements: Iterable[Statement]) -> None:
+        """Run statements in one transaction.
+
+        Raises:
+            sqlite3.Error: none of them took effect.
+        """
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in statements:
+                if len(statement.rows) == 1:
+                    self._database.execute(statement.sql, statement.rows[0])
+                else:
+                    self._database.executemany(statement.sql, statement.rows)
+                if statement.sql.startswith("INSERT INTO rejected"):
+                    self._bound_rejected()
+            self._database.execute("COMMIT")
+        except sqlite3.Error:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
+
+    def batch_index(self) -> list[tuple[int, str, int, int, float, bool]]:
+        """Every batch without its body: id, signal, units, bytes, created, in flight; oldest first."""
+        rows = self._database.execute(
+            "SELECT id, signal, units, length(body), created, in_flight FROM batches ORDER BY id"
+        )
+        return [(id_, signal, units, size, created, bool(sent)) for id_, signal, units, size, created, sent in rows]
+
+    def batch(self, id_: int) -> BatchRow | None:
+        """One batch, or None where it is gone."""
+        row = self._database.execute("SELECT * FROM batches WHERE id = ?", (id_,)).fetchone()
+        return None if row is None else BatchRow(*row)._replace(in_flight=bool(row[-1]))
+
+    def segments(self) -> list[SegmentRow]:
+        """Every segment, oldest first."""
+        return [SegmentRow(*row) for row in self._database.execute("SELECT * FROM segments ORDER BY id")]
+
+    def deltas(self) -> Iterator[tuple[int, bytes]]:
+        """Every delta: window and body, oldest first."""
+        yield from self._database.execute("SELECT window, body FROM deltas ORDER BY id")
+
+    def highest(self) -> tuple[int, int]:
+        """The highest id of batches and of segments; 0 where there is none."""
+        batch, segment = (
+            self._database.execute(f"SELECT COALESCE(MAX(id), 0) FROM {table}").fetchone()[0]  # noqa: S608  # ours
+            for table in ("batches", "segments")
+        )
+        return batch, segment
+
+    def close(self) -> None:
+        """Close the database and give the lock up."""
+        self._database.close()
+        os.close(self._lock)
+
+    def _bound_rejected(self) -> None:
+        self._database.execute("DELETE FROM rejected WHERE id <= (SELECT MAX(id) FROM rejected) - ?", (REJECTED_KEPT,))
+
+
+def _connect(path: Path, max_bytes: int) -> sqlite3.Connection:
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1.0)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        database.execute("PRAGMA journal_size_limit = 16777216")
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            detail = f"{path} was written by a newer version ({version}, this one knows {VERSION})"
+            raise SpoolError(detail)  # noqa: TRY301  # every way out closes the database
+        if version == 0:
+            database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        elif database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            raise sqlite3.DatabaseError("database disk image is malformed")  # noqa: TRY301  # as above
+        (page_bytes,) = database.execute("PRAGMA page_size").fetchone()
+        database.execute(f"PRAGMA max_page_count = {int(max_bytes * PAGE_SHARE) // page_bytes}")
+        # Proves that it can be written now, not at the first event.
+        database.execute("BEGIN IMMEDIATE")
+        database.execute("DELETE FROM rejected WHERE id < 0")
+        database.execute("COMMIT")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _damaged(error: sqlite3.DatabaseError) -> bool:
+    text = str(error)
+    return "malformed" in text or "not a database" in text or "no such table" in text
