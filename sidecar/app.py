@@ -16,23 +16,15 @@ import signal
 import socket
 import sys
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 import structlog
 
 from sidecar import __version__
-from sidecar.channel import Channel
 from sidecar.clock import Clock, SystemClock
 from sidecar.config import Config
-from sidecar.deliver.backlog import Backlog
-from sidecar.deliver.codec import LogCodec, MetricCodec
-from sidecar.deliver.retry import Backoff
-from sidecar.deliver.spool import Spool
-from sidecar.deliver.target import open_target
-from sidecar.deliver.worker import Worker
+from sidecar.deliver.delivery import Delivery
 from sidecar.keeper import Keeper
-from sidecar.model import LogBatch, MetricBatch
 from sidecar.observe.admin import AdminServer
 from sidecar.observe.health import Health, ListenerHealth
 from sidecar.observe.ledger import Ledger
@@ -52,8 +44,6 @@ REBIND_SECONDS: Final = 1.0  # between two tries of a port that is taken
 QUIET_SECONDS: Final = 0.5  # without input, after which the drain closes the door
 QUIET_SHARE: Final = 0.4  # of drain_seconds: the longest wait for that quiet
 CLOSING_SECONDS: Final = 0.4  # kept of drain_seconds for closing what is open
-METRICS_SHARE: Final = 4  # of deliver.memory_bytes metrics get one part in so many, logs the rest
-LOG_REQUESTS: Final = 4  # log streams sent to at the same time
 
 
 class Listener(Protocol):
@@ -82,37 +72,8 @@ class App:
         self._stall = StallProbe(self._clock.monotonic)
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
-        deliver = config.deliver
-        metrics_bytes = deliver.memory_bytes // METRICS_SHARE
-        self._metrics_channel = Channel[MetricBatch](metrics_bytes, self._clock.monotonic)
-        self._logs_channel = Channel[LogBatch](deliver.memory_bytes - metrics_bytes, self._clock.monotonic)
-        self._target = open_target(config, self._clock)
-        self._spool = Spool(Path(deliver.spool_dir), deliver.spool_max_bytes) if deliver.spool_dir else None
-        kept: dict[str, Any] = {"spool": self._spool, "limiter": self._limiter, "clock": self._clock}
-        self._metrics_backlog = Backlog[MetricBatch](
-            "metrics", self._metrics_channel, codec=MetricCodec(), account=self._ledger.samples, **kept
-        )
-        self._logs_backlog = Backlog[LogBatch](
-            "logs", self._logs_channel, codec=LogCodec(), account=self._ledger.log_events, **kept
-        )
-        self._metrics_worker = Worker(
-            "metrics",
-            self._metrics_channel,
-            self._target.metrics,
-            journal=self._metrics_backlog,
-            account=self._ledger.samples,
-            health=self._health.metrics,
-            **self._worker_parts(),
-        )
-        self._logs_worker = Worker(
-            "logs",
-            self._logs_channel,
-            self._target.logs,
-            journal=self._logs_backlog,
-            account=self._ledger.log_events,
-            health=self._health.logs,
-            concurrency=LOG_REQUESTS,
-            **self._worker_parts(),
+        self._delivery = Delivery(
+            config, ledger=self._ledger, health=self._health, limiter=self._limiter, clock=self._clock
         )
         self._pipeline = Pipeline(
             config,
@@ -125,32 +86,31 @@ class App:
             ),
             cardinality=Cardinality(config.metrics.max_series),
             router=_router(config),
-            metrics=self._metrics_backlog,
-            logs=self._logs_backlog,
+            metrics=self._delivery.metrics.backlog,
+            logs=self._delivery.logs.backlog,
             ledger=self._ledger,
             limiter=self._limiter,
             clock=self._clock,
             phase=random.random(),  # noqa: S311  # spreads a fleet, protects nothing
         )
         self._keeper: Keeper | None = None
-        if self._spool is not None:
+        if self._delivery.spool is not None:
             self._keeper = Keeper(
-                self._spool,
+                self._delivery.spool,
                 pipeline=self._pipeline,
-                metrics=self._metrics_backlog,
-                logs=self._logs_backlog,
+                metrics=self._delivery.metrics.backlog,
+                logs=self._delivery.logs.backlog,
                 ledger=self._ledger,
                 clock=self._clock,
             )
-            self._health.spool = self._spool.summary
         self._stats = Stats(
             config.deliver.target,
             ledger=self._ledger,
             health=self._health,
             pipeline=self._pipeline,
-            queues={"metrics": self._metrics_channel, "logs": self._logs_channel},
+            queues={"metrics": self._delivery.metrics.channel, "logs": self._delivery.logs.channel},
             stall=self._stall,
-            target=self._target,
+            target=self._delivery.target,
         )
         self._statsd, self._http, self._admin = self._listeners()
 
@@ -165,7 +125,7 @@ class App:
         # The first try of every socket comes before anything that could take long.
         running = [asyncio.create_task(task) for task in tasks]
         await asyncio.sleep(0)
-        workers = [asyncio.create_task(worker.run()) for worker in (self._metrics_worker, self._logs_worker)]
+        workers = [asyncio.create_task(worker) for worker in self._delivery.workers()]
         running += [asyncio.create_task(task) for task in self._timers()]
         # What start-up made lives as long as the process: the collector need not look at it again.
         gc.collect()
@@ -176,15 +136,6 @@ class App:
         return 1 if crashed else 0
 
     # --- starting --------------------------------------------------------------------------------
-
-    def _worker_parts(self) -> dict[str, Any]:
-        deliver = self._config.deliver
-        return {
-            "backoff": Backoff(deliver.retry_base_seconds, deliver.retry_max_seconds, random.uniform),
-            "requests": self._ledger.requests,
-            "clock": self._clock,
-            "limiter": self._limiter,
-        }
 
     def _listeners(self) -> tuple[UdpReceiver | None, HttpReceiver | None, AdminServer | None]:
         listen = self._config.listen
@@ -219,7 +170,11 @@ class App:
                 health=self._health,
                 listener=self._listener_health("admin"),
                 collector=LedgerCollector(
-                    self._ledger, self._health, lambda: self._pipeline.series, self._stall.longest
+                    self._ledger,
+                    self._health,
+                    lambda: self._pipeline.series,
+                    self._stall.longest,
+                    self._keeper.checkpoint_age if self._keeper is not None else None,
                 ),
                 stats=self._stats.summary,
             )
@@ -250,9 +205,9 @@ class App:
                 return
 
     def _timers(self) -> list[Coroutine[Any, Any, None]]:
-        timers = [*self._pipeline.timers(), self._stall.run(), self._target.prepare()]
+        timers = [*self._pipeline.timers(), self._stall.run(), *self._delivery.timers()]
         if self._keeper is not None:
-            timers += [self._keeper.run(), self._metrics_backlog.run(), self._logs_backlog.run()]
+            timers.append(self._keeper.run())
         return timers
 
     # --- running ---------------------------------------------------------------------------------
@@ -294,22 +249,15 @@ class App:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await self._pipeline.flush_everything()
-        await self._metrics_backlog.committed()
-        await self._logs_backlog.committed()
-        for worker in (self._metrics_worker, self._logs_worker):
-            worker.drain()
+        await self._delivery.drain()
         await self._wait_for_workers(workers, deadline - CLOSING_SECONDS)
-        lost_samples, kept_samples = self._metrics_backlog.abandon()
-        lost_events, kept_events = self._logs_backlog.abandon()
+        left = self._delivery.abandon()
         await self._close_everything()
         self._log.info(
             "stopped",
             samples=self._ledger.samples.summary(),
             log_events=self._ledger.log_events.summary(),
-            abandoned_samples=lost_samples,
-            abandoned_log_events=lost_events,
-            spooled_samples=kept_samples,
-            spooled_log_events=kept_events,
+            **left,
             seconds=round(self._clock.monotonic() - started, 3),
         )
 
@@ -342,9 +290,7 @@ class App:
         await asyncio.gather(*workers, return_exceptions=True)
 
     async def _close_everything(self) -> None:
-        closers = [self._target.close()]
-        if self._spool is not None:
-            closers.append(self._spool.close())
+        closers = self._delivery.closers()
         if self._http is not None:
             closers.append(self._http.close())
         if self._admin is not None:

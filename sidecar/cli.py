@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import orjson
@@ -23,7 +23,23 @@ _CONFIG = click.option(
 )
 
 
-@click.group()
+class _Commands(click.Group):
+    """Commands; those that need much are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, those not imported included."""
+        return sorted([*super().list_commands(ctx), "spool"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name."""
+        if cmd_name == "spool":
+            from sidecar.spool_cli import spool
+
+            return spool
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Commands)
 @click.version_option(__version__, prog_name="sidecar")
 def cli() -> None:
     """Metric and log events in; CloudWatch statistic sets and log batches out."""
@@ -37,7 +53,10 @@ def run(path: Path | None) -> None:
     _start_logging(config)
     from sidecar.app import run as run_app
 
-    sys.exit(run_app(config))
+    try:
+        sys.exit(run_app(config))
+    except ConfigError as error:
+        _exit_with(error)
 
 
 @cli.command()
@@ -125,9 +144,13 @@ def _load(path: Path | None) -> Config:
     try:
         return load(path, os.environ)
     except ConfigError as error:
-        for problem in error.problems:
-            click.echo(f"configuration: {problem}", err=True)
-        sys.exit(2)
+        _exit_with(error)
+
+
+def _exit_with(error: ConfigError) -> NoReturn:
+    for problem in error.problems:
+        click.echo(f"configuration: {problem}", err=True)
+    sys.exit(2)
 
 
 def _start_logging(config: Config) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence, Coroutine, Iterable
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 import orjson
@@ -20,7 +20,7 @@ from sidecar.decode.fields import check_timestamp
 from sidecar.decode.statsd import decode_line
 from sidecar.errors import BusyError, DecodeError, DrainingError, Reason, UnsupportedError
 from sidecar.limits import EVENTS_PER_REQUEST
-from sidecar.model import LogBatch, MetricBatch
+from sidecar.model import LogBatch, MetricBatch, Outcome
 from sidecar.observe.ledger import Ledger, SignalLedger
 from sidecar.observe.log import Limiter
 from sidecar.pipeline import Pipeline
@@ -47,6 +47,16 @@ class HandClock:
     def monotonic(self) -> float:
         self.elapsed += 0.001
         return self.elapsed
+
+
+def done(work: Coroutine[Any, Any, Outcome]) -> Outcome:
+    """Step a coroutine that waits for nothing but its turn to its end."""
+    while True:
+        try:
+            work.send(None)
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
 
 
 class Recording(Generic[B]):
@@ -353,7 +363,7 @@ def test_json_on_the_statsd_port_is_told_apart_by_its_message() -> None:
 def test_errors_of_a_body_name_the_index_of_the_item() -> None:
     rig = Rig()
     body = [{"name": "a", "value": 1}, {"name": "", "value": 1}, {"name": "b", "value": "x"}, {"name": "c", "value": 1}]
-    outcome = rig.pipeline.ingest_metrics(orjson.dumps(body), "application/json")
+    outcome = done(rig.pipeline.ingest_metrics(orjson.dumps(body), "application/json"))
 
     assert outcome.accepted == 2
     assert [(i, text.partition(":")[0]) for i, text in outcome.rejected] == [(1, "invalid_name"), (2, "wrong_type")]
@@ -363,7 +373,9 @@ def test_errors_of_a_body_name_the_index_of_the_item() -> None:
 
 def test_a_broken_line_of_ndjson_harms_no_other() -> None:
     rig = Rig()
-    outcome = rig.pipeline.ingest_metrics(b'{"name":"a","value":1}\n{"name":\n{"name":"b","value":2}\n', "x-ndjson")
+    outcome = done(
+        rig.pipeline.ingest_metrics(b'{"name":"a","value":1}\n{"name":\n{"name":"b","value":2}\n', "x-ndjson")
+    )
 
     assert outcome.accepted == 2
     assert [index for index, _ in outcome.rejected] == [1]
@@ -375,8 +387,8 @@ def test_a_broken_line_of_ndjson_harms_no_other() -> None:
 def test_a_time_the_service_refuses_is_refused_at_the_door(days: int) -> None:
     rig = Rig()
     at = NOW + days * 86_400
-    metrics = rig.pipeline.ingest_metrics(orjson.dumps({"name": "a", "value": 1, "timestamp": at}), "json")
-    logs = rig.pipeline.ingest_logs(orjson.dumps({"message": "m", "timestamp": at}), "json")
+    metrics = done(rig.pipeline.ingest_metrics(orjson.dumps({"name": "a", "value": 1, "timestamp": at}), "json"))
+    logs = done(rig.pipeline.ingest_logs(orjson.dumps({"message": "m", "timestamp": at}), "json"))
     reason = "timestamp_too_old" if days < 0 else "timestamp_too_new"
 
     assert [metrics.accepted, logs.accepted] == [0, 0]
@@ -390,7 +402,7 @@ def test_a_sender_is_told_to_wait_before_its_first_item_is_taken(route: str) -> 
     rig.metrics.room = rig.logs.room = False
     body = b'[{"name": "a", "value": 1, "message": "m"}]'
     with pytest.raises(BusyError) as busy:
-        getattr(rig.pipeline, route)(body, "application/json")
+        done(getattr(rig.pipeline, route)(body, "application/json"))
 
     assert busy.value.retry_after > 0
     assert (rig.metrics.asked or rig.logs.asked)[0] >= len(body)
@@ -400,12 +412,12 @@ def test_a_sender_is_told_to_wait_before_its_first_item_is_taken(route: str) -> 
 def test_a_sender_is_told_to_wait_while_windows_hold_twice_what_a_flush_starts_at() -> None:
     rig = Rig(metrics={"flush_entries": 2})
     for i in range(4):
-        rig.pipeline.ingest_metrics(b'{"name": "a%d", "value": 1}' % i, "json")
+        done(rig.pipeline.ingest_metrics(b'{"name": "a%d", "value": 1}' % i, "json"))
     with pytest.raises(BusyError):
-        rig.pipeline.ingest_metrics(b'{"name": "a", "value": 1}', "json")
+        done(rig.pipeline.ingest_metrics(b'{"name": "a", "value": 1}', "json"))
     rig.flush()
 
-    assert rig.pipeline.ingest_metrics(b'{"name": "a", "value": 1}', "json").accepted == 1
+    assert done(rig.pipeline.ingest_metrics(b'{"name": "a", "value": 1}', "json")).accepted == 1
 
 
 def test_a_closed_door_takes_nothing_over_http_and_still_reads_datagrams() -> None:
@@ -413,7 +425,7 @@ def test_a_closed_door_takes_nothing_over_http_and_still_reads_datagrams() -> No
     rig.pipeline.close()
     for ingest in (rig.pipeline.ingest_metrics, rig.pipeline.ingest_logs):
         with pytest.raises(DrainingError):
-            ingest(b'{"name": "a", "value": 1}', "json")
+            done(ingest(b'{"name": "a", "value": 1}', "json"))
     rig.send(b"a:1|c")
 
     assert rig.received == {"statsd": 1}
@@ -424,14 +436,14 @@ def test_a_body_of_another_kind_is_unsupported(body: bytes) -> None:
     rig = Rig()
     for ingest in (rig.pipeline.ingest_metrics, rig.pipeline.ingest_logs):
         with pytest.raises(UnsupportedError):
-            ingest(body, "application/x-www-form-urlencoded")
+            done(ingest(body, "application/x-www-form-urlencoded"))
 
     assert rig.received == {}
 
 
 def test_plain_text_is_one_log_event_a_line() -> None:
     rig = Rig()
-    outcome = rig.pipeline.ingest_logs(b"{one\ntwo\n\n\xff\n", "text/plain")
+    outcome = done(rig.pipeline.ingest_logs(b"{one\ntwo\n\n\xff\n", "text/plain"))
     rig.pipeline.flush_logs("timer")
 
     assert (outcome.accepted, [index for index, _ in outcome.rejected]) == (2, [2])
@@ -455,7 +467,7 @@ def test_dogstatsd_events_and_service_checks_are_log_events() -> None:
 def test_a_buffer_is_sent_when_it_is_full() -> None:
     rig = Rig(logs={"flush_bytes": 1_024})
     for i in range(100):
-        rig.pipeline.ingest_logs(b'{"message": "%d", "service": "s%d"}' % (i, i % 2), "json")
+        done(rig.pipeline.ingest_logs(b'{"message": "%d", "service": "s%d"}' % (i, i % 2), "json"))
     sent = rig.logs.units
 
     assert 0 < sent < 100
@@ -465,7 +477,7 @@ def test_a_buffer_is_sent_when_it_is_full() -> None:
 
 def test_ten_thousand_events_are_sent_at_once() -> None:
     rig = Rig()
-    rig.pipeline.ingest_logs(b"x\n" * (EVENTS_PER_REQUEST + 1), "text/plain")
+    done(rig.pipeline.ingest_logs(b"x\n" * (EVENTS_PER_REQUEST + 1), "text/plain"))
 
     assert [len(batch) for batch in rig.logs.batches] == [EVENTS_PER_REQUEST]
     assert rig.ledger.log_events.pending == 1
@@ -473,7 +485,7 @@ def test_ten_thousand_events_are_sent_at_once() -> None:
 
 def test_a_large_event_is_cut_and_counted() -> None:
     rig = Rig()
-    rig.pipeline.ingest_logs(orjson.dumps({"message": "x" * 1_500_000}), "json")
+    done(rig.pipeline.ingest_logs(orjson.dumps({"message": "x" * 1_500_000}), "json"))
     rig.pipeline.flush_logs("timer")
 
     (message,) = rig.events()
@@ -590,13 +602,13 @@ class AnyInterleaving(RuleBasedStateMachine):
     @rule(body=json_bodies)
     def metrics_over_http(self, body: bytes) -> None:
         with contextlib.suppress(BusyError, UnsupportedError):
-            outcome = self.rig.pipeline.ingest_metrics(body, "application/json")
+            outcome = done(self.rig.pipeline.ingest_metrics(body, "application/json"))
             assert outcome.accepted >= 0
 
     @rule(body=st.one_of(json_bodies, log_items().map(orjson.dumps)), type_=st.sampled_from(["json", "text/plain"]))
     def logs_over_http(self, body: bytes, type_: str) -> None:
         with contextlib.suppress(BusyError, UnsupportedError):
-            self.rig.pipeline.ingest_logs(body, type_)
+            done(self.rig.pipeline.ingest_logs(body, type_))
 
     @rule(unfinished=st.booleans(), resolutions=st.sampled_from([(1,), (60,), (1, 60)]))
     def start_a_flush(self, unfinished: bool, resolutions: tuple[int, ...]) -> None:  # noqa: FBT001

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -32,22 +32,39 @@ def looks_like_json(body: bytes) -> bool:
     return body.lstrip(_WHITESPACE)[:1] in (b"{", b"[")
 
 
-def documents(body: bytes) -> list[Item]:
+def documents(body: bytes) -> Iterator[Item]:
     """Split a JSON body into its items: one object, an array, or one document a line (NDJSON).
 
-    A line that cannot be parsed is an item with an error; its neighbours are unharmed.
+    A line that cannot be parsed is an item with an error; its neighbours are unharmed. Lines are parsed as they
+    are asked for, so that a reader may pause between them.
     """
     body = body.strip(_WHITESPACE)
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        lines = [line for line in body.split(b"\n") if line and not line.isspace()]
-        items = [_document_line(line) for line in lines] if len(lines) > 1 else []
-        # Where no line is a document of its own, this is one broken document spread over lines: one error.
-        return items if any(item.error is None for item in items) else [Item(None, error=_unreadable(body, error))]
+        yield from _document_lines(body, error)
+        return
     if isinstance(value, list):
-        return [Item(element) for element in value]
-    return [Item(value, body.decode())]
+        for element in value:
+            yield Item(element)
+    else:
+        yield Item(value, body.decode())
+
+
+def _document_lines(body: bytes, error: orjson.JSONDecodeError) -> Iterator[Item]:
+    lines = [line for line in body.split(b"\n") if line and not line.isspace()]
+    held: list[Item] = []
+    parsed = False
+    for line in lines if len(lines) > 1 else ():
+        item = _document_line(line)
+        parsed = parsed or item.error is None
+        held.append(item)
+        if parsed:
+            yield from held
+            held.clear()
+    if not parsed:
+        # Where no line is a document of its own, this is one broken document spread over lines: one error.
+        yield Item(None, error=_unreadable(body, error))
 
 
 def text_lines(body: bytes) -> list[Item]:
@@ -65,7 +82,7 @@ def text_lines(body: bytes) -> list[Item]:
     return items
 
 
-def metric_items(items: Sequence[Item]) -> Iterator[Item]:
+def metric_items(items: Iterable[Item]) -> Iterator[Item]:
     """Unfold whole PutMetricData requests, so that each datum is an item of its own."""
     for item in items:
         value = item.value

@@ -16,6 +16,7 @@ from typing import Any, Final
 import orjson
 
 from sidecar.deliver.worker import Rejected
+from sidecar.errors import ConfigError, DeliveryError
 from sidecar.model import LogBatch, MetricBatch
 
 SHOWN_PER_REQUEST: Final = 12  # lines on the console; the rest is a count
@@ -47,21 +48,29 @@ class LocalStore:
 
         Args:
             path: a file, or None for memory.
-            max_bytes: of pages in use; beyond, the oldest tenth of the rows goes.
+            max_bytes: of pages in use; beyond, the oldest rows of the table that grew go, a tenth at a time.
+
+        Raises:
+            ConfigError: the file cannot be used.
         """
         # check_same_thread is off: the lock does what it is there for.
-        self._database = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
-        self._database.executescript(_SCHEMA)
+        try:
+            self._database = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
+            self._database.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise ConfigError([f"deliver.local_path: cannot use {path}: {error}"]) from None
         self._max_bytes = max_bytes
         self._lock = Lock()
 
     def add_datums(self, namespace: str, datums: list[dict[str, Any]]) -> None:
         """Store datums of one request."""
-        self._add(_INSERT_DATUM, [(namespace, *_columns(datum)) for datum in datums])
+        self._add("datums", _INSERT_DATUM, [(namespace, *_columns(datum)) for datum in datums])
 
     def add_events(self, group: str, stream: str, events: list[dict[str, Any]]) -> None:
         """Store the log events of one request."""
-        self._add(_INSERT_EVENT, [(group, stream, event["timestamp"], event["message"]) for event in events])
+        self._add(
+            "log_events", _INSERT_EVENT, [(group, stream, event["timestamp"], event["message"]) for event in events]
+        )
 
     def totals(self) -> dict[str, Any]:
         """What the store holds: rows, and per series the merged statistics, as CloudWatch would merge them."""
@@ -91,24 +100,30 @@ class LocalStore:
         with self._lock:
             self._database.close()
 
-    def _add(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
+    def _add(self, table: str, statement: str, rows: list[tuple[Any, ...]]) -> None:
         with self._lock:
             self._database.execute("BEGIN")
-            self._database.executemany(statement, rows)
-            self._database.execute("COMMIT")
-            self._make_room()
+            try:
+                self._database.executemany(statement, rows)
+                self._database.execute("COMMIT")
+            except sqlite3.Error as error:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise DeliveryError("LocalStore", str(error)) from None
+            while self._used_bytes() > self._max_bytes and self._delete_oldest(table):
+                pass
 
-    def _make_room(self) -> None:
+    def _used_bytes(self) -> int:
         free, pages, page_bytes = (
-            self._database.execute(f"PRAGMA {name}").fetchone()[0]
+            int(self._database.execute(f"PRAGMA {name}").fetchone()[0])
             for name in ("freelist_count", "page_count", "page_size")
         )
-        if (pages - free) * page_bytes <= self._max_bytes:
-            return
-        for table in ("datums", "log_events"):
-            self._database.execute(
-                f"DELETE FROM {table} WHERE id <= (SELECT MIN(id) + (MAX(id) - MIN(id)) / 10 FROM {table})",  # noqa: S608  # our own two names
-            )
+        return (pages - free) * page_bytes
+
+    def _delete_oldest(self, table: str) -> bool:
+        """Delete the oldest tenth; False where there was nothing."""
+        oldest = f"SELECT MIN(id) + (MAX(id) - MIN(id)) / 10 FROM {table}"  # noqa: S608  # one of our own two names
+        return self._database.execute(f"DELETE FROM {table} WHERE id <= ({oldest})").rowcount > 0  # noqa: S608  # same
 
 
 class LocalMetrics:
@@ -127,7 +142,8 @@ class LocalMetrics:
         return []
 
     def _keep(self, batch: MetricBatch) -> str:
-        datums = orjson.loads(batch.body())["MetricData"]
+        # One by one: a whole body would hold the interpreter for milliseconds, and the sockets would wait.
+        datums = [orjson.loads(datum.body) for datum in batch.datums]
         self._store.add_datums(batch.namespace, datums)
         lines = [f"PutMetricData  namespace={batch.namespace}  datums={len(datums)}  bytes={batch.size_bytes}"]
         lines += [f"  {_describe(datum)}" for datum in datums[:SHOWN_PER_REQUEST]]
@@ -152,7 +168,7 @@ class LocalLogs:
         return []
 
     def _keep(self, batch: LogBatch) -> str:
-        events = orjson.loads(batch.body())["logEvents"]
+        events = [orjson.loads(event.body) for event in batch.events]
         self._store.add_events(batch.group, batch.stream, events)
         where = f"group={batch.group}  stream={batch.stream}"
         lines = [f"PutLogEvents  {where}  events={len(events)}  bytes={batch.size_bytes}"]

@@ -115,8 +115,10 @@ def classify(error: DeliveryError) -> Failure:
     return Failure.SERVER if error.status >= 500 else Failure.UNKNOWN
 
 
-def advice(failure: Failure) -> str | None:
+def advice(failure: Failure, error: DeliveryError) -> str | None:
     """What a person can do about it, or None where waiting is all."""
+    if failure is Failure.ACCESS_DENIED and "sts:AssumeRole" in error.detail:
+        return "let the credentials found assume deliver.role_arn: its trust policy, and sts:AssumeRole for them"
     return _ADVICE.get(failure)
 
 

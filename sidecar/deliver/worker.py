@@ -141,16 +141,16 @@ class Worker(Generic[B]):
             await self._send(batch)
 
     async def _send(self, batch: B) -> None:
-        await self._journal.sending(batch)
         started = self._clock.monotonic()
         try:
+            await self._journal.sending(batch)
             rejected = await self._destination.send(batch)
         except DeliveryError as error:
             failure = classify(error)
             self._observe(failure.value, started)
             self._failed(batch, error, failure)
-        except asyncio.CancelledError:
-            # The drain deadline: it may have been stored, but nobody will know.
+        except BaseException:
+            # The drain deadline, or a bug: it may have been stored, but nobody will know. It is still ours.
             self._channel.put_back(batch, [batch], 0.0)
             raise
         else:
@@ -191,9 +191,9 @@ class Worker(Generic[B]):
             self._journal.unsent(batch)
         elif not self._draining:
             self._account.ambiguous += batch.units
-        if self._health.failed(self._clock.wall(), str(error), advice(failure)):
+        if self._health.failed(self._clock.wall(), str(error), advice(failure, error)):
             self._log.warning(
-                "delivery fails, will retry", failure=failure.value, error=str(error), fix=advice(failure)
+                "delivery fails, will retry", failure=failure.value, error=str(error), fix=advice(failure, error)
             )
         if self._draining:
             self._channel.park(batch)  # what becomes of it is decided when all had their attempt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Callable
@@ -43,7 +44,10 @@ def configure(level: str, format_: Literal["auto", "console", "json"]) -> None:
 
 
 def _json(event: dict[str, Any], **_: object) -> str:
-    return orjson.dumps(event, default=str).decode()
+    try:
+        return orjson.dumps(event, default=str).decode()
+    except TypeError:  # lone surrogates, integers over 64 bits: a line that is less pretty beats none
+        return json.dumps(event, default=str, skipkeys=True)
 
 
 class Limiter:

@@ -19,9 +19,15 @@ class LedgerCollector(Collector):
     """Turns the ledger and the health into metric families."""
 
     def __init__(
-        self, ledger: Ledger, health: Health, series: Callable[[], int], stall_seconds: Callable[[], float]
+        self,
+        ledger: Ledger,
+        health: Health,
+        series: Callable[[], int],
+        stall_seconds: Callable[[], float],
+        checkpoint_age: Callable[[], float] | None = None,
     ) -> None:
-        """Take what is to be read; `series` and `stall_seconds` are asked at each scrape."""
+        """Take what is to be read; the callables are asked at each scrape, `checkpoint_age` where there is a spool."""
+        self._checkpoint_age = checkpoint_age
         self._ledger = ledger
         self._health = health
         self._series = series
@@ -71,6 +77,9 @@ class LedgerCollector(Collector):
         yield _gauge("sidecar_series", "Distinct series in the last hour.", self._series())
         text = "Longest time in the last one to two minutes that the event loop did not come round."
         yield _gauge("sidecar_loop_stall_seconds", text, self._stall_seconds())
+        if self._checkpoint_age is not None:
+            text = "Seconds since open windows were kept in the spool: what a crash would cost now."
+            yield _gauge("sidecar_checkpoint_age_seconds", text, self._checkpoint_age())
         build = GaugeMetricFamily("sidecar_build_info", "Always 1; the version is the label.", labels=["version"])
         build.add_metric([__version__], 1)
         yield build

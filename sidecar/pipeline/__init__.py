@@ -20,7 +20,7 @@ from sidecar.model import LogBatch, MetricBatch, Outcome
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
 from sidecar.pipeline.logs import LogPath
-from sidecar.pipeline.metrics import MetricPath
+from sidecar.pipeline.metrics import SLICE_SECONDS, MetricPath
 from sidecar.pipeline.sink import Sink
 from sidecar.pipeline.statsd import DatagramPath
 from sidecar.shape.cardinality import Cardinality
@@ -66,6 +66,9 @@ class Pipeline:
         self._clock = clock
         self._cardinality = cardinality
         self._closed = False
+        self._taking = 0  # bodies in work
+        self._idle = asyncio.Event()  # none is
+        self._idle.set()
         shared: dict[str, Any] = {"ledger": ledger, "limiter": limiter, "clock": clock}
         self._metrics = MetricPath(
             config.metrics, shaper=shaper, cardinality=cardinality, sink=metrics, phase=phase, **shared
@@ -92,7 +95,7 @@ class Pipeline:
         """Accumulators in open windows."""
         return self._metrics.windows.series
 
-    def ingest_metrics(self, body: bytes, content_type: str) -> Outcome:
+    async def ingest_metrics(self, body: bytes, content_type: str) -> Outcome:
         """Take a body of JSON metrics.
 
         Raises:
@@ -103,11 +106,11 @@ class Pipeline:
         self._admit(self._metrics.room_for, len(body))
         if not looks_like_json(body):
             raise UnsupportedError(f"{content_type}: the body must be JSON, an object, an array or one a line")
-        outcome = self._take(metric_items(documents(body)), self._metrics.item)
+        outcome = await self._take(metric_items(documents(body)), self._metrics.item)
         self._metrics.look_for_early_flush()
         return outcome
 
-    def ingest_logs(self, body: bytes, content_type: str) -> Outcome:
+    async def ingest_logs(self, body: bytes, content_type: str) -> Outcome:
         """Take a body of log events: JSON, or text with one event a line where the type is text/plain.
 
         Raises:
@@ -117,12 +120,12 @@ class Pipeline:
         """
         self._admit(self._logs.room_for, len(body))
         if content_type == "text/plain":
-            items = text_lines(body)
+            items: Iterable[Item] = text_lines(body)
         elif looks_like_json(body):
             items = documents(body)
         else:
             raise UnsupportedError(f"{content_type}: the body must be JSON, or text/plain with one event a line")
-        outcome = self._take(items, self._logs.item)
+        outcome = await self._take(items, self._logs.item)
         return outcome._replace(durable=asyncio.gather(*self._logs.save())) if self._keeps else outcome
 
     def save_log_events(self) -> None:
@@ -144,7 +147,8 @@ class Pipeline:
         ]
 
     async def flush_everything(self) -> None:
-        """Flush what is open, for the drain."""
+        """Flush what is open, for the drain; bodies that are being taken are taken first."""
+        await self._idle.wait()
         self._logs.flush("drain")
         await self._metrics.flush("drain", unfinished=True)
 
@@ -154,14 +158,26 @@ class Pipeline:
         if not room_for(size_bytes):
             raise BusyError(RETRY_AFTER)
 
-    def _take(self, items: Iterable[Item], take: Callable[[Item, str, float], DecodeError | None]) -> Outcome:
+    async def _take(self, items: Iterable[Item], take: Callable[[Item, str, float], DecodeError | None]) -> Outcome:
+        """Take the items of a body, with a turn for the sockets every half millisecond."""
         now = self._clock.wall()
         accepted = 0
         rejected: list[tuple[int, str]] = []
-        for index, item in enumerate(items):
-            error = take(item, "http", now)
-            if error is None:
-                accepted += 1
-            else:
-                rejected.append((index, str(error)))
+        self._taking += 1
+        self._idle.clear()
+        try:
+            turn_ends = self._clock.monotonic() + SLICE_SECONDS
+            for index, item in enumerate(items):
+                error = take(item, "http", now)
+                if error is None:
+                    accepted += 1
+                else:
+                    rejected.append((index, str(error)))
+                if self._clock.monotonic() >= turn_ends:
+                    await asyncio.sleep(0)
+                    turn_ends = self._clock.monotonic() + SLICE_SECONDS
+        finally:
+            self._taking -= 1
+            if not self._taking:
+                self._idle.set()
         return Outcome(accepted, rejected)

@@ -183,7 +183,7 @@ class DatagramPath:
     def _json(self, datagram: bytes, now: float) -> None:
         """Take a datagram of JSON: EMF documents have `_aws`, log events `message`; the rest are metrics."""
         try:
-            items = documents(datagram)
+            items = list(documents(datagram))
         except Exception:  # noqa: BLE001  # a bug in reading one datagram costs that datagram, counted and told
             account = self._ledger.samples
             account.received["udp"] += 1

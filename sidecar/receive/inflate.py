@@ -6,6 +6,8 @@ import zlib
 from typing import Final
 
 ENCODINGS: Final = ("", "identity", "gzip", "deflate")
+MOST_MEMBERS: Final = 1_000  # of one gzip body; each costs a decompressor
+SLICE_BYTES: Final = 65_536
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _RAW: Final = -zlib.MAX_WBITS
 
@@ -31,35 +33,51 @@ def inflate(body: bytes, encoding: str, limit_bytes: int) -> bytes:
         TooLargeError: the result would be larger.
     """
     if encoding in ("", "identity"):
+        if len(body) > limit_bytes:
+            raise TooLargeError
         return body
     if encoding == "gzip":
-        return _members(body, limit_bytes)
+        return _gzip(body, limit_bytes)
     # A zlib stream starts with method 8 and a check of the first two bytes (RFC 1950).
     wrapped = len(body) > 1 and body[0] & 0x0F == 8 and (body[0] << 8 | body[1]) % 31 == 0
-    result, rest = _stream(body, zlib.MAX_WBITS if wrapped else _RAW, limit_bytes)
-    if rest:
+    result, end = _stream(body, 0, zlib.MAX_WBITS if wrapped else _RAW, limit_bytes)
+    if end < len(body):
         raise InflateError("there is something behind the compressed data")
     return result
 
 
-def _members(body: bytes, limit_bytes: int) -> bytes:
+def _gzip(body: bytes, limit_bytes: int) -> bytes:
     """Gzip members, one after another (RFC 1952)."""
     parts: list[bytes] = []
-    while body:
-        part, body = _stream(body, _GZIP, limit_bytes)
+    at = 0
+    while at < len(body) or not parts:
+        if len(parts) >= MOST_MEMBERS:
+            raise InflateError(f"more than {MOST_MEMBERS} gzip members")
+        part, at = _stream(body, at, _GZIP, limit_bytes)
         limit_bytes -= len(part)
         parts.append(part)
     return b"".join(parts)
 
 
-def _stream(body: bytes, window_bits: int, limit_bytes: int) -> tuple[bytes, bytes]:
+def _stream(body: bytes, at: int, window_bits: int, limit_bytes: int) -> tuple[bytes, int]:
+    """Inflate the stream that starts at `at`; returns it and where it ends."""
     stream = zlib.decompressobj(window_bits)
+    parts: list[bytes] = []
+    room = limit_bytes + 1
     try:
-        result = stream.decompress(body, limit_bytes + 1)
+        # In slices: what is left over behind a stream is copied, and should not be the whole rest of the body.
+        while not stream.eof and at < len(body):
+            given = body[at : at + SLICE_BYTES]
+            at += len(given)
+            while room > 0 and not stream.eof and (given or stream.unconsumed_tail):
+                part = stream.decompress(stream.unconsumed_tail or given, room)
+                given = b""
+                room -= len(part)
+                parts.append(part)
+            if room <= 0:
+                raise TooLargeError
     except zlib.error as error:
         raise InflateError(str(error)) from None
-    if len(result) > limit_bytes:
-        raise TooLargeError
     if not stream.eof:
         raise InflateError("the compressed data ends too soon")
-    return result, stream.unused_data
+    return b"".join(parts), at - len(stream.unused_data)

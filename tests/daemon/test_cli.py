@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -128,3 +129,38 @@ def test_demo_prints_what_cloudwatch_would_have_received_and_loses_nothing() -> 
         assert f"{name}{{Environment=demo" in done.stdout
     assert "PutLogEvents" in done.stdout
     assert '"dropped":0' in done.stderr
+
+
+def test_a_local_path_that_cannot_be_used_is_a_configuration_error() -> None:
+    done = sidecar("run", SIDECAR_DELIVER__TARGET="local", SIDECAR_DELIVER__LOCAL_PATH="/nonexistent/x.db")
+    assert done.returncode == 2
+    assert "deliver.local_path" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_spool_shows_exports_and_purges_what_is_not_delivered(daemon: Callable[..., Daemon], tmp_path: Path) -> None:
+    (nobody,) = free_ports(1)
+    spool = tmp_path / "spool"
+    away = {
+        "target": "cloudwatch",
+        "endpoint_url": f"http://127.0.0.1:{nobody}",
+        "spool_dir": str(spool),
+        "drain_seconds": 2,
+    }
+    one = daemon({"deliver": away})
+    one.udp(b"jobs:3|c")
+    one.post("/ingest/logs", {"message": "kept"})
+    final = one.stop()
+    assert (final["spooled_samples"], final["spooled_log_events"]) == (1, 1)
+
+    shown = sidecar("spool", "--dir", str(spool), "show").stdout
+    assert "metrics: 1 batches, 1 units" in shown
+    assert "logs: 1 batches, 1 units" in shown
+    lines = [
+        json.loads(line) for line in sidecar("spool", "--config", str(one.config_path), "export").stdout.splitlines()
+    ]
+    assert {line["kind"] for line in lines} == {"datum", "log_event"}
+    assert sidecar("spool", "--dir", str(spool), "purge", "--yes").returncode == 0
+    assert sidecar("spool", "--dir", str(spool), "export").stdout == ""
+    assert sidecar("spool", "--dir", str(tmp_path / "none"), "show").returncode == 1
+    assert sidecar("spool", "show").returncode == 1

@@ -37,23 +37,23 @@ def test_what_opens_an_object_or_an_array_looks_like_json(opening: bytes) -> Non
 def test_one_document_keeps_its_own_text(value: object, around: bytes) -> None:
     text = orjson.dumps(value, option=orjson.OPT_INDENT_2)
 
-    assert documents(around + text + around) == [Item(value, text.decode())]
+    assert list(documents(around + text + around)) == [Item(value, text.decode())]
 
 
 @given(st.lists(json_values, max_size=4))
 def test_an_array_is_its_elements(values: list[object]) -> None:
-    assert documents(orjson.dumps(values)) == [Item(value) for value in values]
+    assert list(documents(orjson.dumps(values))) == [Item(value) for value in values]
 
 
 @given(st.lists(st.dictionaries(st.text("ab", max_size=2), json_values, max_size=2), min_size=2, max_size=5))
 def test_ndjson_is_one_document_a_line(values: list[dict[str, object]]) -> None:
     body = b"\r\n\n".join(map(orjson.dumps, values)) + b"\n"
 
-    assert documents(body) == [Item(value, orjson.dumps(value).decode()) for value in values]
+    assert list(documents(body)) == [Item(value, orjson.dumps(value).decode()) for value in values]
 
 
 def test_a_broken_line_harms_no_other_and_keeps_its_index() -> None:
-    items = documents(b'{"a":1}\n{"b":\n{"c":"\xff"}\n{"d":4}')
+    items = list(documents(b'{"a":1}\n{"b":\n{"c":"\xff"}\n{"d":4}'))
 
     assert reasons(items) == [None, Reason.INVALID_JSON, Reason.INVALID_UTF8, None]
     assert [items[0].value, items[3].value] == [{"a": 1}, {"d": 4}]
@@ -75,7 +75,7 @@ def test_a_broken_line_harms_no_other_and_keeps_its_index() -> None:
     ],
 )
 def test_a_broken_document_is_one_error(body: bytes, reason: Reason) -> None:
-    assert reasons(documents(body)) == [reason]
+    assert reasons(list(documents(body))) == [reason]
 
 
 def test_a_plain_text_body_is_one_event_a_line() -> None:

@@ -94,11 +94,11 @@ def test_only_what_the_service_calls_invalid_is_given_up(code: str, status: int)
 
 @pytest.mark.parametrize("failure", SLOW_ONES)
 def test_what_a_person_has_to_end_says_what_to_do(failure: Failure) -> None:
-    assert advice(failure)
+    assert advice(failure, DeliveryError("Any", "detail"))
 
 
 def test_what_passes_by_itself_gives_no_advice() -> None:
-    assert advice(Failure.SERVER) is None
+    assert advice(Failure.SERVER, DeliveryError("Any", "detail")) is None
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import base64
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 

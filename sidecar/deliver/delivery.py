@@ -1,0 +1,129 @@
+"""The whole of the deliver stage: for each signal what waits, who sends it, and where to."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
+
+from sidecar.channel import Channel
+from sidecar.clock import Clock
+from sidecar.config import Config
+from sidecar.deliver.backlog import Backlog
+from sidecar.deliver.codec import Codec, LogCodec, MetricCodec
+from sidecar.deliver.retry import Backoff
+from sidecar.deliver.spool import Spool
+from sidecar.deliver.target import open_target
+from sidecar.deliver.worker import Destination, Worker
+from sidecar.model import LogBatch, MetricBatch
+from sidecar.observe.health import DeliveryHealth, Health
+from sidecar.observe.ledger import Ledger, SignalLedger
+from sidecar.observe.log import Limiter
+
+METRICS_SHARE: Final = 4  # of deliver.memory_bytes metrics get one part in so many, logs the rest
+LOG_REQUESTS: Final = 4  # log streams sent to at the same time
+
+B = TypeVar("B", MetricBatch, LogBatch)
+
+
+class Lane(Generic[B]):
+    """One signal's way out: backlog, channel and worker."""
+
+    def __init__(self, channel: Channel[B], backlog: Backlog[B], worker: Worker[B]) -> None:
+        """Hold them together."""
+        self.channel: Channel[B] = channel
+        self.backlog: Backlog[B] = backlog
+        self.worker: Worker[B] = worker
+
+
+class Delivery:
+    """Both signals. Metrics and logs share the target's store or credentials and the spool, and nothing else."""
+
+    def __init__(self, config: Config, *, ledger: Ledger, health: Health, limiter: Limiter, clock: Clock) -> None:
+        """Put the stage together; nothing is opened yet."""
+        self._config = config.deliver
+        self._ledger = ledger
+        self._limiter = limiter
+        self._clock = clock
+        self.target = open_target(config, clock)
+        directory = config.deliver.spool_dir
+        self.spool = Spool(Path(directory), config.deliver.spool_max_bytes) if directory else None
+        if self.spool is not None:
+            health.spool = self.spool.summary
+        memory = config.deliver.memory_bytes
+        for_metrics = memory // METRICS_SHARE
+        self.metrics: Lane[MetricBatch] = self._lane(
+            "metrics", for_metrics, MetricCodec(), self.target.metrics, ledger.samples, health.metrics, 1
+        )
+        self.logs: Lane[LogBatch] = self._lane(
+            "logs", memory - for_metrics, LogCodec(), self.target.logs, ledger.log_events, health.logs, LOG_REQUESTS
+        )
+
+    def _lane(
+        self,
+        signal: str,
+        capacity_bytes: int,
+        codec: Codec[B],
+        destination: Destination[B],
+        account: SignalLedger,
+        health: DeliveryHealth,
+        concurrency: int,
+    ) -> Lane[B]:
+        channel = Channel[B](capacity_bytes, self._clock.monotonic)
+        backlog = Backlog[B](
+            signal,
+            channel,
+            codec=codec,
+            spool=self.spool,
+            account=account,
+            limiter=self._limiter,
+            clock=self._clock,
+        )
+        worker = Worker[B](
+            signal,
+            channel,
+            destination,
+            journal=backlog,
+            backoff=Backoff(self._config.retry_base_seconds, self._config.retry_max_seconds, random.uniform),
+            account=account,
+            requests=self._ledger.requests,
+            health=health,
+            clock=self._clock,
+            limiter=self._limiter,
+            concurrency=concurrency,
+        )
+        return Lane(channel, backlog, worker)
+
+    def workers(self) -> list[Coroutine[Any, Any, None]]:
+        """What sends, until it is drained."""
+        return [self.metrics.worker.run(), self.logs.worker.run()]
+
+    def timers(self) -> list[Coroutine[Any, Any, None]]:
+        """What has to run beside."""
+        running: list[Coroutine[Any, Any, None]] = [self.target.prepare()]
+        if self.spool is not None:
+            running += [self.metrics.backlog.run(), self.logs.backlog.run()]
+        return running
+
+    async def drain(self) -> None:
+        """No more will be offered: from now on each batch gets one more attempt."""
+        await self.metrics.backlog.committed()
+        await self.logs.backlog.committed()
+        self.metrics.worker.drain()
+        self.logs.worker.drain()
+
+    def abandon(self) -> dict[str, int]:
+        """Give up what still waits: what is lost is named, what is in the spool stays there."""
+        lost_samples, kept_samples = self.metrics.backlog.abandon()
+        lost_events, kept_events = self.logs.backlog.abandon()
+        return {
+            "abandoned_samples": lost_samples,
+            "abandoned_log_events": lost_events,
+            "spooled_samples": kept_samples,
+            "spooled_log_events": kept_events,
+        }
+
+    def closers(self) -> list[Coroutine[Any, Any, None]]:
+        """What lets go of connections and files."""
+        return [self.target.close(), *([self.spool.close()] if self.spool is not None else [])]

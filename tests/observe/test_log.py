@@ -1,0 +1,235 @@
+"""Log lines: one an event, machine-readable in a container; what repeats is said once and then counted."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from sidecar.observe.log import EVERY_SECONDS, MOST_KEYS, Limiter, configure
+
+
+class Hands:
+    """Monotonic time, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def hands() -> Hands:
+    return Hands()
+
+
+@pytest.fixture
+def limiter(hands: Hands) -> Limiter:
+    return Limiter(hands)
+
+
+@pytest.fixture
+def unconfigured() -> Iterator[None]:
+    """What `configure` does to the process is undone."""
+    names = ("botocore", "aiobotocore", "aiohttp")
+    levels = {name: logging.getLogger(name).level for name in names}
+    yield
+    structlog.reset_defaults()
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+class Screen(io.StringIO):
+    """A standard error that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+# --- the limiter ----------------------------------------------------------------------------------
+
+
+def test_a_thing_is_said_once_and_then_counted(limiter: Limiter, hands: Hands) -> None:
+    with capture_logs() as lines:
+        for _ in range(1_000):
+            limiter.error("poison", "refused", reason="rejected")
+        assert lines == [{"event": "refused", "reason": "rejected", "log_level": "error"}]
+        hands.now = EVERY_SECONDS
+        limiter.error("poison", "refused", reason="rejected")
+
+    assert lines[1:] == [{"event": "refused", "reason": "rejected", "log_level": "error", "unsaid_before": 999}]
+
+
+def test_it_is_said_from_the_first_second_of_the_machine(limiter: Limiter, hands: Hands) -> None:
+    """Monotonic time may start at 0: that must not look like just after the last time."""
+    hands.now = 0.0
+    with capture_logs() as lines:
+        limiter.warning("a", "told")
+
+    assert [line["event"] for line in lines] == ["told"]
+
+
+def test_a_minute_is_a_whole_minute(limiter: Limiter, hands: Hands) -> None:
+    with capture_logs() as lines:
+        for hands.now in (0.0, 30.0, EVERY_SECONDS - 0.001, EVERY_SECONDS, EVERY_SECONDS + 1.0):
+            limiter.warning("a", "told", at=hands.now)
+
+    assert [line["at"] for line in lines] == [0.0, EVERY_SECONDS]
+
+
+def test_what_was_said_alone_carries_no_count(limiter: Limiter, hands: Hands) -> None:
+    with capture_logs() as lines:
+        for hands.now in (0.0, 100.0, 200.0):
+            limiter.warning("a", "told")
+
+    assert len(lines) == 3
+    assert all("unsaid_before" not in line for line in lines)
+
+
+def test_one_thing_never_silences_another(limiter: Limiter) -> None:
+    with capture_logs() as lines:
+        for key in ("a", "b", "a", "c", "b"):
+            limiter.warning(key, key)
+
+    assert [line["event"] for line in lines] == ["a", "b", "c"]
+
+
+def test_warnings_warn_and_errors_are_errors(limiter: Limiter) -> None:
+    with capture_logs() as lines:
+        limiter.warning("a", "surprising")
+        limiter.error("b", "lost")
+
+    assert [line["log_level"] for line in lines] == ["warning", "error"]
+
+
+def test_keys_without_end_are_held_in_bounds(limiter: Limiter) -> None:
+    with capture_logs() as lines:
+        for number in range(3 * MOST_KEYS):
+            limiter.warning(f"series {number}", "told")
+            assert len(limiter._said) <= MOST_KEYS
+
+    assert len(lines) == 3 * MOST_KEYS
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0.0, 40.0)), max_size=60))
+def test_said_and_unsaid_add_up(steps: list[tuple[str, float]]) -> None:
+    """Every call is a line, or in the count of a later line, or in the count that waits."""
+    hands = Hands()
+    limiter = Limiter(hands)
+    with capture_logs() as lines:
+        for key, passed in steps:
+            hands.now += passed
+            limiter.warning(key, key)
+
+    counted = sum(1 + line.get("unsaid_before", 0) for line in lines)
+    assert counted + sum(unsaid for _, unsaid in limiter._said.values()) == len(steps)
+
+
+# --- the lines ------------------------------------------------------------------------------------
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return [json.loads(line) for line in captured.err.splitlines()]
+
+
+@pytest.mark.usefixtures("unconfigured")
+@pytest.mark.parametrize("format_", ["auto", "json"])
+def test_without_a_terminal_a_line_is_one_json_document(capsys: pytest.CaptureFixture[str], format_: Any) -> None:
+    configure("info", format_)
+    structlog.get_logger(signal="metrics").warning("delivery fails", error="two\nlines", units=3)
+
+    (line,) = said(capsys)
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "level": "warning",
+        "event": "delivery fails",
+        "error": "two\nlines",
+        "units": 3,
+        "signal": "metrics",
+    }
+
+
+@pytest.mark.usefixtures("unconfigured")
+def test_below_the_level_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("warning", "json")
+    log = structlog.get_logger()
+    log.debug("a")
+    log.info("b")
+    log.warning("c")
+    log.error("d")
+
+    assert [line["event"] for line in said(capsys)] == ["c", "d"]
+
+
+@pytest.mark.usefixtures("unconfigured")
+def test_a_bug_is_told_with_its_traceback_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info", "json")
+    try:
+        int("nowhere")
+    except ValueError as error:
+        structlog.get_logger().error("a bug", exc_info=error)
+
+    (line,) = said(capsys)
+    assert "ValueError: invalid literal" in line["exception"]
+    assert "Traceback" in line["exception"]
+
+
+@pytest.mark.usefixtures("unconfigured")
+def test_what_json_does_not_know_is_told_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info", "json")
+    structlog.get_logger().info("told", thing={1, 2}, reason=ValueError("x"), number=float("nan"))
+
+    (line,) = said(capsys)
+    assert line["thing"] == "{1, 2}"
+    assert line["reason"] == "x"
+
+
+@pytest.mark.usefixtures("unconfigured")
+@pytest.mark.parametrize("format_", ["auto", "console"])
+def test_on_a_terminal_a_line_is_for_people(monkeypatch: pytest.MonkeyPatch, format_: Any) -> None:
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    configure("info", format_)
+    structlog.get_logger().info("listening", listener="statsd")
+
+    text = screen.getvalue()
+    assert "listening" in text
+    assert "statsd" in text
+    assert not text.startswith("{")
+
+
+@pytest.mark.usefixtures("unconfigured")
+def test_a_terminal_gets_json_where_json_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    configure("info", "json")
+    structlog.get_logger().info("listening")
+
+    assert json.loads(screen.getvalue())["event"] == "listening"
+
+
+@pytest.mark.usefixtures("unconfigured")
+def test_the_sdks_own_log_stays_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("debug", "json")
+    for name in ("botocore.credentials", "aiobotocore.credentials"):
+        logging.getLogger(name).error("a traceback of a refresh that failed")
+
+    assert said(capsys) == []
+
+
+def test_a_line_that_orjson_cannot_write_is_written_all_the_same() -> None:
+    from sidecar.observe.log import _json
+
+    assert "udcff" in _json({"event": "x", "error": "\udcff", "n": 2**70})
