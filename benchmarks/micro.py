@@ -17,7 +17,7 @@ from benchmarks.table import Row, Section, render
 from benchmarks.traffic import counter_lines, mixed_lines, packed, timer_lines
 from sidecar.app import App, tune_interpreter
 from sidecar.config import Config, Deliver
-from sidecar.receive.udp import BURST
+from sidecar.receive.udp import MOST_IN_A_BURST
 
 _ROUNDS: Final = 9
 _LINES: Final = 131_072
@@ -26,7 +26,7 @@ _LINES: Final = 131_072
 def _time(what: str, datagrams: list[bytes]) -> tuple[Row, Row]:
     """CPU time a line, and of a flush a series."""
     lines = sum(datagram.count(b"\n") + 1 for datagram in datagrams)
-    bursts = [datagrams[first : first + BURST] for first in range(0, len(datagrams), BURST)]
+    bursts = [datagrams[first : first + MOST_IN_A_BURST] for first in range(0, len(datagrams), MOST_IN_A_BURST)]
     taken: list[float] = []
     flushed: list[float] = []
     for _ in range(_ROUNDS):

@@ -12,7 +12,7 @@ from sidecar.clock import Clock
 from sidecar.config import Config
 from sidecar.deliver.backlog import Backlog
 from sidecar.deliver.codec import Codec, LogCodec, MetricCodec
-from sidecar.deliver.retry import Backoff
+from sidecar.deliver.retry import Backoff, Pacer
 from sidecar.deliver.spool import Spool
 from sidecar.deliver.target import open_target
 from sidecar.deliver.worker import Destination, Worker
@@ -86,6 +86,7 @@ class Delivery:
             destination,
             journal=backlog,
             backoff=Backoff(self._config.retry_base_seconds, self._config.retry_max_seconds, random.uniform),
+            pacer=Pacer(self._config.retry_max_seconds),
             account=account,
             requests=self._ledger.requests,
             health=health,

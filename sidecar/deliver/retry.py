@@ -131,6 +131,36 @@ def culprits(error: DeliveryError, size: int) -> list[int]:
     return sorted(index for index in named if 0 <= index < size)
 
 
+class Pacer:
+    """The time between requests of one operation: doubled by a throttle, shortened a little by each success.
+
+    A throttle is said of the account, not of a batch: whatever is sent next has to slow down as well.
+    """
+
+    FIRST_SECONDS: Final = 0.1
+    RECOVERY_SECONDS: Final = 0.05
+
+    def __init__(self, max_seconds: float) -> None:
+        """Start without a pause; `max_seconds` bounds it."""
+        self._max = max_seconds
+        self._pause = 0.0
+        self._next_at = 0.0
+
+    def reserve(self, now: float) -> float:
+        """Seconds to wait before the next request, whose turn is taken by asking (`now`: monotonic)."""
+        at = max(now, self._next_at)
+        self._next_at = at + self._pause
+        return at - now
+
+    def throttled(self) -> None:
+        """The service said: too many."""
+        self._pause = min(self._max, max(self.FIRST_SECONDS, 2.0 * self._pause))
+
+    def succeeded(self) -> None:
+        """A request went through."""
+        self._pause = max(0.0, self._pause - self.RECOVERY_SECONDS)
+
+
 class Backoff:
     """Full jitter: uniform between zero and a ceiling that doubles with each failure in a row.
 

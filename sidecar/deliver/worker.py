@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
 import structlog
 
 from sidecar.channel import Channel, ChannelClosedError, Queued
 from sidecar.clock import Clock
-from sidecar.deliver.retry import Backoff, Failure, advice, classify, culprits
+from sidecar.deliver.retry import Backoff, Failure, Pacer, advice, classify, culprits
 from sidecar.errors import DeliveryError, Reason
 from sidecar.observe.health import DeliveryHealth
 from sidecar.observe.ledger import RequestLedger, SignalLedger
@@ -98,6 +99,7 @@ class Worker(Generic[B]):
         *,
         journal: Journal[B],
         backoff: Backoff,
+        pacer: Pacer,
         account: SignalLedger,
         requests: RequestLedger,
         health: DeliveryHealth,
@@ -117,12 +119,15 @@ class Worker(Generic[B]):
         self._clock = clock
         self._limiter = limiter
         self._concurrency = concurrency
+        self._pacer = pacer
         self._draining = False
+        self._drain_begun = asyncio.Event()
         self._log = structlog.get_logger(signal=signal)
 
     def drain(self) -> None:
         """From now on nothing waits for a retry: each batch gets one more attempt."""
         self._draining = True
+        self._drain_begun.set()
         self._channel.hurry()
         self._channel.close()
 
@@ -143,7 +148,9 @@ class Worker(Generic[B]):
     async def _send(self, batch: B) -> None:
         started = self._clock.monotonic()
         try:
+            await self._take_turn()
             await self._journal.sending(batch)
+            started = self._clock.monotonic()
             rejected = await self._destination.send(batch)
         except DeliveryError as error:
             failure = classify(error)
@@ -157,6 +164,14 @@ class Worker(Generic[B]):
             self._observe("ok", started)
             self._delivered(batch, rejected)
 
+    async def _take_turn(self) -> None:
+        """Wait for the turn that throttling leaves this operation; in a drain nothing waits."""
+        pause = self._pacer.reserve(self._clock.monotonic())
+        if pause > 0.0 and not self._draining:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._drain_begun.wait()
+
     def _observe(self, outcome: str, started: float) -> None:
         self._requests.observe(self._destination.operation, outcome, self._clock.monotonic() - started)
 
@@ -164,6 +179,7 @@ class Worker(Generic[B]):
         if self._health.succeeded(self._clock.wall()):
             self._log.info("delivery works again")
         self._backoff.reset(batch.lane)
+        self._pacer.succeeded()
         units = batch.units
         for index, reason in rejected:
             lost = batch.units_of(index)
@@ -187,6 +203,8 @@ class Worker(Generic[B]):
         if failure is Failure.TOO_LARGE:
             self._halve(batch, error, Reason.REQUEST_TOO_LARGE)
             return
+        if failure is Failure.THROTTLE:
+            self._pacer.throttled()
         if not error.ambiguous:
             self._journal.unsent(batch)
         elif not self._draining:

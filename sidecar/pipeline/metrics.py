@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 from sidecar.aggregate.window import Accumulator, Windows
@@ -12,7 +13,7 @@ from sidecar.config import Metrics
 from sidecar.decode import events
 from sidecar.decode.documents import Item
 from sidecar.decode.fields import check_timestamp
-from sidecar.errors import DecodeError
+from sidecar.errors import DecodeError, Reason
 from sidecar.limits import RESOLUTIONS
 from sidecar.model import MetricBatch, Sample, Series
 from sidecar.observe.ledger import Ledger
@@ -24,6 +25,7 @@ from sidecar.shape.series import Shaper
 
 SLICE_SECONDS: Final = 0.0005  # a flush gives the sockets a turn this often
 EARLY_SECONDS: Final = 5.0  # between two early flushes
+MOST_ENTRIES: Final = 2  # times metrics.flush_entries may be open; what asks for more is refused
 PHASE_SECONDS: Final = 20.0  # the most a process flushes after the boundary
 
 
@@ -66,14 +68,17 @@ class MetricPath:
         self.windows = Windows(track=sink.keeps, max_levels=config.max_series)
         self._packing = 0  # samples taken from windows and not yet offered to the sink
         self._early = asyncio.Event()
+        self._urgent = asyncio.Event()  # not even the pause between early flushes is to be kept
         ledger.samples.holders.append(lambda: self.windows.tally.samples + self._packing)
 
     # --- in ------------------------------------------------------------------------------------------
 
     def room_for(self, size_bytes: int) -> bool:
         """Whether a sender who can wait should not be told to."""
-        full = self.windows.tally.entries >= 2 * self._config.flush_entries
-        return not full and self._sink.room_for(size_bytes)
+        return not self._full() and self._sink.room_for(size_bytes)
+
+    def _full(self) -> bool:
+        return self.windows.tally.entries >= MOST_ENTRIES * self._config.flush_entries
 
     def item(self, item: Item, input_: str, now: float) -> DecodeError | None:
         """Take one JSON metric; returns why not, already counted."""
@@ -104,6 +109,8 @@ class MetricPath:
         account = self._ledger.samples
         account.received[input_] += sample.size
         try:
+            if self._full():
+                raise DecodeError(Reason.MEMORY_FULL, "twice metrics.flush_entries are open")  # noqa: TRY301
             if sample.timestamp is not None:
                 check_timestamp(sample.timestamp, now)
             asked = self._shaper.series(sample)
@@ -127,6 +134,8 @@ class MetricPath:
         too_many_series = config.flush_series is not None and windows.series >= config.flush_series
         if too_many_series or windows.tally.entries >= config.flush_entries:
             self._early.set()
+            if self._full():
+                self._urgent.set()
 
     def flush_soon(self) -> None:
         """Have everything that is open sent, as when a threshold is reached."""
@@ -184,9 +193,16 @@ class MetricPath:
         while True:
             await self._early.wait()
             await self.flush("threshold", unfinished=True)
-            await asyncio.sleep(EARLY_SECONDS)
             self._early.clear()
+            self._urgent.clear()
+            await self._pause()
             self.look_for_early_flush()
+
+    async def _pause(self) -> None:
+        """Wait between two early flushes, but not where memory is full before that."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(EARLY_SECONDS):
+                await self._urgent.wait()
 
     def _tell_negative(self, series: Series) -> None:
         self._limiter.warning(

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
 import orjson
@@ -26,6 +27,7 @@ Ingest: TypeAlias = Callable[[bytes, str], Awaitable[Outcome]]
 """Takes a body and its content type; raises BusyError, DrainingError or UnsupportedError."""
 
 BODY_SECONDS: Final = 30.0  # a body that has not come by then is given up
+BODIES_IN_WORK: Final = 8  # of the largest size, or as many small ones as take the same memory
 REJECTED_LISTED: Final = 1_000  # of one body; beyond, only their number is told
 
 
@@ -57,6 +59,7 @@ class HttpReceiver:
         self._max_body_bytes = max_body_bytes
         self._answers = answers
         self._health = health
+        self._reserved_bytes = 0
         application = web.Application(client_max_size=max_body_bytes)
         for path, ingest in routes.items():
             application.router.add_post(path, self._handler(path, ingest))
@@ -101,11 +104,12 @@ class HttpReceiver:
         if encoding not in ENCODINGS:
             return 415, {"error": f"Content-Encoding {encoding!r} is not gzip or deflate"}, None
         try:
-            body = await self._body(request)
-            if encoding in ("gzip", "deflate"):
-                # In a thread, which zlib lets go of the interpreter for: 5 MB take some 20 ms.
-                body = await asyncio.to_thread(inflate, body, encoding, self._max_body_bytes)
-            outcome = await ingest(body, request.content_type)
+            with self._reserved(request, encoding):
+                body = await self._body(request)
+                if encoding in ("gzip", "deflate"):
+                    # In a thread, which zlib lets go of the interpreter for: 5 MB take some 20 ms.
+                    body = await asyncio.to_thread(inflate, body, encoding, self._max_body_bytes)
+                outcome = await ingest(body, request.content_type)
         except (web.HTTPRequestEntityTooLarge, TooLargeError):
             limit = self._max_body_bytes
             return 413, {"error": f"the body is larger than {limit} bytes (listen.max_body_bytes)"}, None
@@ -120,6 +124,23 @@ class HttpReceiver:
         except DrainingError:
             return 503, {"error": "the sidecar is draining"}, {"Connection": "close"}
         return await _told(outcome)
+
+    @contextmanager
+    def _reserved(self, request: web.Request, encoding: str) -> Iterator[None]:
+        """Hold the memory a body may take while it is read and taken.
+
+        Raises:
+            BusyError: all bodies in work together would take too much.
+        """
+        known = request.content_length if encoding in ("", "identity") else None
+        size = self._max_body_bytes if known is None else known
+        if self._reserved_bytes + size > BODIES_IN_WORK * self._max_body_bytes:
+            raise BusyError(1)
+        self._reserved_bytes += size
+        try:
+            yield
+        finally:
+            self._reserved_bytes -= size
 
     async def _body(self, request: web.Request) -> bytes:
         if (request.content_length or 0) > self._max_body_bytes:

@@ -11,6 +11,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
+from time import monotonic
 from typing import Final
 
 from sidecar.limits import DATAGRAM_BYTES
@@ -18,8 +19,9 @@ from sidecar.observe.health import ListenerHealth
 from sidecar.observe.ledger import DatagramLedger
 from sidecar.sockets import open_sockets, shown
 
-# Datagrams read before the loop gets a turn: a burst of 1,432-byte datagrams is some 3 ms of work.
-BURST: Final = 128
+MOST_IN_A_BURST: Final = 256  # datagrams read before the loop gets a turn
+# A burst that took longer is followed by smaller ones: a datagram may be one known line, or fifty that are new.
+TURN_SECONDS: Final = 0.002
 # linux/sock_diag.h: getsockopt(SO_MEMINFO) fills nine u32; the last counts datagrams dropped for want of room.
 _SO_MEMINFO: Final = 55
 _MEMINFO: Final = struct.Struct("9I")
@@ -56,6 +58,7 @@ class UdpReceiver:
         self._datagrams = datagrams
         self._health = health
         self._sockets: list[socket.socket] = []
+        self._burst = MOST_IN_A_BURST
         self._dropped_before = 0  # by sockets that are closed
         datagrams.kernel_dropped = self.kernel_dropped
 
@@ -80,7 +83,7 @@ class UdpReceiver:
         loop = asyncio.get_running_loop()
         for made in self._sockets:
             loop.remove_reader(made)
-            while self._read_burst(made) == BURST:
+            while self._read_burst(made):
                 pass
             self._dropped_before += _dropped_by(made) or 0
             made.close()
@@ -97,12 +100,17 @@ class UdpReceiver:
         burst: list[bytes] = []
         append, receive = burst.append, made.recv
         try:
-            for _ in range(BURST):
+            for _ in range(self._burst):
                 append(receive(DATAGRAM_BYTES))  # b"" is a datagram too, not the end
         except BlockingIOError:
             pass
         self._datagrams.read += len(burst)
+        started = monotonic()
         self._handle(burst)
+        if monotonic() - started > TURN_SECONDS:
+            self._burst = max(1, self._burst // 2)
+        elif self._burst < MOST_IN_A_BURST:
+            self._burst *= 2
         return len(burst)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.deliver.retry import SLOW, Backoff, Failure, advice, classify, culprits
+from sidecar.deliver.retry import SLOW, Backoff, Failure, Pacer, advice, classify, culprits
 from sidecar.errors import DeliveryError
 
 SLOW_ONES: Final = [failure for failure in Failure if failure in SLOW]  # in a stable order
@@ -183,3 +183,21 @@ def test_what_a_person_has_to_end_is_retried_slowly_from_the_first(failure: Fail
 @pytest.mark.parametrize(("hint", "expected"), [(None, 0.2), (0.0, 0.2), (0.1, 0.2), (3.0, 3.0), (60.0, 60.0)])
 def test_the_services_own_hint_is_the_least(hint: float | None, expected: float) -> None:
     assert Backoff(0.2, 20.0, highest).after("a", Failure.THROTTLE, hint) == expected
+
+
+def test_a_throttle_doubles_the_pause_and_success_shortens_it_a_little() -> None:
+    pacer = Pacer(1.0)
+    assert [pacer.reserve(0.0), pacer.reserve(0.0)] == [0.0, 0.0]
+    pacer.throttled()
+    pacer.throttled()
+
+    assert [round(pacer.reserve(10.0), 6) for _ in range(3)] == [0.0, 0.2, 0.4]
+    pacer.succeeded()
+    assert round(pacer.reserve(20.0) + pacer.reserve(20.0), 6) == 0.15
+    for _ in range(20):
+        pacer.throttled()
+    assert (pacer.reserve(30.0), round(pacer.reserve(30.0), 6)) == (0.0, 1.0)
+    for _ in range(20):
+        pacer.succeeded()
+    pacer.reserve(40.0)
+    assert pacer.reserve(40.0) == 0.0

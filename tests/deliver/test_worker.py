@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from sidecar.channel import Channel
 from sidecar.deliver.backlog import Backlog
 from sidecar.deliver.codec import Codec, MetricCodec
-from sidecar.deliver.retry import Backoff
+from sidecar.deliver.retry import Backoff, Pacer
 from sidecar.deliver.worker import Rejected, Worker
 from sidecar.errors import DeliveryError, Reason
 from sidecar.model import Datum, EncodedEvent, LogBatch, MetricBatch
@@ -108,6 +108,7 @@ class Rig(Generic[B]):
             self.channel,
             destination,
             journal=self.backlog,
+            pacer=Pacer(1.0),
             backoff=Backoff(wait_seconds, wait_seconds, lambda _low, high: high),
             account=self.account,
             requests=self.requests,
