@@ -6,12 +6,14 @@ standard library, and little of that.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
 
 def _stop(_number: int, _frame: object) -> None:
-    sys.exit(0)
+    # Not sys.exit(): an exception in the middle of an import is lost, or worse.
+    os._exit(0)
 
 
 def main() -> None:
@@ -20,8 +22,10 @@ def main() -> None:
         from sidecar.probe import main as probe
 
         sys.exit(probe(sys.argv[2:]))
-    # Until the daemon handles signals itself, there is nothing to drain: a stop is a success.
-    signal.signal(signal.SIGTERM, _stop)
+    if sys.argv[1:2] in (["run"], ["demo"]):
+        # Until the daemon handles signals itself, there is nothing to drain: a stop is a success.
+        signal.signal(signal.SIGTERM, _stop)
+        signal.signal(signal.SIGINT, _stop)
     from sidecar.cli import cli
 
     cli(prog_name="sidecar")

@@ -12,6 +12,7 @@ import asyncio
 import gc
 import os
 import random
+import resource
 import signal
 import socket
 import sys
@@ -25,6 +26,7 @@ from sidecar.clock import Clock, SystemClock
 from sidecar.config import Config
 from sidecar.deliver.delivery import Delivery
 from sidecar.keeper import Keeper
+from sidecar.observe import log
 from sidecar.observe.admin import AdminServer
 from sidecar.observe.health import Health, ListenerHealth
 from sidecar.observe.ledger import Ledger
@@ -44,6 +46,10 @@ REBIND_SECONDS: Final = 1.0  # between two tries of a port that is taken
 QUIET_SECONDS: Final = 0.5  # without input, after which the drain closes the door
 QUIET_SHARE: Final = 0.4  # of drain_seconds: the longest wait for that quiet
 CLOSING_SECONDS: Final = 0.4  # kept of drain_seconds for closing what is open
+
+
+DESCRIPTORS: Final = 65_536
+LAST_LINES_SECONDS: Final = 0.5  # for the log to be written at the very end
 
 
 class Listener(Protocol):
@@ -119,6 +125,7 @@ class App:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
+        loop.add_signal_handler(signal.SIGHUP, self._log.info, "SIGHUP ignored: there is nothing to reload")
         if self._keeper is not None:
             await self._keeper.open()
         tasks = [self._bind(listener, health) for listener, health in self._bindings()]
@@ -133,6 +140,10 @@ class App:
         self._log.info("started", version=__version__, target=self._config.deliver.target, pid=os.getpid())
         crashed = await self._until_stopped([*running, *workers])
         await self._drain(running, workers)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            # One more signal must not turn a clean end into a killed process.
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
         return 1 if crashed else 0
 
     # --- starting --------------------------------------------------------------------------------
@@ -194,7 +205,7 @@ class App:
         while not self._stop.is_set():
             try:
                 await listener.open()
-            except OSError as error:
+            except (OSError, UnicodeError) as error:  # taken, not ours, or no name at all
                 if health.error is None:
                     self._log.warning("cannot listen, will retry every second", listener=health.name, error=str(error))
                 health.error = str(error)
@@ -240,11 +251,12 @@ class App:
         started = self._clock.monotonic()
         deadline = started + self._config.deliver.drain_seconds
         self._health.draining = True
+        await asyncio.sleep(0)
         self._log.info("draining", pending_samples=self._ledger.samples.pending)
         await self._wait_for_quiet(started)
         self._pipeline.close()
         if self._statsd is not None:
-            self._statsd.close()
+            await self._statsd.close()
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
@@ -313,8 +325,12 @@ def _router(config: Config) -> Router:
     return Router(group, stream, events_group, config.logs.max_streams)
 
 
-def tune_interpreter() -> None:
+def tune_process() -> None:
     """Settings of the whole process; for a daemon, not for a library's user."""
+    # Every connection is a descriptor: take what we are allowed.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     # A background thread may hold the interpreter this long: the default 5 ms is longer than a default socket
     # buffer lasts at 100,000 datagrams a second.
     sys.setswitchinterval(0.0005)
@@ -327,9 +343,13 @@ def run(config: Config) -> int:
     """Run the daemon on uvloop and return its exit status."""
     import uvloop
 
-    tune_interpreter()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_main(config))
+    tune_process()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_main(config))
+    finally:
+        if log.console is not None:
+            log.console.close(LAST_LINES_SECONDS)
 
 
 async def _main(config: Config) -> int:

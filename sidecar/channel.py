@@ -22,7 +22,7 @@ class Queued(Protocol):
         ...
 
     @property
-    def size_bytes(self) -> int:
+    def memory_bytes(self) -> int:
         """What the batch counts against the capacity."""
         ...
 
@@ -49,13 +49,13 @@ class _Lane(Generic[B]):
 class Channel(Generic[B]):
     """A bounded set of lanes.
 
-    `size_bytes` and `units` cover what waits and what is in hand, until it is settled.
+    `memory_bytes` and `units` cover what waits and what is in hand, until it is settled.
     """
 
     def __init__(self, capacity_bytes: int, monotonic: Callable[[], float]) -> None:
         """Start empty; `monotonic` is the clock that retries wait by."""
         self.capacity_bytes = capacity_bytes
-        self.size_bytes = 0
+        self.memory_bytes = 0
         self.units = 0
         self._monotonic = monotonic
         self._lanes: dict[str, _Lane[B]] = {}
@@ -72,10 +72,10 @@ class Channel(Generic[B]):
         """Take a batch in; returns those that were pushed out for it, oldest first."""
         self._sequence += 1
         self._lanes.setdefault(batch.lane, _Lane()).waiting.append((self._sequence, batch))
-        self.size_bytes += batch.size_bytes
+        self.memory_bytes += batch.memory_bytes
         self.units += batch.units
         evicted: list[B] = []
-        while self.size_bytes > self.capacity_bytes:
+        while self.memory_bytes > self.capacity_bytes:
             oldest = min(
                 (lane for lane in self._lanes.values() if lane.waiting),
                 key=lambda lane: lane.waiting[0][0],
@@ -144,7 +144,7 @@ class Channel(Generic[B]):
         for part in reversed(parts):
             # Sequence 0: what was once in hand is older than whatever waits.
             lane.waiting.appendleft((0, part))
-            self.size_bytes += part.size_bytes
+            self.memory_bytes += part.memory_bytes
             self.units += part.units
         if not lane.waiting:
             del self._lanes[batch.lane]
@@ -184,5 +184,5 @@ class Channel(Generic[B]):
         self._changed.set()
 
     def _forget(self, batch: B) -> None:
-        self.size_bytes -= batch.size_bytes
+        self.memory_bytes -= batch.memory_bytes
         self.units -= batch.units

@@ -46,6 +46,7 @@ class Reason(StrEnum):
     TIMESTAMP_TOO_NEW = "timestamp_too_new"
     # Log events.
     EMPTY_MESSAGE = "empty_message"
+    TOO_MANY_ITEMS = "too_many_items"
     # On the way out.
     MEMORY_FULL = "memory_full"
     SPOOL_FULL = "spool_full"
@@ -128,6 +129,10 @@ class BusyError(SidecarError):
 
 class DrainingError(SidecarError):
     """Raised to a sender who comes after the drain closed the door; nothing of it was taken."""
+
+
+class TooManyItemsError(SidecarError):
+    """Raised when a body holds more items than one request may; nothing of it was taken."""
 
 
 class UnsupportedError(SidecarError):

@@ -220,6 +220,12 @@ def _deliver_problems(deliver: Deliver, listen: Listen) -> list[str]:
             return [*problems, f"deliver.endpoint_url {deliver.endpoint_url!r} is not a URL: {error}"]
         if url.scheme not in ("http", "https") or not host:
             problems.append(f"deliver.endpoint_url {deliver.endpoint_url!r} must be http://host or https://host")
+        if url.username is not None or url.password is not None:
+            problems.append("deliver.endpoint_url must not carry a user or password: it is logged")
+        if host and not re.fullmatch(r"[A-Za-z0-9.:-]+", host):
+            problems.append(
+                f"deliver.endpoint_url: the SDK takes no host {host!r}: letters, digits, dots and hyphens only"
+            )
         own = {listen.http_port, listen.admin_port, listen.emf_port} - {None}
         if port in own and host in ("localhost", "127.0.0.1", "::1", "0.0.0.0"):  # noqa: S104
             problems.append(f"deliver.endpoint_url {deliver.endpoint_url!r} is one of our own listeners")

@@ -132,15 +132,20 @@ class Outcome(NamedTuple):
 
     Attributes:
         accepted: how many were taken.
-        rejected: index (from 0) and reason of those that were not.
+        rejected: index (from 0) and reason of those that were not, the first 1,000 of them.
+        rejected_total: how many that were in all.
         durable: tells of each commit whether what was accepted outlives this process; none at all: it does not;
             None: nobody asked for that.
     """
 
     accepted: int
     rejected: list[tuple[int, str]]
+    rejected_total: int
     durable: Awaitable[list[bool]] | None = None
 
+
+MEMORY_PER_ELEMENT: Final = 150  # bytes an encoded datum or event takes beside its own, measured
+MEMORY_PER_BATCH: Final = 600
 
 _OPENING: Final = b'{"Namespace":%b,"MetricData":['
 _CLOSING: Final = b"]}"
@@ -164,16 +169,20 @@ class MetricBatch:
 
     Attributes:
         row: its id in the spool, or None.
+        place: its place in the order of the spool, or None.
         resent: an earlier process may have sent it.
         size_bytes: the length of `body()`, before compression.
+        memory_bytes: what it takes in memory, about.
         units: samples of the ledger.
     """
 
     namespace: str
     datums: tuple[Datum, ...]
     row: int | None = None
+    place: int | None = None
     resent: bool = False
     size_bytes: int = field(init=False)
+    memory_bytes: int = field(init=False)
     units: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -181,6 +190,7 @@ class MetricBatch:
         commas = len(self.datums) - 1
         datums = sum([len(datum.body) for datum in self.datums])
         self.size_bytes = self.frame_bytes(self.namespace) + datums + commas
+        self.memory_bytes = datums + MEMORY_PER_ELEMENT * len(self.datums) + MEMORY_PER_BATCH
         self.units = sum([datum.samples for datum in self.datums])
 
     @staticmethod
@@ -235,20 +245,25 @@ class LogBatch:
 
     Attributes:
         row: its id in the spool, or None.
+        place: its place in the order of the spool, or None.
         resent: an earlier process may have sent it.
         size_bytes: what the service counts: message bytes and 26 an event.
+        memory_bytes: what it takes in memory, about.
     """
 
     group: str
     stream: str
     events: tuple[EncodedEvent, ...]
     row: int | None = None
+    place: int | None = None
     resent: bool = False
     size_bytes: int = field(init=False)
+    memory_bytes: int = field(init=False)
 
     def __post_init__(self) -> None:
         """Measure once what is asked often."""
         self.size_bytes = sum([event.size_bytes for event in self.events])
+        self.memory_bytes = self.size_bytes + MEMORY_PER_ELEMENT * len(self.events) + MEMORY_PER_BATCH
 
     @property
     def lane(self) -> str:

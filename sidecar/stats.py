@@ -43,7 +43,11 @@ class Stats:
             "version": __version__,
             "samples": ledger.samples.summary(),
             "log_events": ledger.log_events.summary(),
-            "datagrams": {"read": ledger.datagrams.read, "kernel_dropped": ledger.datagrams.kernel_dropped()},
+            "datagrams": {
+                "read": ledger.datagrams.read,
+                "discarded": ledger.datagrams.discarded,
+                "kernel_dropped": ledger.datagrams.kernel_dropped(),
+            },
             "delivery": {
                 "target": self._target_name,
                 "metrics": health.metrics.summary() | {"queued_batches": len(self._queues["metrics"])},

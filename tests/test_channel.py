@@ -24,7 +24,7 @@ class Parcel:
 
     lane: str
     number: int
-    size_bytes: int = 10
+    memory_bytes: int = 10
     units: int = 1
 
 
@@ -96,7 +96,7 @@ async def test_a_full_channel_pushes_out_the_oldest_and_returns_them() -> None:
     evicted = [channel.offer(parcel) for parcel in parcels]
 
     assert evicted == [[], [], [], [parcels[0]], [parcels[1]]]
-    assert (channel.size_bytes, channel.units, len(channel)) == (30, 3, 3)
+    assert (channel.memory_bytes, channel.units, len(channel)) == (30, 3, 3)
 
 
 async def test_what_is_in_hand_is_never_pushed_out() -> None:
@@ -107,7 +107,7 @@ async def test_what_is_in_hand_is_never_pushed_out() -> None:
     assert await channel.take() is first
 
     assert channel.offer(third) == [second]
-    assert channel.size_bytes == 20
+    assert channel.memory_bytes == 20
 
 
 async def test_what_was_pushed_out_leaves_nothing_behind() -> None:
@@ -126,9 +126,9 @@ async def test_what_is_put_back_comes_next_in_its_parts_after_the_delay() -> Non
     channel.offer(whole)
     channel.offer(later)
     assert await channel.take() is whole
-    parts = [Parcel("a", 10, size_bytes=6, units=2), Parcel("a", 11, size_bytes=7, units=3)]
+    parts = [Parcel("a", 10, memory_bytes=6, units=2), Parcel("a", 11, memory_bytes=7, units=3)]
     channel.put_back(whole, parts, 5.0)
-    assert (channel.size_bytes, channel.units, len(channel)) == (23, 6, 3)
+    assert (channel.memory_bytes, channel.units, len(channel)) == (23, 6, 3)
     assert at_once(channel.take()) is None
     clock.now += 5.0
     order = []
@@ -138,7 +138,7 @@ async def test_what_is_put_back_comes_next_in_its_parts_after_the_delay() -> Non
         channel.settle(batch)
 
     assert order == [10, 11, 2]
-    assert (channel.size_bytes, channel.units, len(channel)) == (0, 0, 0)
+    assert (channel.memory_bytes, channel.units, len(channel)) == (0, 0, 0)
 
 
 async def test_a_lane_that_waits_for_its_retry_holds_up_no_other() -> None:
@@ -212,9 +212,9 @@ async def test_clear_hands_over_everything_that_waits_once() -> None:
 
     assert sorted([in_hand, *cleared], key=lambda parcel: parcel.number) == parcels
     assert list(channel.clear()) == []
-    assert (channel.size_bytes, channel.units, len(channel)) == (10, 1, 1)
+    assert (channel.memory_bytes, channel.units, len(channel)) == (10, 1, 1)
     channel.settle(in_hand)
-    assert (channel.size_bytes, channel.units, len(channel)) == (0, 0, 0)
+    assert (channel.memory_bytes, channel.units, len(channel)) == (0, 0, 0)
 
 
 async def test_a_cancelled_taker_loses_nothing() -> None:
@@ -276,8 +276,8 @@ class AnyUse(RuleBasedStateMachine):
             if not self.lanes[parcel.lane] and parcel.lane not in self.in_hand:
                 self.emptied.add(parcel.lane)
         if evicted:  # no more than had to go
-            assert self.channel.size_bytes + evicted[-1].size_bytes > self.CAPACITY
-        assert self.channel.size_bytes <= self.CAPACITY or not any(self.lanes.values())
+            assert self.channel.memory_bytes + evicted[-1].memory_bytes > self.CAPACITY
+        assert self.channel.memory_bytes <= self.CAPACITY or not any(self.lanes.values())
 
     @rule()
     def take(self) -> None:
@@ -304,7 +304,7 @@ class AnyUse(RuleBasedStateMachine):
     def put_back(self, data: st.DataObject, count: int, delay: float) -> None:
         lane = data.draw(st.sampled_from(sorted(self.in_hand)))
         batch = self.in_hand.pop(lane)
-        parts = [self.parcel(lane, max(1, batch.size_bytes // 2), batch.units) for _ in range(count)]
+        parts = [self.parcel(lane, max(1, batch.memory_bytes // 2), batch.units) for _ in range(count)]
         self.channel.put_back(batch, parts, delay)
         self.lanes[lane][:0] = [(0, part) for part in parts]
         self.not_before[lane] = self.clock.now + delay if self.lanes[lane] else 0.0
@@ -322,7 +322,7 @@ class AnyUse(RuleBasedStateMachine):
     @invariant()
     def the_account_is_what_is_held(self) -> None:
         held = [parcel for lane in self.lanes.values() for _, parcel in lane] + list(self.in_hand.values())
-        assert self.channel.size_bytes == sum(parcel.size_bytes for parcel in held)
+        assert self.channel.memory_bytes == sum(parcel.memory_bytes for parcel in held)
         assert self.channel.units == sum(parcel.units for parcel in held)
         assert len(self.channel) == len(held)
 
@@ -331,7 +331,7 @@ class AnyUse(RuleBasedStateMachine):
         assert sorted(map(repr, waiting_)) == sorted(map(repr, self.channel.clear()))
         for batch in self.in_hand.values():
             self.channel.settle(batch)
-        assert (self.channel.size_bytes, self.channel.units, len(self.channel)) == (0, 0, 0)
+        assert (self.channel.memory_bytes, self.channel.units, len(self.channel)) == (0, 0, 0)
 
 
 AnyUse.TestCase.settings = settings(max_examples=50, stateful_step_count=30)

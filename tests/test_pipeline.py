@@ -109,7 +109,9 @@ class Rig:
         )
 
     def send(self, *burst: bytes) -> None:
-        self.pipeline.datagrams(list(burst))
+        more = self.pipeline.datagrams(list(burst))
+        while more:
+            more = self.pipeline.datagrams([])
 
     def flush(self, *, unfinished: bool = True) -> None:
         run(self.pipeline.flush_metrics("timer", unfinished=unfinished))

@@ -8,7 +8,8 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from sidecar.decode.fields import wrong_type
-from sidecar.errors import DecodeError, Reason
+from sidecar.errors import DecodeError, Reason, TooManyItemsError
+from sidecar.limits import ITEMS_PER_BODY
 
 _WHITESPACE: Final = b" \t\r\n"
 
@@ -37,6 +38,9 @@ def documents(body: bytes) -> Iterator[Item]:
 
     A line that cannot be parsed is an item with an error; its neighbours are unharmed. Lines are parsed as they
     are asked for, so that a reader may pause between them.
+
+    Raises:
+        TooManyItemsError: over 100,000 items; before the first is given out.
     """
     body = body.strip(_WHITESPACE)
     try:
@@ -45,6 +49,7 @@ def documents(body: bytes) -> Iterator[Item]:
         yield from _document_lines(body, error)
         return
     if isinstance(value, list):
+        _check_number(len(value))
         for element in value:
             yield Item(element)
     else:
@@ -52,6 +57,7 @@ def documents(body: bytes) -> Iterator[Item]:
 
 
 def _document_lines(body: bytes, error: orjson.JSONDecodeError) -> Iterator[Item]:
+    _check_number(body.count(b"\n"))
     lines = [line for line in body.split(b"\n") if line and not line.isspace()]
     held: list[Item] = []
     parsed = False
@@ -67,19 +73,22 @@ def _document_lines(body: bytes, error: orjson.JSONDecodeError) -> Iterator[Item
         yield Item(None, error=_unreadable(body, error))
 
 
-def text_lines(body: bytes) -> list[Item]:
-    """Split a plain text body into one item a line, blank lines left out."""
-    items: list[Item] = []
+def text_lines(body: bytes) -> Iterator[Item]:
+    """Split a plain text body into one item a line, blank lines left out.
+
+    Raises:
+        TooManyItemsError: over 100,000 lines.
+    """
+    _check_number(body.count(b"\n"))
     for line in body.split(b"\n"):
         if not line or line.isspace():
             continue
         try:
             text = line.removesuffix(b"\r").decode()
         except UnicodeDecodeError:
-            items.append(Item(None, error=DecodeError(Reason.INVALID_UTF8, "the line is not UTF-8")))
+            yield Item(None, error=DecodeError(Reason.INVALID_UTF8, "the line is not UTF-8"))
         else:
-            items.append(Item(text, text))
-    return items
+            yield Item(text, text)
 
 
 def metric_items(items: Iterable[Item]) -> Iterator[Item]:
@@ -91,6 +100,7 @@ def metric_items(items: Iterable[Item]) -> Iterator[Item]:
             if not isinstance(datums, list):
                 yield Item(None, error=wrong_type("MetricData", "an array", datums))
                 continue
+            _check_number(len(datums))
             namespace = value.get("Namespace")
             for datum in datums:
                 yield Item({"Namespace": namespace, **datum} if namespace and isinstance(datum, dict) else datum)
@@ -111,3 +121,8 @@ def _unreadable(body: bytes, error: orjson.JSONDecodeError) -> DecodeError:
     except UnicodeDecodeError:
         return DecodeError(Reason.INVALID_UTF8, "the JSON is not UTF-8")
     return DecodeError(Reason.INVALID_JSON, f"not JSON: {error.msg} at character {error.pos}")
+
+
+def _check_number(items: int) -> None:
+    if items > ITEMS_PER_BODY:
+        raise TooManyItemsError(f"{items} items, at most {ITEMS_PER_BODY} in one body")

@@ -8,6 +8,7 @@ finished, compressed body in place of the serialised one, ahead of signing.
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import zlib
 from contextlib import AsyncExitStack
@@ -25,6 +26,9 @@ CONNECT_SECONDS: Final = 5.0
 KEEPALIVE_SECONDS: Final = 4.0  # CloudWatch Logs closes idle connections after 6 s
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _LEVEL: Final = 1  # of gzip: 1.8 ms for 450 kB; level 6 takes 2.4 times as long to save 15 %
+
+MESSAGE_CHARACTERS: Final = 500
+_TOKEN: Final = re.compile(r"(?i)(x-amz-security-token\W{1,3})[^\s'\",;&]+")
 
 _finished_body: ContextVar[bytes] = ContextVar("finished_body")
 
@@ -81,14 +85,12 @@ class AwsClient:
                     _finished_body.set(await asyncio.to_thread(_gzip, body))
                 sent = True
                 answer: dict[str, Any] = await getattr(client, operation)(**parameters)
-                return answer
+                return _genuine(answer)
         except TimeoutError:
             detail = f"no answer from {self._service} within {self._request_seconds:g} s"
             raise DeliveryError("Timeout", detail, ambiguous=sent) from None
         except Exception as error:
-            translated = _translate(error)
-            if translated is None:
-                raise
+            translated = _translate(error, sent=sent)
             if translated.code == "NoCredentials":
                 await self.close()
             raise translated from error
@@ -105,10 +107,7 @@ class AwsClient:
         except TimeoutError:
             raise DeliveryError("Timeout", f"no {self._service} client in {self._request_seconds:g} s") from None
         except Exception as error:
-            translated = _translate(error)
-            if translated is None:
-                raise
-            raise translated from error
+            raise _translate(error, sent=False) from error
 
     async def _client(self) -> Any:
         """The client, made if there is none. May take seconds where the credentials' endpoint is away."""
@@ -189,8 +188,35 @@ def _place_body(params: dict[str, Any], **_: object) -> None:
     params["headers"]["Content-Encoding"] = "gzip"
 
 
-def _translate(error: Exception) -> DeliveryError | None:
-    """Make an SDK error ours; None where it is none of the SDK's, hence a bug of ours."""
+def _genuine(answer: dict[str, Any]) -> dict[str, Any]:
+    """Check that an answer of success is one of AWS: a proxy's page is not.
+
+    Raises:
+        DeliveryError: it carries neither a request id nor a body of the protocol.
+    """
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    protocol = str(headers.get("content-type", "")).startswith("application/x-amz-json")
+    if not protocol and "x-amzn-requestid" not in headers:
+        raise DeliveryError("NotAws", "the answer of success is not one of AWS: is there a proxy?", status=502)
+    return answer
+
+
+def _translate(error: Exception, *, sent: bool) -> DeliveryError:
+    """Make any error of the SDK ours; what it does not expect of an answer it raises as it comes."""
+    translated = _known(error)
+    if translated is not None:
+        return translated
+    if isinstance(error, ValueError) and "Invalid endpoint" in str(error):
+        return DeliveryError("NoCredentials", f"{_clean(str(error))}: set region, AWS_REGION or AWS_DEFAULT_REGION")
+    return DeliveryError("Unknown", _clean(f"{type(error).__name__}: {error}"), ambiguous=sent)
+
+
+def _clean(text: str) -> str:
+    """What is fit for a log line and `/ready`: short, and without a session token the service quotes back."""
+    return _TOKEN.sub(r"\1[redacted]", text)[:MESSAGE_CHARACTERS]
+
+
+def _known(error: Exception) -> DeliveryError | None:
     from aiohttp import ClientConnectorError
     from botocore import exceptions as sdk
 
@@ -199,12 +225,11 @@ def _translate(error: Exception) -> DeliveryError | None:
     if isinstance(error, sdk.ClientError):
         answer = error.response
         metadata = answer.get("ResponseMetadata", {})
-        status = int(metadata.get("HTTPStatusCode", 0))
         detail = answer.get("Error", {})
         return DeliveryError(
-            str(detail.get("Code", "Unknown")),
-            str(detail.get("Message", error)),
-            status=status,
+            str(detail.get("Code", "Unknown"))[:100],
+            _clean(str(detail.get("Message", error))),
+            status=int(metadata.get("HTTPStatusCode", 0)),
             retry_after=_seconds(metadata.get("HTTPHeaders", {}).get("retry-after")),
         )
     credentials = (
@@ -218,27 +243,28 @@ def _translate(error: Exception) -> DeliveryError | None:
         sdk.ProfileNotFound,
     )
     if isinstance(error, credentials):
-        return DeliveryError("NoCredentials", str(error))
+        return DeliveryError("NoCredentials", _clean(str(error)))
     if isinstance(error, sdk.NoRegionError):
         return DeliveryError("NoCredentials", "no region is known: set region, AWS_REGION or AWS_DEFAULT_REGION")
     if isinstance(error, sdk.ReadTimeoutError):
-        return DeliveryError("Timeout", str(error), ambiguous=True)
+        return DeliveryError("Timeout", _clean(str(error)), ambiguous=True)
     if isinstance(error, sdk.ConnectTimeoutError | sdk.ProxyConnectionError):
-        return DeliveryError("Network", str(error))
+        return DeliveryError("Network", _clean(str(error)))
     if isinstance(error, sdk.EndpointConnectionError):
         # aiobotocore 3.10 says this of a connection that never stood and of one that was reset alike.
         never_stood = isinstance(error.kwargs.get("error"), ClientConnectorError | socket.gaierror)
-        return DeliveryError("Network", str(error), ambiguous=not never_stood)
+        return DeliveryError("Network", _clean(str(error)), ambiguous=not never_stood)
     if isinstance(error, sdk.HTTPClientError):
         # The connection broke after it stood: whether the request was stored nobody knows.
-        return DeliveryError("Network", str(error), ambiguous=True)
+        return DeliveryError("Network", _clean(str(error)), ambiguous=True)
     if isinstance(error, sdk.BotoCoreError):
-        return DeliveryError("Unknown", str(error))
+        return DeliveryError("Unknown", _clean(str(error)))
     if isinstance(error, OSError):
-        return DeliveryError("Network", str(error), ambiguous=True)
+        return DeliveryError("Network", _clean(str(error)), ambiguous=True)
     return None
 
 
 def _seconds(text: str | None) -> float | None:
     """A Retry-After header in seconds; its date form is not used by these services."""
-    return min(float(text), 3_600.0) if text is not None and text.isdigit() else None
+    usable = text is not None and text.isascii() and text.isdigit() and len(text) < 6
+    return min(float(text or 0), 3_600.0) if usable else None

@@ -8,10 +8,10 @@ waits, to be read again in its turn.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from functools import partial
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 import structlog
 
@@ -37,12 +37,20 @@ from sidecar.limits import PAST_SECONDS
 from sidecar.observe.ledger import SignalLedger
 from sidecar.observe.log import Limiter
 
+LANES_NAMED: Final = 100  # of those that lose something at the end of the drain
+
 
 class Stored(Queued, Protocol):
     """What a backlog needs to know of a batch."""
 
     row: int | None
+    place: int | None
     resent: bool
+
+    @property
+    def size_bytes(self) -> int:
+        """What it counts against the size of the spool."""
+        ...
 
     def describe(self, index: int) -> str:
         """One element, for a log line."""
@@ -117,12 +125,7 @@ class Backlog(Generic[B]):
             for batch in batches:
                 self._queue(batch)
             return None
-        inserts: list[Statement] = []
-        for batch in batches:
-            if self._make_room(spool, batch.size_bytes):
-                batch.row = spool.next_id("batch")
-                inserts.append(insert_batch(self._row(batch, batch.row)))
-                spool.size_bytes += batch.size_bytes
+        inserts = [self._insert(spool, batch) for batch in batches if self._make_room(spool, batch.size_bytes)]
         self._committing += sum(batch.units for batch in batches)
         closes = [delete_deltas(windows)] if windows else []
         closes += [delete_segments(segments)] if segments else []
@@ -145,7 +148,7 @@ class Backlog(Generic[B]):
         spool = self._spool
         if spool is not None and spool.usable:
             return spool.size_bytes + size_bytes <= spool.max_bytes
-        return self._channel.size_bytes + size_bytes <= self._channel.capacity_bytes
+        return self._channel.memory_bytes + size_bytes <= self._channel.capacity_bytes
 
     async def committed(self) -> None:
         """Wait until everything offered is queued."""
@@ -174,13 +177,12 @@ class Backlog(Generic[B]):
         spool = self._spool
         if spool is None or batch.row is None:
             return
-        inserts: list[Statement] = []
         for part in parts:
-            part.row = spool.next_id("batch")
-            inserts.append(insert_batch(self._row(part, part.row)))
-            spool.size_bytes += part.size_bytes
+            part.place = batch.place
+        inserts = [self._insert(spool, part) for part in parts]
         spool.size_bytes -= batch.size_bytes
-        spool.submit(*inserts, delete_batches([batch.row]))
+        done = spool.submit(*inserts, delete_batches([batch.row]))
+        done.add_done_callback(partial(self._replaced, list(parts)))
 
     def refused(self, reason: Reason, detail: str, element: str, units: int) -> None:
         """The service refused an element: kept for a person to look at."""
@@ -189,22 +191,23 @@ class Backlog(Generic[B]):
 
     def abandon(self) -> tuple[int, int]:
         """Give up what still waits, at the end of the drain: units named and lost, units left on disk."""
-        lost = 0
+        lost: Counter[str] = Counter()  # {lane: units}
+        first: dict[str, str] = {}
         for batch in self._channel.clear():
             if batch.row is not None:
                 self._disk_units += batch.units
                 continue
-            lost += batch.units
-            self._account.dropped[Reason.ABANDONED] += batch.units
+            lost[batch.lane] += batch.units
+            first.setdefault(batch.lane, batch.describe(0))
+        if lost:
+            self._account.dropped[Reason.ABANDONED] += lost.total()
+        for lane, units in lost.most_common(LANES_NAMED):
             self._log.error(
-                "abandoned at the end of the drain",
-                lane=batch.lane.replace("\n", " "),
-                units=batch.units,
-                first=batch.describe(0),
+                "abandoned at the end of the drain", lane=lane.replace("\n", " "), units=units, first=first[lane]
             )
         if self._disk_units:
             self._log.warning("left in the spool for the next start", units=self._disk_units)
-        return lost, self._disk_units
+        return lost.total(), self._disk_units
 
     # --- from disk ---------------------------------------------------------------------------------------
 
@@ -214,12 +217,12 @@ class Backlog(Generic[B]):
         Raises:
             SpoolError: they cannot be read.
         """
-        for row, signal, units, size, created, in_flight in await spool.read(lambda store: store.batch_index()):
-            if signal == self._signal:
-                self._on_disk.append(_Waiting(row, units, size, created, in_flight))
-                self._disk_units += units
-                self._account.recovered += units
-                spool.size_bytes += size
+        for row in await spool.read(lambda store: store.batch_index()):
+            if row.signal == self._signal:
+                self._on_disk.append(_Waiting(row.id, row.units, row.size_bytes, row.created, row.in_flight))
+                self._disk_units += row.units
+                self._account.recovered += row.units
+                spool.size_bytes += row.size_bytes
         self._more.set()
 
     async def run(self) -> None:
@@ -229,7 +232,7 @@ class Backlog(Generic[B]):
             self._more.clear()
             while self._on_disk and self._spool is not None:
                 waiting = self._on_disk[0]
-                if self._channel.size_bytes + waiting.size_bytes > self._channel.capacity_bytes:
+                if self._channel.memory_bytes + waiting.size_bytes > self._channel.capacity_bytes:
                     break
                 try:
                     found = await self._spool.read(lambda store, row=waiting.row: store.batch(row))  # type: ignore[misc]
@@ -248,28 +251,39 @@ class Backlog(Generic[B]):
             self._forget(spool, waiting, Reason.EXPIRED)
             return
         batch = self._codec.decode(found.head, found.body, found.parts)
-        batch.row, batch.resent = waiting.row, waiting.in_flight
-        for pushed in self._channel.offer(batch):
+        batch.row, batch.place, batch.resent = waiting.row, found.place, waiting.in_flight
+        # The newest first: each goes to the front of what waits on disk.
+        for pushed in reversed(self._channel.offer(batch)):
             self._pushed_out(pushed)
 
     def _committed(self, batches: list[B], done: asyncio.Future[bool]) -> None:
         self._commits.discard(done)
-        spool = self._spool
         for batch in batches:
             self._committing -= batch.units
-            if not done.result() and batch.row is not None and spool is not None:
-                spool.size_bytes -= batch.size_bytes
-                batch.row = None
+            if not done.result():
+                self._not_kept(batch)
             self._queue(batch)
 
+    def _replaced(self, parts: list[B], done: asyncio.Future[bool]) -> None:
+        if not done.result():
+            for part in parts:
+                self._not_kept(part)
+
+    def _not_kept(self, batch: B) -> None:
+        """A batch could not be written: it is in memory only."""
+        if batch.row is not None and self._spool is not None:
+            self._spool.size_bytes -= batch.size_bytes
+            batch.row = None
+
     def _queue(self, batch: B) -> None:
-        full = self._channel.size_bytes + batch.size_bytes > self._channel.capacity_bytes
+        full = self._channel.memory_bytes + batch.memory_bytes > self._channel.capacity_bytes
         if batch.row is not None and (self._on_disk or full):
             created = self._clock.wall()
             self._on_disk.append(_Waiting(batch.row, batch.units, batch.size_bytes, created, in_flight=False))
             self._disk_units += batch.units
             return
-        for pushed in self._channel.offer(batch):
+        # The newest first: each goes to the front of what waits on disk.
+        for pushed in reversed(self._channel.offer(batch)):
             self._pushed_out(pushed)
 
     def _pushed_out(self, batch: B) -> None:
@@ -302,6 +316,17 @@ class Backlog(Generic[B]):
             f"{reason} {self._signal}", "dropped a batch from the spool", reason=reason, units=waiting.units
         )
 
-    def _row(self, batch: B, row: int) -> BatchRow:
+    def _insert(self, spool: Spool, batch: B) -> Statement:
+        """Give a batch its row, and the statement that writes it."""
+        batch.row = spool.next_id("batch")
+        if batch.place is None:
+            batch.place = batch.row
+        spool.size_bytes += batch.size_bytes
         head, body, parts = self._codec.encode(batch)
-        return BatchRow(row, self._signal, head, body, parts, batch.units, self._clock.wall(), in_flight=False)
+        row = BatchRow(
+            *(batch.row, self._signal, head, body, parts, batch.units, self._clock.wall()),
+            in_flight=False,
+            place=batch.place,
+            size_bytes=batch.size_bytes,
+        )
+        return insert_batch(row)

@@ -114,11 +114,14 @@ class CloudWatchLogs:
 
 def _rejected(info: dict[str, int], size: int) -> list[Rejected]:
     """Read `rejectedLogEventsInfo`: too new from an index on, too old and expired up to one (exclusive)."""
-    reasons: dict[int, Reason] = {}
-    for index in range(info.get("tooNewLogEventStartIndex", size), size):
-        reasons[index] = Reason.TIMESTAMP_TOO_NEW
-    for index in range(min(info.get("expiredLogEventEndIndex", 0), size)):
-        reasons[index] = Reason.EXPIRED
-    for index in range(min(info.get("tooOldLogEventEndIndex", 0), size)):
-        reasons[index] = Reason.TIMESTAMP_TOO_OLD
-    return [Rejected(index, reason) for index, reason in sorted(reasons.items())]
+
+    def index(name: str, otherwise: int) -> int:
+        value = info.get(name, otherwise)
+        return min(max(value, 0), size) if isinstance(value, int) else otherwise
+
+    reasons: dict[int, Reason] = dict.fromkeys(
+        range(index("tooNewLogEventStartIndex", size), size), Reason.TIMESTAMP_TOO_NEW
+    )
+    reasons |= dict.fromkeys(range(index("expiredLogEventEndIndex", 0)), Reason.EXPIRED)
+    reasons |= dict.fromkeys(range(index("tooOldLogEventEndIndex", 0)), Reason.TIMESTAMP_TOO_OLD)
+    return [Rejected(element, reason) for element, reason in sorted(reasons.items())]

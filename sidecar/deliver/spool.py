@@ -52,18 +52,26 @@ class Spool:
     async def open(self) -> bool:
         """Open or try again; True where it is open now. Failing is told once a cause."""
         try:
-            store = await self._in_thread(lambda: SpoolStore.open(self._directory, self.max_bytes))
+            store, (batch, segment) = await self._in_thread(self._open)
         except SpoolError as error:
             if str(error) != self.error:
                 self._log.error("spool not usable: what is not delivered is in memory only", error=str(error))
             self.error = str(error)
             return False
-        self._store, self.error = store, None
-        batch, segment = await self.read(lambda opened: opened.highest())
+        # Only now: an id given before those on disk are known would be one of theirs.
         self._ids = {"batch": batch, "segment": segment}
+        self._store, self.error = store, None
         if store.set_aside is not None:
             self._log.error("the spool was damaged and is set aside", file=str(store.set_aside))
         return True
+
+    def _open(self) -> tuple[SpoolStore, tuple[int, int]]:
+        store = SpoolStore.open(self._directory, self.max_bytes)
+        try:
+            return store, store.highest()
+        except sqlite3.Error as error:
+            store.close()
+            raise SpoolError(str(error)) from None
 
     def next_id(self, kind: str) -> int:
         """An id for a new row, `batch` or `segment`, above all that are kept."""

@@ -32,7 +32,8 @@ PAGE_SHARE: Final = 1.25  # of spool_max_bytes the file may take: pages are not 
 
 _SCHEMA: Final = """
 CREATE TABLE batches (id INTEGER PRIMARY KEY, signal TEXT NOT NULL, head TEXT NOT NULL, body BLOB NOT NULL,
-    parts BLOB NOT NULL, units INTEGER NOT NULL, created REAL NOT NULL, in_flight INTEGER NOT NULL DEFAULT 0);
+    parts BLOB NOT NULL, units INTEGER NOT NULL, created REAL NOT NULL, in_flight INTEGER NOT NULL,
+    place INTEGER NOT NULL, size INTEGER NOT NULL);
 CREATE TABLE segments (id INTEGER PRIMARY KEY, head TEXT NOT NULL, body BLOB NOT NULL, parts BLOB NOT NULL,
     units INTEGER NOT NULL);
 CREATE TABLE deltas (id INTEGER PRIMARY KEY, window INTEGER NOT NULL, body BLOB NOT NULL);
@@ -51,7 +52,14 @@ class SpoolLockedError(SpoolError):
 
 
 class BatchRow(NamedTuple):
-    """One row of `batches`; what its columns mean is the writer's to know."""
+    """One row of `batches`; what head, body and parts hold is the writer's to know.
+
+    Attributes:
+        created: wall seconds.
+        in_flight: it was about to be sent.
+        place: rows leave in the order of their places, then of their ids: parts take the place of what was split.
+        size_bytes: what it counts against the size of the spool.
+    """
 
     id: int
     signal: str
@@ -59,6 +67,19 @@ class BatchRow(NamedTuple):
     body: bytes
     parts: bytes
     units: int
+    created: float
+    in_flight: bool
+    place: int = 0
+    size_bytes: int = 0
+
+
+class IndexRow(NamedTuple):
+    """What is known of a batch without its body."""
+
+    id: int
+    signal: str
+    units: int
+    size_bytes: int
     created: float
     in_flight: bool
 
@@ -90,7 +111,7 @@ class Statement:
 
 def insert_batch(row: BatchRow) -> Statement:
     """Keep a closed batch."""
-    return Statement("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (tuple(row),))
+    return Statement("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (tuple(row),))
 
 
 def delete_batches(ids: Iterable[int]) -> Statement:
@@ -173,7 +194,7 @@ class SpoolStore:
             except sqlite3.DatabaseError as error:
                 if not _damaged(error):
                     raise
-                aside = path.with_name(f"{FILE}.damaged-{int(time.time())}")
+                aside = _free_name(path)
                 path.rename(aside)
                 for suffix in ("-wal", "-shm"):
                     path.with_name(FILE + suffix).unlink(missing_ok=True)
@@ -205,17 +226,17 @@ class SpoolStore:
                 self._database.execute("ROLLBACK")
             raise
 
-    def batch_index(self) -> list[tuple[int, str, int, int, float, bool]]:
-        """Every batch without its body: id, signal, units, bytes, created, in flight; oldest first."""
+    def batch_index(self) -> list[IndexRow]:
+        """Every batch without its body, oldest first; parts of a split one in its place."""
         rows = self._database.execute(
-            "SELECT id, signal, units, length(body), created, in_flight FROM batches ORDER BY id"
+            "SELECT id, signal, units, size, created, in_flight FROM batches ORDER BY place, id"
         )
-        return [(id_, signal, units, size, created, bool(sent)) for id_, signal, units, size, created, sent in rows]
+        return [IndexRow(*row)._replace(in_flight=bool(row[-1])) for row in rows]
 
     def batch(self, id_: int) -> BatchRow | None:
         """One batch, or None where it is gone."""
         row = self._database.execute("SELECT * FROM batches WHERE id = ?", (id_,)).fetchone()
-        return None if row is None else BatchRow(*row)._replace(in_flight=bool(row[-1]))
+        return None if row is None else BatchRow(*row)._replace(in_flight=bool(row[7]))
 
     def segments(self) -> list[SegmentRow]:
         """Every segment, oldest first."""
@@ -245,13 +266,14 @@ class SpoolStore:
 def _connect(path: Path, max_bytes: int) -> sqlite3.Connection:
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1.0)
     try:
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")
-        database.execute("PRAGMA journal_size_limit = 16777216")
+        # Before anything is written: a file of a newer version is left as it is.
         (version,) = database.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
             detail = f"{path} was written by a newer version ({version}, this one knows {VERSION})"
             raise SpoolError(detail)  # noqa: TRY301  # every way out closes the database
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        database.execute("PRAGMA journal_size_limit = 16777216")
         if version == 0:
             database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
         elif database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
@@ -266,6 +288,13 @@ def _connect(path: Path, max_bytes: int) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _free_name(path: Path) -> Path:
+    """A name beside a damaged file that none has yet."""
+    stem = f"{path.name}.damaged-{int(time.time())}"
+    names = (path.with_name(stem if number == 0 else f"{stem}-{number}") for number in range(10_000))
+    return next(name for name in names if not name.exists())
 
 
 def _damaged(error: sqlite3.DatabaseError) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol
+import sys
+from typing import Any, Final, Protocol
 
 import structlog
 
@@ -12,6 +13,9 @@ from sidecar.config import Config
 from sidecar.deliver.worker import Destination
 from sidecar.errors import DeliveryError
 from sidecar.model import LogBatch, MetricBatch
+from sidecar.observe.console import Console
+
+CLOSING_SECONDS: Final = 0.2  # for the console to show what it was given
 
 
 class Target(Protocol):
@@ -87,8 +91,12 @@ class _Local:
         from sidecar.deliver.local import LocalLogs, LocalMetrics, LocalStore
 
         self._store = LocalStore(config.deliver.local_path, config.deliver.local_max_bytes)
-        self.metrics: Destination[MetricBatch] = LocalMetrics(self._store, _print)
-        self.logs: Destination[LogBatch] = LocalLogs(self._store, _print)
+        self._console = Console(lambda: sys.stdout)
+        self.metrics: Destination[MetricBatch] = LocalMetrics(self._store, self._show)
+        self.logs: Destination[LogBatch] = LocalLogs(self._store, self._show)
+
+    def _show(self, text: str) -> None:
+        self._console.write(text + "\n")
 
     async def prepare(self) -> None:
         return None
@@ -98,7 +106,4 @@ class _Local:
 
     async def close(self) -> None:
         self._store.close()
-
-
-def _print(text: str) -> None:
-    print(text, flush=True)  # noqa: T201  # the console is where the local target shows what it got
+        await asyncio.to_thread(self._console.close, CLOSING_SECONDS)

@@ -70,14 +70,16 @@ class RequestLedger:
 
 @dataclass(slots=True)
 class DatagramLedger:
-    """Datagrams: arrived = read + dropped by the kernel.
+    """Datagrams: arrived = read + discarded + dropped by the kernel.
 
     Attributes:
         read: datagrams taken from the sockets.
+        discarded: datagrams that had arrived and were not read when the drain closed the door.
         kernel_dropped: asked of the sockets when read; None where the system has no such counter.
     """
 
     read: int = 0
+    discarded: int = 0
     kernel_dropped: Callable[[], int | None] = lambda: None
 
 

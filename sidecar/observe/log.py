@@ -6,13 +6,19 @@ import json
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TextIO, cast
 
 import orjson
 import structlog
 
+from sidecar.observe.console import Console
+
 EVERY_SECONDS: Final = 60.0
 MOST_KEYS: Final = 1_000  # of the limiter; beyond, it starts over
+
+
+console: Console | None = None
+"""Where log lines go, once `configure` was called."""
 
 
 def configure(level: str, format_: Literal["auto", "console", "json"]) -> None:
@@ -22,19 +28,21 @@ def configure(level: str, format_: Literal["auto", "console", "json"]) -> None:
         level: debug, info, warning or error.
         format_: `auto` is console on a terminal, JSON elsewhere.
     """
-    console = format_ == "console" or (format_ == "auto" and sys.stderr.isatty())
+    global console  # noqa: PLW0603  # logging is the process's, not an object's
+    console = Console(lambda: sys.stderr)
+    readable = format_ == "console" or (format_ == "auto" and sys.stderr.isatty())
     shared: list[Any] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    if console:
+    if readable:
         ending: list[Any] = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     else:
         ending = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
     structlog.configure(
         processors=shared + ending,
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", console)),
         cache_logger_on_first_use=True,
     )
     # The SDK logs failed credential refreshes with tracebacks; what matters of them is in our own lines.
@@ -74,8 +82,10 @@ class Limiter:
         if now - said_at < self._every:
             self._said[key] = (said_at, unsaid + 1)
             return
-        if len(self._said) >= MOST_KEYS:
-            self._said.clear()
+        if key not in self._said and len(self._said) >= MOST_KEYS:
+            self._said = {known: said for known, said in self._said.items() if now - said[0] < self._every}
+            if len(self._said) >= MOST_KEYS:
+                return  # a thousand different things were said within the minute: that is enough
         self._said[key] = (now, 0)
         if unsaid:
             fields["unsaid_before"] = unsaid

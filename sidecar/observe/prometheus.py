@@ -39,6 +39,8 @@ class LedgerCollector(Collector):
         yield from _signal("samples", ledger.samples)
         yield from _signal("log_events", ledger.log_events)
         yield _counter("sidecar_datagrams_read", "Datagrams taken from the sockets.", ledger.datagrams.read)
+        text = "Datagrams that were not read when the drain closed the door. Loss."
+        yield _counter("sidecar_datagrams_discarded", text, ledger.datagrams.discarded)
         dropped = ledger.datagrams.kernel_dropped()
         if dropped is not None:
             text = "Datagrams the kernel dropped because a receive buffer was full. Loss."

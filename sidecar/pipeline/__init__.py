@@ -16,7 +16,7 @@ from sidecar.clock import Clock
 from sidecar.config import Config
 from sidecar.decode.documents import Item, documents, looks_like_json, metric_items, text_lines
 from sidecar.errors import BusyError, DecodeError, DrainingError, UnsupportedError
-from sidecar.model import LogBatch, MetricBatch, Outcome
+from sidecar.model import MEMORY_PER_ELEMENT, LogBatch, MetricBatch, Outcome
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
 from sidecar.pipeline.logs import LogPath
@@ -27,6 +27,7 @@ from sidecar.shape.cardinality import Cardinality
 from sidecar.shape.routing import Router
 from sidecar.shape.series import Shaper
 
+REJECTED_LISTED: Final = 1_000  # of one body; beyond, only their number is told
 RETRY_AFTER: Final = 2  # seconds, told with 429
 LOG_OPEN_SHARE: Final = 4  # of deliver.memory_bytes open log buffers may hold one part in so many
 
@@ -118,7 +119,8 @@ class Pipeline:
             DrainingError: the door is closed.
             UnsupportedError: neither JSON nor text/plain.
         """
-        self._admit(self._logs.room_for, len(body))
+        # Each line may become an event, which takes more than its own bytes.
+        self._admit(self._logs.room_for, len(body) + MEMORY_PER_ELEMENT * (body.count(b"\n") + 1))
         if content_type == "text/plain":
             items: Iterable[Item] = text_lines(body)
         elif looks_like_json(body):
@@ -163,6 +165,7 @@ class Pipeline:
         now = self._clock.wall()
         accepted = 0
         rejected: list[tuple[int, str]] = []
+        refused = 0
         self._taking += 1
         self._idle.clear()
         try:
@@ -172,7 +175,9 @@ class Pipeline:
                 if error is None:
                     accepted += 1
                 else:
-                    rejected.append((index, str(error)))
+                    refused += 1
+                    if refused <= REJECTED_LISTED:
+                        rejected.append((index, str(error)))
                 if self._clock.monotonic() >= turn_ends:
                     await asyncio.sleep(0)
                     turn_ends = self._clock.monotonic() + SLICE_SECONDS
@@ -180,4 +185,4 @@ class Pipeline:
             self._taking -= 1
             if not self._taking:
                 self._idle.set()
-        return Outcome(accepted, rejected)
+        return Outcome(accepted, rejected, refused)

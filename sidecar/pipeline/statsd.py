@@ -14,8 +14,9 @@ from sidecar.clock import Clock
 from sidecar.config import Metrics
 from sidecar.decode import dogstatsd, statsd
 from sidecar.decode.documents import Item, documents, metric_items
-from sidecar.errors import DecodeError
-from sidecar.model import Kind, Series
+from sidecar.errors import DecodeError, Reason
+from sidecar.limits import JSON_ITEMS_PER_DATAGRAM
+from sidecar.model import Kind, Sample, Series
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
 from sidecar.pipeline.logs import LogPath
@@ -24,6 +25,11 @@ from sidecar.pipeline.refusals import Refusals
 from sidecar.shape.cardinality import Cardinality
 
 NUMBERS: Final = 8_192  # values whose text is remembered; most values of most services repeat
+REMEMBERED_NUMBER_BYTES: Final = 32
+REMEMBERED_LINE_BYTES: Final = 1_024  # longer lines are decoded each time: the tables are bounded in bytes too
+TELEMETRY_NAMES: Final = 100
+TURN_SECONDS: Final = 0.002  # after which lines that need a closer look are put off
+SLOW_LINES: Final = 32  # such lines between two looks at the clock: some 0.5 ms
 WHOLE_LINES: Final = 16_384  # lines of counters that are known whole
 LINES_PER_SERIES: Final = 4  # places in the table for each series: lines differ in rate and in order of tags
 # What DogStatsD clients report of themselves: not the application's, so not for its bill; shown in /stats.
@@ -68,26 +74,37 @@ class DatagramPath:
         self._table_limit = LINES_PER_SERIES * config.max_series
         self._last = 0.0  # wall seconds of the last burst
         self._numbers: dict[bytes, float] = {}
+        self._put_off: list[bytes] = []  # datagrams that were too much work for one turn
         # Whole lines of counters: where to add, which value, and its weight.
         self._whole: dict[bytes, tuple[Numeric, float, float]] = {}
 
-    def take(self, burst: list[bytes]) -> None:
+    def take(self, burst: list[bytes]) -> bool:
         """Take a burst of datagrams: StatsD lines, or JSON where the first byte opens an object or array.
 
-        The hottest loop of the program. What it cannot do at once goes to `_careful`.
+        The hottest loop of the program. What it cannot do at once goes to `_careful`; where that takes too long,
+        what is left of the burst is put off.
+
+        Returns:
+            Whether something is put off: call again, with nothing.
         """
+        if self._put_off:
+            burst, self._put_off = self._put_off + burst, []
         now = self._clock.wall()
+        turn_ends = self._clock.monotonic() + TURN_SECONDS
+        slow = 0
         if now < self._last:
             self._step_back(self._last - now)
         self._last = now
         known, whole, value_of = self._table.get, self._whole.get, self._numbers.get
         taken = 0
-        for datagram in burst:
+        waiting = iter(burst)
+        for datagram in waiting:
             opening = datagram[:1]
             if opening == b"{" or opening == b"[":  # noqa: PLR1714  # two comparisons cost less than a set
                 self._json(datagram, now)
                 continue
-            for line in datagram.split(b"\n"):
+            lines = iter(datagram.split(b"\n"))
+            for line in lines:
                 # A counter's line mostly reads the same each time: found whole it costs half of what is below.
                 same = whole(line)
                 if same is not None and same[0].until > now:
@@ -101,6 +118,12 @@ class DatagramPath:
                 value = value_of(text)
                 if entry is None or value is None or entry[0].until <= now:
                     taken += self._careful(line, (name, tail), text, value, now)
+                    slow += 1
+                    if slow >= SLOW_LINES:
+                        slow = 0
+                        if self._clock.monotonic() >= turn_ends:
+                            # The comprehension empties both iterators: this is the end of both loops.
+                            self._put_off = [b"\n".join(lines), *waiting]
                 else:
                     entry[0].add(value, entry[1])
                     taken += 1
@@ -108,6 +131,7 @@ class DatagramPath:
         self._windows.tally.samples += taken
         self._metrics.look_for_early_flush()
         self._logs.save()
+        return bool(self._put_off)
 
     def _step_back(self, seconds: float) -> None:
         """The wall clock was set back: lines belong to earlier windows than the table leads to."""
@@ -140,9 +164,10 @@ class DatagramPath:
         """Read one value, or several packed ones; empty where any of them deserves a closer look."""
         value = statsd.plain_number(text)
         if value is not None:
-            if len(self._numbers) >= NUMBERS:
-                self._numbers.clear()
-            self._numbers[text] = value
+            if len(text) <= REMEMBERED_NUMBER_BYTES:
+                if len(self._numbers) >= NUMBERS:
+                    self._numbers.clear()
+                self._numbers[text] = value
             return (value,)
         values: list[float] = []
         for piece in text.split(b":"):
@@ -172,10 +197,16 @@ class DatagramPath:
             self._ledger.ignored[kind] += 1
         for sample in decoded.samples:
             if sample.name.startswith(CLIENT_TELEMETRY):
-                self._ledger.client_telemetry[sample.name] += round(sum(sample.values))
+                self._client_telemetry(sample)
                 continue
             taken = self._metrics.sample(sample, "statsd", now, line)
-            if decoded.repeatable and not isinstance(taken, DecodeError) and not isinstance(taken[0], Members):
+            short = len(line) <= REMEMBERED_LINE_BYTES
+            if (
+                short
+                and decoded.repeatable
+                and not isinstance(taken, DecodeError)
+                and not isinstance(taken[0], Members)
+            ):
                 if len(self._table) >= self._table_limit:
                     self._table.clear()
                 self._table[key] = (taken[0], sample.weights[0], taken[1])
@@ -183,6 +214,12 @@ class DatagramPath:
                     if len(self._whole) >= WHOLE_LINES:
                         self._whole.clear()
                     self._whole[line] = (taken[0], sample.values[0], sample.weights[0])
+
+    def _client_telemetry(self, sample: Sample) -> None:
+        """Add up what a DogStatsD client says of itself, by name; a client has some twenty names."""
+        told = self._ledger.client_telemetry
+        if sample.name in told or len(told) < TELEMETRY_NAMES:
+            told[sample.name] += round(sum(sample.values))
 
     def _event(self, line: bytes, now: float) -> None:
         """Take a DogStatsD event or service check as a log event."""
@@ -206,7 +243,13 @@ class DatagramPath:
             account.received["udp"] += 1
             self._refusals.bug(account, 1, "udp")
             return
-        for item in items:
+        for index, item in enumerate(items):
+            if index >= JSON_ITEMS_PER_DATAGRAM:
+                account = self._ledger.samples
+                account.received["udp"] += len(items) - index
+                error = DecodeError(Reason.TOO_MANY_ITEMS, f"over {JSON_ITEMS_PER_DATAGRAM} items in one datagram")
+                self._refusals.refuse(account, error, len(items) - index, "udp")
+                return
             value = item.value
             if item.error is None and isinstance(value, dict) and ("message" in value or "_aws" in value):
                 self._logs.item(item, "udp", now)

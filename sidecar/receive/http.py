@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 import orjson
 from aiohttp import web
 
-from sidecar.errors import BusyError, DrainingError, UnsupportedError
+from sidecar.errors import BusyError, DrainingError, TooManyItemsError, UnsupportedError
 from sidecar.model import Outcome
 from sidecar.observe.health import ListenerHealth
 from sidecar.receive.inflate import ENCODINGS, InflateError, TooLargeError, inflate
@@ -27,8 +27,8 @@ Ingest: TypeAlias = Callable[[bytes, str], Awaitable[Outcome]]
 """Takes a body and its content type; raises BusyError, DrainingError or UnsupportedError."""
 
 BODY_SECONDS: Final = 30.0  # a body that has not come by then is given up
+KEEPALIVE_SECONDS: Final = 60.0  # a connection without a whole request for so long is closed
 BODIES_IN_WORK: Final = 8  # of the largest size, or as many small ones as take the same memory
-REJECTED_LISTED: Final = 1_000  # of one body; beyond, only their number is told
 
 
 class HttpReceiver:
@@ -68,6 +68,7 @@ class HttpReceiver:
             access_log=None,
             shutdown_timeout=0.2,
             handle_signals=False,
+            keepalive_timeout=KEEPALIVE_SECONDS,
             auto_decompress=False,  # aiohttp would inflate past the limit, and answer 400 where 415 is meant
         )
 
@@ -110,12 +111,14 @@ class HttpReceiver:
                     # In a thread, which zlib lets go of the interpreter for: 5 MB take some 20 ms.
                     body = await asyncio.to_thread(inflate, body, encoding, self._max_body_bytes)
                 outcome = await ingest(body, request.content_type)
+        except TooManyItemsError as error:
+            return 413, {"error": str(error)}, None
         except (web.HTTPRequestEntityTooLarge, TooLargeError):
             limit = self._max_body_bytes
             return 413, {"error": f"the body is larger than {limit} bytes (listen.max_body_bytes)"}, None
         except TimeoutError:
             return 408, {"error": f"the body did not come within {BODY_SECONDS:g} s"}, {"Connection": "close"}
-        except (InflateError, web.RequestPayloadError) as error:
+        except (InflateError, web.RequestPayloadError, ConnectionError) as error:
             return 400, {"error": f"the body cannot be read: {error}"}, {"Connection": "close"}
         except UnsupportedError as error:
             return 415, {"error": str(error)}, None
@@ -153,14 +156,14 @@ async def _told(outcome: Outcome) -> tuple[int, dict[str, Any], None]:
     """Status and answer for a body that was read; waits until what was accepted is on disk, where that is asked."""
     answer: dict[str, Any] = {
         "accepted": outcome.accepted,
-        "rejected": [{"index": index, "error": error} for index, error in outcome.rejected[:REJECTED_LISTED]],
+        "rejected": [{"index": index, "error": error} for index, error in outcome.rejected],
     }
     if outcome.durable is not None:
         kept = await outcome.durable
         if outcome.accepted and not (kept and all(kept)):
             answer["durable"] = False
-    if len(outcome.rejected) > REJECTED_LISTED:
-        answer["rejected_total"] = len(outcome.rejected)
+    if outcome.rejected_total > len(outcome.rejected):
+        answer["rejected_total"] = outcome.rejected_total
     if not outcome.accepted and not outcome.rejected:
         answer["error"] = "the body holds no event"
     return 202 if outcome.accepted else 400, answer, None

@@ -11,6 +11,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Final
 
@@ -22,6 +23,8 @@ from sidecar.sockets import open_sockets, shown
 MOST_IN_A_BURST: Final = 256  # datagrams read before the loop gets a turn
 # A burst that took longer is followed by smaller ones: a datagram may be one known line, or fifty that are new.
 TURN_SECONDS: Final = 0.002
+CLOSING_SECONDS: Final = 0.3  # for reading what has arrived when the door closes
+MOST_DISCARDED: Final = 100_000  # datagrams counted after that: a sender may go on for ever
 # linux/sock_diag.h: getsockopt(SO_MEMINFO) fills nine u32; the last counts datagrams dropped for want of room.
 _SO_MEMINFO: Final = 55
 _MEMINFO: Final = struct.Struct("9I")
@@ -37,7 +40,7 @@ class UdpReceiver:
         port: int,
         *,
         receive_buffer_bytes: int,
-        handle: Callable[[list[bytes]], None],
+        handle: Callable[[list[bytes]], bool],
         datagrams: DatagramLedger,
         health: ListenerHealth,
     ) -> None:
@@ -47,7 +50,8 @@ class UdpReceiver:
             host: where to listen.
             port: where to listen.
             receive_buffer_bytes: asked of the kernel; what it grants is in the health's details.
-            handle: called with each burst, in order of arrival within a socket; must not raise.
+            handle: called with each burst, in order of arrival within a socket; must not raise. Returns whether
+                it has put work off: then it is called again, with nothing, before more is read.
             datagrams: where they are counted.
             health: where the addresses are shown.
         """
@@ -59,6 +63,7 @@ class UdpReceiver:
         self._health = health
         self._sockets: list[socket.socket] = []
         self._burst = MOST_IN_A_BURST
+        self._behind = False
         self._dropped_before = 0  # by sockets that are closed
         datagrams.kernel_dropped = self.kernel_dropped
 
@@ -71,24 +76,50 @@ class UdpReceiver:
         opened = open_sockets(self._host, self._port, socket.SOCK_DGRAM, self._receive_buffer_bytes)
         loop = asyncio.get_running_loop()
         for made in opened:
-            loop.add_reader(made, self._read_burst, made)
+            loop.add_reader(made, self._readable, made)
         self._sockets = opened
         self._health.addresses = [shown(*made.getsockname()[:2]) for made in opened]
         # Linux reports twice what was granted: half is for its own bookkeeping.
         granted = min(made.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) for made in opened)
         self._health.details["receive_buffer_bytes"] = granted // 2 if sys.platform == "linux" else granted
 
-    def close(self) -> None:
-        """Read what has arrived, then stop listening."""
+    async def close(self) -> None:
+        """Read what has arrived, for a moment, then stop listening; what is left then counts as discarded."""
         loop = asyncio.get_running_loop()
-        for made in self._sockets:
+        sockets, self._sockets = self._sockets, []
+        ends = monotonic() + CLOSING_SECONDS
+        for made in sockets:
             loop.remove_reader(made)
-            while self._read_burst(made):
-                pass
+        for made in sockets:
+            while monotonic() < ends and self._read_burst(made):  # noqa: ASYNC110  # turns for the others, no wait
+                await asyncio.sleep(0)
+            with suppress(BlockingIOError):
+                for _ in range(MOST_DISCARDED):
+                    made.recv(1)
+                    self._datagrams.discarded += 1
             self._dropped_before += _dropped_by(made) or 0
             made.close()
-        self._sockets = []
+        while self._handle([]) and monotonic() < ends + CLOSING_SECONDS:  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0)
         self._health.bound = False
+
+    def _readable(self, made: socket.socket) -> None:
+        """Read a burst; where it is too much work at once, read no more until that is done."""
+        self._read_burst(made)
+        if self._behind:
+            loop = asyncio.get_running_loop()
+            for one in self._sockets:
+                loop.remove_reader(one)
+            loop.call_soon(self._catch_up)
+
+    def _catch_up(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._behind = self._handle([])
+        if self._behind:
+            loop.call_soon(self._catch_up)
+            return
+        for one in self._sockets:
+            loop.add_reader(one, self._readable, one)
 
     def kernel_dropped(self) -> int | None:
         """Datagrams the kernel had no room for; None where the system does not tell."""
@@ -106,11 +137,11 @@ class UdpReceiver:
             pass
         self._datagrams.read += len(burst)
         started = monotonic()
-        self._handle(burst)
+        self._behind = self._handle(burst)
         if monotonic() - started > TURN_SECONDS:
             self._burst = max(1, self._burst // 2)
         elif self._burst < MOST_IN_A_BURST:
-            self._burst *= 2
+            self._burst += 1
         return len(burst)
 
 

@@ -9,7 +9,6 @@ from sidecar import naming
 from sidecar.model import DEFAULT_UNIT, Sample, Series
 from sidecar.shape.rules import Rules
 
-
 REMEMBERED: Final = 16_384  # series by what samples said of themselves; beyond, they are named anew
 
 

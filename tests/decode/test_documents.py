@@ -79,7 +79,7 @@ def test_a_broken_document_is_one_error(body: bytes, reason: Reason) -> None:
 
 
 def test_a_plain_text_body_is_one_event_a_line() -> None:
-    items = text_lines(b"first\r\n\n  \n  {not json}\ncaf\xc3\xa9\n\xff\nlast")
+    items = list(text_lines(b"first\r\n\n  \n  {not json}\ncaf\xc3\xa9\n\xff\nlast"))
 
     assert [item.value for item in items] == ["first", "  {not json}", "café", None, "last"]
     assert reasons(items) == [None, None, None, Reason.INVALID_UTF8, None]

@@ -488,7 +488,7 @@ async def test_two_signals_fail_on_their_own() -> None:
 
 async def test_where_memory_is_full_the_oldest_makes_room_and_is_counted() -> None:
     one = metrics("m00", samples=3)
-    rig = Rig(Scripted[MetricBatch](), capacity_bytes=3 * one.size_bytes)
+    rig = Rig(Scripted[MetricBatch](), capacity_bytes=3 * one.memory_bytes)
     with capture_logs() as lines:
         rig.offer(*(metrics(f"m{n:02d}", samples=3) for n in range(10)))
     assert rig.account.pending == 9
@@ -502,7 +502,7 @@ async def test_where_memory_is_full_the_oldest_makes_room_and_is_counted() -> No
 async def test_what_is_in_hand_is_never_pushed_out() -> None:
     gate = asyncio.Event()
     one = metrics("m00")
-    rig = Rig(Scripted[MetricBatch](gate), capacity_bytes=2 * one.size_bytes)
+    rig = Rig(Scripted[MetricBatch](gate), capacity_bytes=2 * one.memory_bytes)
     async with rig.running():
         rig.offer(metrics("m00"))
         await rig.destination.until(lambda: len(rig.destination.sent) == 1)
@@ -516,11 +516,11 @@ async def test_what_is_in_hand_is_never_pushed_out() -> None:
 
 async def test_room_is_what_would_push_nothing_out() -> None:
     one = metrics("a")
-    rig = Rig(Scripted[MetricBatch](), capacity_bytes=2 * one.size_bytes)
+    rig = Rig(Scripted[MetricBatch](), capacity_bytes=2 * one.memory_bytes)
     rig.offer(one)
 
-    assert rig.backlog.room_for(one.size_bytes)
-    assert not rig.backlog.room_for(one.size_bytes + 1)
+    assert rig.backlog.room_for(one.memory_bytes)
+    assert not rig.backlog.room_for(one.memory_bytes + 1)
 
 
 # --- the drain ------------------------------------------------------------------------------------
@@ -588,7 +588,7 @@ async def test_a_request_cut_off_by_the_deadline_stays_pending_and_is_then_aband
     with capture_logs():
         assert rig.backlog.abandon() == (5, 0)
     assert rig.dropped == {"abandoned": 5}
-    assert rig.channel.size_bytes == 0
+    assert rig.channel.memory_bytes == 0
     rig.balanced()
 
 

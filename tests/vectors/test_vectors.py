@@ -412,7 +412,9 @@ def run(bursts: list[list[bytes]], mode: SignedGauges) -> tuple[Totals, int, Cou
         phase=0.0,
     )
     for burst in bursts:
-        pipeline.datagrams(burst)
+        more = pipeline.datagrams(burst)
+        while more:
+            more = pipeline.datagrams([])
     asyncio.run(pipeline.flush_everything())
     return metrics.totals(), ledger.samples.received["statsd"], ledger.samples.dropped
 
