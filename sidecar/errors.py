@@ -50,6 +50,7 @@ class Reason(StrEnum):
     # On the way out.
     MEMORY_FULL = "memory_full"
     SPOOL_FULL = "spool_full"
+    SPOOL_DAMAGED = "spool_damaged"
     REJECTED = "rejected"
     REQUEST_TOO_LARGE = "request_too_large"
     EXPIRED = "expired"

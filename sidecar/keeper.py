@@ -10,13 +10,21 @@ from typing import Any, Final
 
 import structlog
 
-from sidecar.aggregate.checkpoint import blob, record
-from sidecar.aggregate.checkpoint import restore as restore_windows
+from sidecar.aggregate.checkpoint import blob, record, records, restore
 from sidecar.clock import Clock
 from sidecar.deliver.backlog import Backlog
 from sidecar.deliver.codec import LogCodec
 from sidecar.deliver.spool import Spool
-from sidecar.deliver.spool_store import SpoolError, Statement, delete_all_deltas, insert_delta
+from sidecar.deliver.spool_store import (
+    Leftovers,
+    Statement,
+    delete_deltas,
+    delete_deltas_upto,
+    delete_segments,
+    insert_delta,
+    insert_rejected,
+)
+from sidecar.errors import Reason
 from sidecar.model import LogBatch, MetricBatch
 from sidecar.observe.ledger import Ledger
 from sidecar.pipeline import Pipeline
@@ -48,18 +56,15 @@ class Keeper:
         self._logs = logs
         self._ledger = ledger
         self._clock = clock
+        self._old_windows = 0  # serials up to this one are an earlier process's
         self._full = False  # the next checkpoint writes everything anew
         self._last_checkpoint = clock.monotonic()
         self._log = structlog.get_logger()
 
     async def open(self) -> bool:
         """Open the spool and bring back what is in it; False where that is not possible now."""
-        if not await self._spool.open():
+        if not await self._spool.open(self._take_over):
             return False
-        try:
-            await self._recover()
-        except (SpoolError, ValueError, KeyError) as error:
-            self._log.error("what is in the spool cannot be read in full", error=str(error))
         self._full = True
         await self.checkpoint()
         return True
@@ -86,24 +91,26 @@ class Keeper:
         busy = 0.0
         turn_began = begun
         for window in self._pipeline.windows.windows():
-            records: list[list[Any]] = []
+            gains: list[list[Any]] = []
             for (series, _), accumulator in list(window.accumulators.items()):
                 gained = record(window, series, accumulator, full=full)
                 if gained is not None:
-                    records.append(gained)
-                    if len(records) >= RECORDS_PER_BLOB:
-                        blobs.append((window.serial, blob(records)))
-                        records = []
+                    gains.append(gained)
+                    if len(gains) >= RECORDS_PER_BLOB:
+                        blobs.append((window.serial, blob(gains)))
+                        gains = []
                 if self._clock.monotonic() - turn_began >= SLICE_SECONDS:
                     busy += self._clock.monotonic() - turn_began
                     await asyncio.sleep(0)
                     turn_began = self._clock.monotonic()
-            if records:
-                blobs.append((window.serial, blob(records)))
+            if gains:
+                blobs.append((window.serial, blob(gains)))
         busy += self._clock.monotonic() - turn_began
         # A window that was closed meanwhile is in its batches: a delta behind them would bring it back.
         open_ = {window.serial for window in self._pipeline.windows.windows()}
-        statements: list[Statement] = [delete_all_deltas()] if full else []
+        statements: list[Statement] = []
+        if full:
+            statements = [delete_deltas_upto(self._old_windows), delete_deltas(open_)]
         statements += [insert_delta(serial, body) for serial, body in blobs if serial in open_]
         kept = not statements or await self._spool.submit(*statements)
         if kept:
@@ -112,18 +119,39 @@ class Keeper:
             self._full = True
         return busy
 
-    async def _recover(self) -> None:
-        """Bring back batches, log events and open windows, in that order of age."""
+    def _take_over(self, left: Leftovers) -> None:
+        """Bring back batches, log events and open windows; a row that makes no sense is counted and kept aside."""
         samples, events = self._ledger.samples, self._ledger.log_events
         before = samples.recovered, events.recovered
-        await self._metrics.recover(self._spool)
-        await self._logs.recover(self._spool)
-        codec = LogCodec()
-        for segment in await self._spool.read(lambda store: store.segments()):
-            kept = codec.decode(segment.head, segment.body, segment.parts)
-            self._pipeline.restore_log_events(segment.id, kept)
-            events.recovered += len(kept)
-        deltas = await self._spool.read(lambda store: list(store.deltas()))
-        samples.recovered += restore_windows(self._pipeline.windows, deltas)
+        self._metrics.recover(self._spool, left.batches)
+        self._logs.recover(self._spool, left.batches)
+        for segment in left.segments:
+            events.recovered += segment.units
+            try:
+                kept = LogCodec().decode(segment.head, segment.body, segment.parts)
+                size = len(segment.head) + len(segment.body) + len(segment.parts)
+            except (ValueError, TypeError) as error:
+                events.dropped[Reason.SPOOL_DAMAGED] += segment.units
+                self._damaged("logs", str(error), segment.head, segment.units, delete_segments([segment.id]))
+            else:
+                self._logs.count_segment(self._spool, segment.id, size)
+                self._pipeline.restore_log_events(segment.id, kept)
+        blobs = []
+        for serial, body in left.deltas:
+            try:
+                blobs.append((serial, records(body)))
+            except (ValueError, TypeError) as error:
+                samples.recovered += 1  # how many it held nobody can tell
+                samples.dropped[Reason.SPOOL_DAMAGED] += 1
+                self._damaged("metrics", str(error), repr(body[:100]), 1)
+        self._pipeline.windows.reserve_serials(left.window)
+        self._old_windows = left.window
+        samples.recovered += restore(self._pipeline.windows, blobs)
         recovered = samples.recovered - before[0], events.recovered - before[1]
         self._log.info("spool open", recovered_samples=recovered[0], recovered_log_events=recovered[1])
+
+    def _damaged(self, signal: str, detail: str, element: str, units: int, *statements: Statement) -> None:
+        self._log.error("a row of the spool makes no sense and is kept aside", signal=signal, detail=detail)
+        row = insert_rejected(signal, Reason.SPOOL_DAMAGED, detail, element, units)
+        # Submitted once the spool is ours: this runs while it is being opened.
+        asyncio.get_running_loop().call_soon(self._spool.submit, row, *statements)

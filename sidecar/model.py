@@ -170,6 +170,7 @@ class MetricBatch:
     Attributes:
         row: its id in the spool, or None.
         place: its place in the order of the spool, or None.
+        kept_bytes: what its row counts against the size of the spool.
         resent: an earlier process may have sent it.
         size_bytes: the length of `body()`, before compression.
         memory_bytes: what it takes in memory, about.
@@ -180,6 +181,7 @@ class MetricBatch:
     datums: tuple[Datum, ...]
     row: int | None = None
     place: int | None = None
+    kept_bytes: int = 0
     resent: bool = False
     size_bytes: int = field(init=False)
     memory_bytes: int = field(init=False)
@@ -246,6 +248,7 @@ class LogBatch:
     Attributes:
         row: its id in the spool, or None.
         place: its place in the order of the spool, or None.
+        kept_bytes: what its row counts against the size of the spool.
         resent: an earlier process may have sent it.
         size_bytes: what the service counts: message bytes and 26 an event.
         memory_bytes: what it takes in memory, about.
@@ -256,6 +259,7 @@ class LogBatch:
     events: tuple[EncodedEvent, ...]
     row: int | None = None
     place: int | None = None
+    kept_bytes: int = 0
     resent: bool = False
     size_bytes: int = field(init=False)
     memory_bytes: int = field(init=False)

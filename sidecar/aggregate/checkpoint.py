@@ -8,13 +8,15 @@ gained, so all records count.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from sidecar.aggregate.state import State
-from sidecar.aggregate.window import FORM_NAMES, Accumulator, Window, Windows
+from sidecar.aggregate.window import FORM_NAMES, FORMS, Accumulator, Window, Windows
 from sidecar.model import Series
+
+WHOLE_FORMS: Final = ("statistics", "gauge")  # written whole each time: the last record counts
 
 
 def record(window: Window, series: Series, accumulator: Accumulator, *, full: bool) -> list[Any] | None:
@@ -30,32 +32,54 @@ def blob(records: list[list[Any]]) -> bytes:
     return orjson.dumps(records)
 
 
-def restore(windows: Windows, blobs: Iterable[tuple[int, bytes]]) -> int:
+def records(body: bytes) -> list[tuple[str, int, Series, State]]:
+    """Read a blob: form, start of the window, series and state of each record.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return [
+            (
+                _known_form(form),
+                int(start),
+                Series(namespace, name, tuple((str(key), str(value)) for key, value in dimensions), unit, resolution),
+                State(int(samples), [float(number) for number in numbers], [str(member) for member in members]),
+            )
+            for form, start, (namespace, name, dimensions, unit, resolution), samples, numbers, members in orjson.loads(
+                body
+            )
+        ]
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"not a checkpoint: {error}") from None
+
+
+def restore(windows: Windows, blobs: Iterable[tuple[int, list[tuple[str, int, Series, State]]]]) -> int:
     """Merge everything that blobs hold into windows.
 
     Args:
         windows: may hold samples already.
-        blobs: serial of the window and blob, oldest first.
+        blobs: serial of the window and its records, oldest first.
 
     Returns:
         How many samples of the ledger that was.
-
-    Raises:
-        ValueError: a blob that is none.
     """
     whole: dict[tuple[int, Series, str], tuple[int, State]] = {}  # statistic sets: the last state of each
     samples = 0
-    for serial, body in blobs:
-        for form, start, (namespace, name, dimensions, unit, resolution), count, numbers, members in orjson.loads(body):
-            pairs = tuple((key, value) for key, value in dimensions)
-            series = Series(namespace, name, pairs, unit, resolution)
-            state = State(count, numbers, members)
-            if form in ("statistics", "gauge"):
+    for serial, held in blobs:
+        for form, start, series, state in held:
+            if form in WHOLE_FORMS:
                 whole[serial, series, form] = (start, state)
             else:
                 windows.restore(series, form, start, state)
-                samples += count
+                samples += state.samples
     for (_, series, form), (start, state) in whole.items():
         windows.restore(series, form, start, state)
         samples += state.samples
     return samples
+
+
+def _known_form(form: str) -> str:
+    if form not in FORMS:
+        raise ValueError(f"{form!r} is no form of accumulator")
+    return form

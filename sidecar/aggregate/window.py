@@ -144,6 +144,10 @@ class Windows:
         """The open windows."""
         return list(self._open.values())
 
+    def reserve_serials(self, highest: int) -> None:
+        """Give no window a serial that an earlier process may have given."""
+        self._serial = max(self._serial, highest)
+
     def restore(self, series: Series, form: str, start: int, state: State) -> None:
         """Add a state that a checkpoint kept to the window it belongs to."""
         accumulator = self.open(series, FORMS[form], start)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
@@ -21,6 +21,7 @@ from sidecar.deliver.codec import Codec
 from sidecar.deliver.spool import Spool
 from sidecar.deliver.spool_store import (
     BatchRow,
+    IndexRow,
     SegmentRow,
     SpoolError,
     Statement,
@@ -45,12 +46,8 @@ class Stored(Queued, Protocol):
 
     row: int | None
     place: int | None
+    kept_bytes: int
     resent: bool
-
-    @property
-    def size_bytes(self) -> int:
-        """What it counts against the size of the spool."""
-        ...
 
     def describe(self, index: int) -> str:
         """One element, for a log line."""
@@ -94,6 +91,7 @@ class Backlog(Generic[B]):
         self._clock = clock
         self._on_disk: deque[_Waiting] = deque()
         self._disk_units = 0
+        self._segment_bytes: dict[int, int] = {}  # {id: bytes} of the segments that are kept
         self._committing = 0  # units submitted to the spool and not queued yet
         self._commits: set[asyncio.Future[bool]] = set()
         self._more = asyncio.Event()
@@ -125,7 +123,8 @@ class Backlog(Generic[B]):
             for batch in batches:
                 self._queue(batch)
             return None
-        inserts = [self._insert(spool, batch) for batch in batches if self._make_room(spool, batch.size_bytes)]
+        inserts = [self._insert(spool, batch) for batch in batches if self._make_room(spool, batch.memory_bytes)]
+        spool.size_bytes -= sum(self._segment_bytes.pop(segment, 0) for segment in segments)
         self._committing += sum(batch.units for batch in batches)
         closes = [delete_deltas(windows)] if windows else []
         closes += [delete_segments(segments)] if segments else []
@@ -141,7 +140,13 @@ class Backlog(Generic[B]):
             return None
         id_ = spool.next_id("segment")
         head, body, parts = self._codec.encode(events)
+        self.count_segment(spool, id_, len(head) + len(body) + len(parts))
         return id_, spool.submit(insert_segment(SegmentRow(id_, head, body, parts, events.units)))
+
+    def count_segment(self, spool: Spool, id_: int, size_bytes: int) -> None:
+        """Count a segment that is kept, ours or an earlier process's."""
+        self._segment_bytes[id_] = size_bytes
+        spool.size_bytes += size_bytes
 
     def room_for(self, size_bytes: int) -> bool:
         """Whether so many bytes more would push nothing out."""
@@ -180,7 +185,7 @@ class Backlog(Generic[B]):
         for part in parts:
             part.place = batch.place
         inserts = [self._insert(spool, part) for part in parts]
-        spool.size_bytes -= batch.size_bytes
+        spool.size_bytes -= batch.kept_bytes
         done = spool.submit(*inserts, delete_batches([batch.row]))
         done.add_done_callback(partial(self._replaced, list(parts)))
 
@@ -211,13 +216,9 @@ class Backlog(Generic[B]):
 
     # --- from disk ---------------------------------------------------------------------------------------
 
-    async def recover(self, spool: Spool) -> None:
-        """Take over the rows an earlier process left.
-
-        Raises:
-            SpoolError: they cannot be read.
-        """
-        for row in await spool.read(lambda store: store.batch_index()):
+    def recover(self, spool: Spool, index: Iterable[IndexRow]) -> None:
+        """Take over the rows an earlier process left; those of the other signal are passed over."""
+        for row in index:
             if row.signal == self._signal:
                 self._on_disk.append(_Waiting(row.id, row.units, row.size_bytes, row.created, row.in_flight))
                 self._disk_units += row.units
@@ -232,7 +233,10 @@ class Backlog(Generic[B]):
             self._more.clear()
             while self._on_disk and self._spool is not None:
                 waiting = self._on_disk[0]
-                if self._channel.memory_bytes + waiting.size_bytes > self._channel.capacity_bytes:
+                if (
+                    len(self._channel)
+                    and self._channel.memory_bytes + waiting.size_bytes > self._channel.capacity_bytes
+                ):
                     break
                 try:
                     found = await self._spool.read(lambda store, row=waiting.row: store.batch(row))  # type: ignore[misc]
@@ -240,21 +244,37 @@ class Backlog(Generic[B]):
                     self._limiter.error("spool_read", "a batch on disk cannot be read, will retry", error=str(error))
                     await asyncio.sleep(1.0)
                     continue
-                self._load(self._spool, waiting, found)
+                if not self._load(self._spool, waiting, found):
+                    break
 
-    def _load(self, spool: Spool, waiting: _Waiting, found: BatchRow | None) -> None:
+    def _load(self, spool: Spool, waiting: _Waiting, found: BatchRow | None) -> bool:
+        """Bring a row that was read into memory; False where there is no room for it after all."""
         if not self._on_disk or self._on_disk[0] is not waiting:
-            return  # dropped to make room while it was read
+            return True  # dropped to make room while it was read
+        expired = found is None or waiting.created < self._clock.wall() - PAST_SECONDS
+        batch: B | None = None
+        reason = Reason.EXPIRED
+        if found is not None and not expired:
+            try:
+                batch = self._codec.decode(found.head, found.body, found.parts)
+                if not batch.units:
+                    raise ValueError("nothing is in it")  # noqa: TRY301  # as what the codec raises
+            except (ValueError, TypeError) as error:
+                batch, reason = None, Reason.SPOOL_DAMAGED
+                spool.submit(insert_rejected(self._signal, Reason.SPOOL_DAMAGED, str(error), found.head, found.units))
+            else:
+                needed = self._channel.memory_bytes + batch.memory_bytes
+                if len(self._channel) and needed > self._channel.capacity_bytes:
+                    return False
         self._on_disk.popleft()
         self._disk_units -= waiting.units
-        if found is None or waiting.created < self._clock.wall() - PAST_SECONDS:
-            self._forget(spool, waiting, Reason.EXPIRED)
-            return
-        batch = self._codec.decode(found.head, found.body, found.parts)
+        if batch is None or found is None:
+            self._forget(spool, waiting, reason)
+            return True
         batch.row, batch.place, batch.resent = waiting.row, found.place, waiting.in_flight
-        # The newest first: each goes to the front of what waits on disk.
-        for pushed in reversed(self._channel.offer(batch)):
-            self._pushed_out(pushed)
+        batch.kept_bytes = waiting.size_bytes
+        self._push_out(self._channel.offer(batch))
+        return True
 
     def _committed(self, batches: list[B], done: asyncio.Future[bool]) -> None:
         self._commits.discard(done)
@@ -272,33 +292,35 @@ class Backlog(Generic[B]):
     def _not_kept(self, batch: B) -> None:
         """A batch could not be written: it is in memory only."""
         if batch.row is not None and self._spool is not None:
-            self._spool.size_bytes -= batch.size_bytes
+            self._spool.size_bytes -= batch.kept_bytes
             batch.row = None
 
     def _queue(self, batch: B) -> None:
-        full = self._channel.memory_bytes + batch.memory_bytes > self._channel.capacity_bytes
+        full = len(self._channel) > 0 and (
+            self._channel.memory_bytes + batch.memory_bytes > self._channel.capacity_bytes
+        )
         if batch.row is not None and (self._on_disk or full):
             created = self._clock.wall()
-            self._on_disk.append(_Waiting(batch.row, batch.units, batch.size_bytes, created, in_flight=False))
+            self._on_disk.append(_Waiting(batch.row, batch.units, batch.kept_bytes, created, in_flight=False))
             self._disk_units += batch.units
             return
-        # The newest first: each goes to the front of what waits on disk.
-        for pushed in reversed(self._channel.offer(batch)):
-            self._pushed_out(pushed)
+        self._push_out(self._channel.offer(batch))
 
-    def _pushed_out(self, batch: B) -> None:
-        if batch.row is not None:
-            created = self._clock.wall()
-            self._on_disk.appendleft(_Waiting(batch.row, batch.units, batch.size_bytes, created, in_flight=False))
-            self._disk_units += batch.units
-            return
-        self._account.dropped[Reason.MEMORY_FULL] += batch.units
-        self._limiter.error(
-            f"memory_full {self._signal}",
-            "dropped the oldest batch: deliver.memory_bytes is full",
-            signal=self._signal,
-            units=batch.units,
-        )
+    def _push_out(self, batches: Sequence[B]) -> None:
+        """What memory has no room for: its rows wait on, what has none is lost."""
+        for batch in reversed(batches):  # the newest first: each goes to the front of what waits on disk
+            if batch.row is not None:
+                created = self._clock.wall()
+                self._on_disk.appendleft(_Waiting(batch.row, batch.units, batch.kept_bytes, created, in_flight=False))
+                self._disk_units += batch.units
+                continue
+            self._account.dropped[Reason.MEMORY_FULL] += batch.units
+            self._limiter.error(
+                f"memory_full {self._signal}",
+                "dropped the oldest batch: deliver.memory_bytes is full",
+                signal=self._signal,
+                units=batch.units,
+            )
 
     def _make_room(self, spool: Spool, size_bytes: int) -> bool:
         """Drop the oldest rows that wait on disk alone until a batch fits; False where it cannot."""
@@ -321,12 +343,13 @@ class Backlog(Generic[B]):
         batch.row = spool.next_id("batch")
         if batch.place is None:
             batch.place = batch.row
-        spool.size_bytes += batch.size_bytes
         head, body, parts = self._codec.encode(batch)
+        batch.kept_bytes = len(head) + len(body) + len(parts)
+        spool.size_bytes += batch.kept_bytes
         row = BatchRow(
             *(batch.row, self._signal, head, body, parts, batch.units, self._clock.wall()),
             in_flight=False,
             place=batch.place,
-            size_bytes=batch.size_bytes,
+            size_bytes=batch.kept_bytes,
         )
         return insert_batch(row)

@@ -24,7 +24,11 @@ class Codec(Protocol[B]):
         ...
 
     def decode(self, head: str, body: bytes, parts: bytes) -> B:
-        """The batch of a row."""
+        """The batch of a row.
+
+        Raises:
+            ValueError: it is none.
+        """
         ...
 
 
@@ -40,7 +44,7 @@ class MetricCodec:
 
     def decode(self, head: str, body: bytes, parts: bytes) -> MetricBatch:
         """The batch of a row."""
-        return MetricBatch(head, tuple([Datum(body[at:end], samples) for at, end, samples, _ in _cuts(parts)]))
+        return MetricBatch(head, tuple([Datum(body[at:end], samples) for at, end, samples, _ in _cuts(body, parts)]))
 
 
 class LogCodec:
@@ -56,18 +60,24 @@ class LogCodec:
 
     def decode(self, head: str, body: bytes, parts: bytes) -> LogBatch:
         """The batch of a row."""
-        group, stream = orjson.loads(head)
-        events = [EncodedEvent(stamp, body[at:end], size) for at, end, stamp, size in _cuts(parts)]
+        named = orjson.loads(head)
+        if not isinstance(named, list) or len(named) != 2 or not all(isinstance(name, str) for name in named):
+            raise ValueError("not a group and a stream")
+        group, stream = named
+        events = [EncodedEvent(stamp, body[at:end], size) for at, end, stamp, size in _cuts(body, parts)]
         return LogBatch(group, stream, tuple(events))
 
 
-def _cuts(parts: bytes) -> list[tuple[int, int, int, int]]:
+def _cuts(body: bytes, parts: bytes) -> list[tuple[int, int, int, int]]:
     """Start, end and the two numbers of each element."""
     numbers = array("q")
     numbers.frombytes(parts)
+    lengths = numbers[0::3]
+    if len(numbers) % 3 or min(lengths, default=0) < 0 or sum(lengths) != len(body):
+        raise ValueError("parts and body do not fit")
     cuts: list[tuple[int, int, int, int]] = []
     at = 0
-    for length, first, second in zip(numbers[0::3], numbers[1::3], numbers[2::3], strict=True):
+    for length, first, second in zip(lengths, numbers[1::3], numbers[2::3], strict=True):
         cuts.append((at, at + length, first, second))
         at += length
     return cuts

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
-from sidecar.deliver.spool_store import SpoolError, SpoolStore, Statement
+from sidecar.deliver.spool_store import Leftovers, SpoolError, SpoolStore, Statement
 
 RETRY_OPEN_SECONDS: Final = 5.0  # between two tries to lock or open the directory
 T = TypeVar("T")
@@ -49,26 +49,32 @@ class Spool:
         """Whether what is submitted now is likely to be kept."""
         return self._store is not None and self.error is None
 
-    async def open(self) -> bool:
-        """Open or try again; True where it is open now. Failing is told once a cause."""
+    async def open(self, take_over: Callable[[Leftovers], None] = lambda _: None) -> bool:
+        """Open or try again; True where it is open now. Failing is told once a cause.
+
+        Args:
+            take_over: given what an earlier process left, before anything new can be submitted.
+        """
         try:
-            store, (batch, segment) = await self._in_thread(self._open)
+            store, left = await self._in_thread(self._open)
         except SpoolError as error:
             if str(error) != self.error:
                 self._log.error("spool not usable: what is not delivered is in memory only", error=str(error))
             self.error = str(error)
             return False
-        # Only now: an id given before those on disk are known would be one of theirs.
-        self._ids = {"batch": batch, "segment": segment}
+        # In this order, without a pause: an id given before those on disk are known would be one of theirs, and
+        # what is written from now on must not be taken for what was left.
+        self._ids = {"batch": left.batch, "segment": left.segment}
+        take_over(left)
         self._store, self.error = store, None
         if store.set_aside is not None:
             self._log.error("the spool was damaged and is set aside", file=str(store.set_aside))
         return True
 
-    def _open(self) -> tuple[SpoolStore, tuple[int, int]]:
+    def _open(self) -> tuple[SpoolStore, Leftovers]:
         store = SpoolStore.open(self._directory, self.max_bytes)
         try:
-            return store, store.highest()
+            return store, store.leftovers()
         except sqlite3.Error as error:
             store.close()
             raise SpoolError(str(error)) from None
@@ -138,11 +144,19 @@ class Spool:
             if self.error is None:
                 self._log.error("spool not writable: what is not delivered is in memory only", error=str(error))
             self.error = str(error)
+            await self._relieve(store, [one for one in statements if one.owed])
             return False
         if self.error is not None:
             self._log.info("spool writable again")
             self.error = None
         return True
+
+    async def _relieve(self, store: SpoolStore, owed: list[Statement]) -> None:
+        """Where the disk is full, deletions are what makes room: they get the reserve to be written in."""
+        try:
+            await self._in_thread(lambda: store.relieve(owed))
+        except (sqlite3.Error, OSError):
+            return  # told already; they are still owed
 
     def summary(self) -> dict[str, Any]:
         """As `/ready` and `/stats` show it."""

@@ -18,6 +18,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
@@ -27,8 +28,13 @@ from sidecar.errors import SidecarError
 VERSION: Final = 1
 FILE: Final = "spool.db"
 LOCK: Final = "spool.lock"
+RESERVE: Final = "spool.reserve"  # room on the disk that is given up when it is full, so that deletions can be written
+RESERVE_BYTES: Final = 4_194_304
 REJECTED_KEPT: Final = 1_000
-PAGE_SHARE: Final = 1.25  # of spool_max_bytes the file may take: pages are not filled to the brim
+# What the file may take for so many bytes kept: pages are not filled to the brim, checkpoints come on top, and for
+# a moment log events are in a segment and in their batch.
+PAGE_SHARE: Final = 2
+PAGES_BESIDE_BYTES: Final = 8_388_608
 
 _SCHEMA: Final = """
 CREATE TABLE batches (id INTEGER PRIMARY KEY, signal TEXT NOT NULL, head TEXT NOT NULL, body BLOB NOT NULL,
@@ -94,6 +100,26 @@ class SegmentRow(NamedTuple):
     units: int
 
 
+class Leftovers(NamedTuple):
+    """What an earlier process left.
+
+    Attributes:
+        batches: without their bodies, oldest first.
+        segments: log events in no batch, oldest first.
+        deltas: window and blob, oldest first.
+        batch: the highest id.
+        segment: the highest id.
+        window: the highest serial.
+    """
+
+    batches: list[IndexRow]
+    segments: list[SegmentRow]
+    deltas: list[tuple[int, bytes]]
+    batch: int
+    segment: int
+    window: int
+
+
 @dataclass(slots=True, frozen=True)
 class Statement:
     """One statement of a transaction, for one or several rows.
@@ -139,9 +165,9 @@ def insert_delta(window: int, body: bytes) -> Statement:
     return Statement("INSERT INTO deltas (window, body) VALUES (?, ?)", ((window, body),))
 
 
-def delete_all_deltas() -> Statement:
-    """Forget all deltas: what they hold is written anew in the same transaction."""
-    return Statement("DELETE FROM deltas WHERE id > ?", ((0,),))
+def delete_deltas_upto(window: int) -> Statement:
+    """Forget the deltas of an earlier process: what they hold is written anew in the same transaction."""
+    return Statement("DELETE FROM deltas WHERE window <= ?", ((window,),))
 
 
 def delete_deltas(windows: Iterable[int]) -> Statement:
@@ -160,9 +186,11 @@ def insert_rejected(signal: str, reason: str, detail: str, element: str, units: 
 class SpoolStore:
     """The open database, locked for this process."""
 
-    def __init__(self, database: sqlite3.Connection, lock: int, set_aside: Path | None) -> None:
+    def __init__(self, database: sqlite3.Connection, lock: int, directory: Path, set_aside: Path | None) -> None:
         """Take over an open database and the descriptor that holds the lock; see `open`."""
         self._database = database
+        self._reserve = directory / RESERVE
+        _make_reserve(self._reserve)
         self._lock = lock
         self.set_aside = set_aside
         self._inserted_rejected = 0
@@ -190,15 +218,18 @@ class SpoolStore:
         path = directory / FILE
         try:
             try:
-                return cls(_connect(path, max_bytes), lock, None)
+                if not _opens_as_one(path):
+                    # Asked before SQLite does, which would delete the log beside a file it does not know.
+                    raise sqlite3.DatabaseError("file is not a database")  # noqa: TRY301  # handled as SQLite's own
+                return cls(_connect(path, max_bytes), lock, directory, None)
             except sqlite3.DatabaseError as error:
                 if not _damaged(error):
                     raise
                 aside = _free_name(path)
-                path.rename(aside)
-                for suffix in ("-wal", "-shm"):
-                    path.with_name(FILE + suffix).unlink(missing_ok=True)
-                return cls(_connect(path, max_bytes), lock, aside)
+                for suffix in ("", "-wal", "-shm"):  # the last commits are in the log beside the file
+                    with suppress(FileNotFoundError):
+                        path.with_name(FILE + suffix).rename(aside.with_name(aside.name + suffix))
+                return cls(_connect(path, max_bytes), lock, directory, aside)
         except (sqlite3.Error, OSError, SpoolError) as error:
             os.close(lock)
             if isinstance(error, SpoolError):
@@ -226,6 +257,23 @@ class SpoolStore:
                 self._database.execute("ROLLBACK")
             raise
 
+    def leftovers(self) -> Leftovers:
+        """Everything an earlier process left, but for the bodies of batches."""
+        return Leftovers(self.batch_index(), self.segments(), list(self.deltas()), *self.highest())
+
+    def relieve(self, owed: Iterable[Statement]) -> None:
+        """After a disk was full: make room with the reserve, run what is owed, give the log's space back.
+
+        Raises:
+            sqlite3.Error: there is no room even so.
+        """
+        self._reserve.unlink(missing_ok=True)
+        try:
+            self.run(owed)
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            _make_reserve(self._reserve)
+
     def batch_index(self) -> list[IndexRow]:
         """Every batch without its body, oldest first; parts of a split one in its place."""
         rows = self._database.execute(
@@ -246,13 +294,13 @@ class SpoolStore:
         """Every delta: window and body, oldest first."""
         yield from self._database.execute("SELECT window, body FROM deltas ORDER BY id")
 
-    def highest(self) -> tuple[int, int]:
-        """The highest id of batches and of segments; 0 where there is none."""
-        batch, segment = (
-            self._database.execute(f"SELECT COALESCE(MAX(id), 0) FROM {table}").fetchone()[0]  # noqa: S608  # ours
-            for table in ("batches", "segments")
+    def highest(self) -> tuple[int, int, int]:
+        """The highest id of batches and of segments, and the highest window; 0 where there is none."""
+        batch, segment, window = (
+            self._database.execute(f"SELECT COALESCE(MAX({column}), 0) FROM {table}").fetchone()[0]  # noqa: S608  # ours
+            for column, table in (("id", "batches"), ("id", "segments"), ("window", "deltas"))
         )
-        return batch, segment
+        return batch, segment, window
 
     def close(self) -> None:
         """Close the database and give the lock up."""
@@ -279,7 +327,7 @@ def _connect(path: Path, max_bytes: int) -> sqlite3.Connection:
         elif database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("database disk image is malformed")  # noqa: TRY301  # as above
         (page_bytes,) = database.execute("PRAGMA page_size").fetchone()
-        database.execute(f"PRAGMA max_page_count = {int(max_bytes * PAGE_SHARE) // page_bytes}")
+        database.execute(f"PRAGMA max_page_count = {(max_bytes * PAGE_SHARE + PAGES_BESIDE_BYTES) // page_bytes}")
         # Proves that it can be written now, not at the first event.
         database.execute("BEGIN IMMEDIATE")
         database.execute("DELETE FROM rejected WHERE id < 0")
@@ -290,11 +338,28 @@ def _connect(path: Path, max_bytes: int) -> sqlite3.Connection:
     return database
 
 
+def _make_reserve(path: Path) -> None:
+    try:
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
+    except OSError:
+        path.unlink(missing_ok=True)  # no room for it now: the next time there is trouble it is tried again
+
+
 def _free_name(path: Path) -> Path:
     """A name beside a damaged file that none has yet."""
     stem = f"{path.name}.damaged-{int(time.time())}"
     names = (path.with_name(stem if number == 0 else f"{stem}-{number}") for number in range(10_000))
     return next(name for name in names if not name.exists())
+
+
+def _opens_as_one(path: Path) -> bool:
+    """Whether a file starts as SQLite's do; one that is missing or empty will be made."""
+    try:
+        with path.open("rb") as file:
+            return file.read(16) in (b"", b"SQLite format 3\0")
+    except FileNotFoundError:
+        return True
 
 
 def _damaged(error: sqlite3.DatabaseError) -> bool:

@@ -110,7 +110,7 @@ def test_kill_at_random_moments_under_load(daemon: Start, double: ThreadedCloudW
             current = application.daemon = daemon(config)
             if gaps:
                 gaps[-1] = (gaps[-1][0], time.monotonic())
-            time.sleep(chance.uniform(1.5, 2.2) if round_ % 5 == 4 else chance.uniform(0.02, 0.5))
+            time.sleep(chance.uniform(1.5, 2.2) if round_ % 10 == 9 else chance.uniform(0.02, 0.5))
             counted_before, looked_at = hits(double), time.monotonic()
             stats = current.stats()
             current.kill()
