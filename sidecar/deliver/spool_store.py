@@ -18,7 +18,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
@@ -218,9 +218,7 @@ class SpoolStore:
         path = directory / FILE
         try:
             try:
-                if not _opens_as_one(path):
-                    # Asked before SQLite does, which would delete the log beside a file it does not know.
-                    raise sqlite3.DatabaseError("file is not a database")  # noqa: TRY301  # handled as SQLite's own
+                _check(path)
                 return cls(_connect(path, max_bytes), lock, directory, None)
             except sqlite3.DatabaseError as error:
                 if not _damaged(error):
@@ -324,8 +322,6 @@ def _connect(path: Path, max_bytes: int) -> sqlite3.Connection:
         database.execute("PRAGMA journal_size_limit = 16777216")
         if version == 0:
             database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
-        elif database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise sqlite3.DatabaseError("database disk image is malformed")  # noqa: TRY301  # as above
         (page_bytes,) = database.execute("PRAGMA page_size").fetchone()
         database.execute(f"PRAGMA max_page_count = {(max_bytes * PAGE_SHARE + PAGES_BESIDE_BYTES) // page_bytes}")
         # Proves that it can be written now, not at the first event.
@@ -353,13 +349,20 @@ def _free_name(path: Path) -> Path:
     return next(name for name in names if not name.exists())
 
 
-def _opens_as_one(path: Path) -> bool:
-    """Whether a file starts as SQLite's do; one that is missing or empty will be made."""
-    try:
-        with path.open("rb") as file:
-            return file.read(16) in (b"", b"SQLite format 3\0")
-    except FileNotFoundError:
-        return True
+def _check(path: Path) -> None:
+    """Look at a file before it is opened for good: that would delete the log beside one that is damaged.
+
+    Raises:
+        sqlite3.Error: it is damaged, or cannot be read.
+    """
+    if not path.exists() or not path.stat().st_size:
+        return
+    with path.open("rb") as file:
+        if file.read(16) != b"SQLite format 3\0":
+            raise sqlite3.DatabaseError("file is not a database")
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            raise sqlite3.DatabaseError("database disk image is malformed")
 
 
 def _damaged(error: sqlite3.DatabaseError) -> bool:
