@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 import structlog
@@ -260,8 +261,11 @@ class App:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        await self._pipeline.flush_everything()
-        await self._delivery.drain()
+        with suppress(TimeoutError):  # of a disk that hangs: what it did not take is still in memory
+            async with asyncio.timeout(max(CLOSING_SECONDS, deadline - self._clock.monotonic() - CLOSING_SECONDS)):
+                await self._pipeline.flush_everything()
+                await self._delivery.committed()
+        self._delivery.drain()
         await self._wait_for_workers(workers, deadline - CLOSING_SECONDS)
         left = self._delivery.abandon()
         await self._close_everything()

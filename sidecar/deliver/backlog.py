@@ -131,6 +131,9 @@ class Backlog(Generic[B]):
         done = spool.submit(*inserts, *closes)
         self._commits.add(done)
         done.add_done_callback(partial(self._committed, list(batches)))
+        if any(batch.row is None for batch in batches):
+            done = asyncio.get_running_loop().create_future()
+            done.set_result(False)  # the spool is full: these are in memory only, whatever becomes of the others
         return done
 
     def save(self, events: B) -> tuple[int, asyncio.Future[bool]] | None:

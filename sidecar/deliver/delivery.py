@@ -107,10 +107,13 @@ class Delivery:
             running += [self.metrics.backlog.run(), self.logs.backlog.run()]
         return running
 
-    async def drain(self) -> None:
-        """No more will be offered: from now on each batch gets one more attempt."""
+    async def committed(self) -> None:
+        """Wait until everything offered is queued."""
         await self.metrics.backlog.committed()
         await self.logs.backlog.committed()
+
+    def drain(self) -> None:
+        """No more will be offered: from now on each batch gets one more attempt."""
         self.metrics.worker.drain()
         self.logs.worker.drain()
 

@@ -114,6 +114,8 @@ class MetricPath:
             if sample.timestamp is not None:
                 check_timestamp(sample.timestamp, now)
             asked = self._shaper.series(sample)
+            if self._shaper.repaired(sample, asked):
+                self._ledger.ignored["name_repaired"] += sample.size
             series = self._cardinality.admit(asked, self._clock.monotonic())
             if series is not asked:
                 self._ledger.ignored["series_folded"] += sample.size

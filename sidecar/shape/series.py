@@ -40,6 +40,13 @@ class Shaper:
         self._rules = rules or Rules([])
         self._known: dict[tuple[object, ...], Series] = {}
 
+    def repaired(self, sample: Sample, series: Series) -> bool:
+        """Whether a name had to be changed for CloudWatch to take it."""
+        if self._replace is None:
+            return False
+        named = series.name == sample.name and sample.namespace in (None, series.namespace)
+        return not named or not set(sample.dimensions) <= set(series.dimensions)
+
     def keeps_values(self, sample: Sample, default: bool) -> bool:  # noqa: FBT001  # a value, not a mode
         """Whether the sample's values are to be kept for percentiles, by rule or by default."""
         percentiles = self._rules.find(sample.name).percentiles

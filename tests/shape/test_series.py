@@ -83,3 +83,13 @@ def test_a_replacement_takes_what_would_be_refused() -> None:
     (sample,) = decode_line("café:1|c|#größe:süß".encode()).samples
 
     assert shaper.series(sample) == Series("App", "caf_", (("gr__e", "s__"),), "Count", 1)
+
+
+def test_a_repaired_name_is_told_from_one_that_was_right() -> None:
+    mending = Shaper(namespace="N", dimensions={"Env": "x"}, resolution=60, replace_invalid="_")
+    right = Sample("fine", Kind.COUNTER, (1.0,), (1.0,), dimensions=(("a", "b"),))
+    wrong = Sample("fine", Kind.COUNTER, (1.0,), (1.0,), dimensions=(("a", "Zürich"),))
+
+    assert not mending.repaired(right, mending.series(right))
+    assert mending.repaired(wrong, mending.series(wrong))
+    assert mending.series(wrong).dimensions == (("Env", "x"), ("a", "Z_rich"))
