@@ -18,7 +18,7 @@ demo: $(READY)  ## the daemon on the local target, with an example application s
 	$(BIN)/sidecar demo
 
 test: $(READY)  ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal
 
 check: $(READY)  ## format, lint, types, direction of imports
 	$(BIN)/ruff format --check .
