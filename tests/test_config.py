@@ -330,9 +330,9 @@ def test_a_variable_that_names_no_key_only_warns() -> None:
 
 
 def test_a_key_whose_feature_is_not_built_warns_once(file: Path) -> None:
-    told = warnings(loaded(file, "deliver: {spool_dir: /var/spool}\nemf: {as: both}\nobserve: {publish: true}"), {})
+    told = warnings(loaded(file, "listen: {emf_port: 1}\nemf: {as: both}\nobserve: {publish: true}"), {})
 
-    assert [line.split()[0] for line in told] == ["emf.as", "deliver.spool_dir", "observe.publish"]
+    assert [line.split()[0] for line in told] == ["listen.emf_port", "emf.as", "observe.publish"]
 
 
 def test_the_defaults_warn_of_nothing() -> None:

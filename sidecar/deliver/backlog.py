@@ -123,8 +123,8 @@ class Backlog(Generic[B]):
             for batch in batches:
                 self._queue(batch)
             return None
-        inserts = [self._insert(spool, batch) for batch in batches if self._make_room(spool, batch.memory_bytes)]
         spool.size_bytes -= sum(self._segment_bytes.pop(segment, 0) for segment in segments)
+        inserts = [insert for batch in batches if (insert := self._insert(spool, batch)) is not None]
         self._committing += sum(batch.units for batch in batches)
         closes = [delete_deltas(windows)] if windows else []
         closes += [delete_segments(segments)] if segments else []
@@ -185,10 +185,10 @@ class Backlog(Generic[B]):
         spool = self._spool
         if spool is None or batch.row is None:
             return
+        spool.size_bytes -= batch.kept_bytes
         for part in parts:
             part.place = batch.place
-        inserts = [self._insert(spool, part) for part in parts]
-        spool.size_bytes -= batch.kept_bytes
+        inserts = [insert for part in parts if (insert := self._insert(spool, part)) is not None]
         done = spool.submit(*inserts, delete_batches([batch.row]))
         done.add_done_callback(partial(self._replaced, list(parts)))
 
@@ -341,14 +341,16 @@ class Backlog(Generic[B]):
             f"{reason} {self._signal}", "dropped a batch from the spool", reason=reason, units=waiting.units
         )
 
-    def _insert(self, spool: Spool, batch: B) -> Statement:
-        """Give a batch its row, and the statement that writes it."""
-        batch.row = spool.next_id("batch")
+    def _insert(self, spool: Spool, batch: B) -> Statement | None:
+        """Give a batch its row, and the statement that writes it; None where the spool has no room for it."""
+        head, body, parts = self._codec.encode(batch)
+        size = len(head) + len(body) + len(parts)
+        if not self._make_room(spool, size):
+            return None
+        batch.row, batch.kept_bytes = spool.next_id("batch"), size
         if batch.place is None:
             batch.place = batch.row
-        head, body, parts = self._codec.encode(batch)
-        batch.kept_bytes = len(head) + len(body) + len(parts)
-        spool.size_bytes += batch.kept_bytes
+        spool.size_bytes += size
         row = BatchRow(
             *(batch.row, self._signal, head, body, parts, batch.units, self._clock.wall()),
             in_flight=False,

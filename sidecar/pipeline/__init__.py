@@ -119,8 +119,8 @@ class Pipeline:
             DrainingError: the door is closed.
             UnsupportedError: neither JSON nor text/plain.
         """
-        # Each line may become an event, which takes more than its own bytes.
-        self._admit(self._logs.room_for, len(body) + MEMORY_PER_ELEMENT * (body.count(b"\n") + 1))
+        # As a message every quote and backslash is written as two bytes, and each line may become an event.
+        self._admit(self._logs.room_for, 2 * len(body) + MEMORY_PER_ELEMENT * (body.count(b"\n") + 1))
         if content_type == "text/plain":
             items: Iterable[Item] = text_lines(body)
         elif looks_like_json(body):

@@ -133,8 +133,11 @@ class HttpReceiver:
         """Hold the memory a body may take while it is read and taken.
 
         Raises:
+            HTTPRequestEntityTooLarge: the sender says so itself.
             BusyError: all bodies in work together would take too much.
         """
+        if (request.content_length or 0) > self._max_body_bytes:
+            raise web.HTTPRequestEntityTooLarge(self._max_body_bytes, request.content_length or 0)
         known = request.content_length if encoding in ("", "identity") else None
         size = self._max_body_bytes if known is None else known
         if self._reserved_bytes + size > BODIES_IN_WORK * self._max_body_bytes:
@@ -146,8 +149,6 @@ class HttpReceiver:
             self._reserved_bytes -= size
 
     async def _body(self, request: web.Request) -> bytes:
-        if (request.content_length or 0) > self._max_body_bytes:
-            raise web.HTTPRequestEntityTooLarge(self._max_body_bytes, request.content_length or 0)
         async with asyncio.timeout(BODY_SECONDS):
             return await request.read()
 
