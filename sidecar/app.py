@@ -252,7 +252,6 @@ class App:
         started = self._clock.monotonic()
         deadline = started + self._config.deliver.drain_seconds
         self._health.draining = True
-        await asyncio.sleep(0)
         self._log.info("draining", pending_samples=self._ledger.samples.pending)
         await self._wait_for_quiet(started)
         self._pipeline.close()

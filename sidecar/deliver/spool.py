@@ -12,13 +12,12 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
 from sidecar.deliver.spool_store import Leftovers, SpoolError, SpoolStore, Statement
 
-RETRY_OPEN_SECONDS: Final = 5.0  # between two tries to lock or open the directory
 T = TypeVar("T")
 
 

@@ -193,7 +193,6 @@ class SpoolStore:
         _make_reserve(self._reserve)
         self._lock = lock
         self.set_aside = set_aside
-        self._inserted_rejected = 0
 
     @classmethod
     def open(cls, directory: Path, max_bytes: int) -> Self:

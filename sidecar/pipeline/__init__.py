@@ -130,10 +130,6 @@ class Pipeline:
         outcome = await self._take(items, self._logs.item)
         return outcome._replace(durable=asyncio.gather(*self._logs.save())) if self._keeps else outcome
 
-    def save_log_events(self) -> None:
-        """Have log events that came otherwise than over HTTP kept as well; nobody waits for them."""
-        self._logs.save()
-
     def close(self) -> None:
         """Close the door: what comes over HTTP from now on is refused."""
         self._closed = True
