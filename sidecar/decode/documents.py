@@ -59,18 +59,19 @@ def documents(body: bytes) -> Iterator[Item]:
 def _document_lines(body: bytes, error: orjson.JSONDecodeError) -> Iterator[Item]:
     _check_number(body.count(b"\n"))
     lines = [line for line in body.split(b"\n") if line and not line.isspace()]
-    held: list[Item] = []
-    parsed = False
-    for line in lines if len(lines) > 1 else ():
-        item = _document_line(line)
-        parsed = parsed or item.error is None
-        held.append(item)
-        if parsed:
-            yield from held
-            held.clear()
-    if not parsed:
-        # Where no line is a document of its own, this is one broken document spread over lines: one error.
-        yield Item(None, error=_unreadable(body, error))
+    if len(lines) > 1:
+        unreadable: list[Item] = []
+        rest = iter(lines)
+        for line in rest:
+            item = _document_line(line)
+            if item.error is None:
+                yield from unreadable
+                yield item
+                yield from map(_document_line, rest)
+                return
+            unreadable.append(item)
+    # Where no line is a document of its own, this is one broken document spread over lines: one error.
+    yield Item(None, error=_unreadable(body, error))
 
 
 def text_lines(body: bytes) -> Iterator[Item]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from sidecar.batch.logs import LogBuffer, cut, encode
+from sidecar.batch.logs import UNCUT_CHARACTERS, LogBuffer, cut, encode
 from sidecar.clock import Clock
 from sidecar.config import Logs
 from sidecar.decode import events
@@ -134,13 +134,16 @@ class LogPath:
         event.from_statsd = input_ == "statsd"
         if event.late_stamped:
             self._ledger.ignored["unreadable_timestamp"] += 1
-        message, was_cut = cut(event.message)
-        if was_cut:
-            self._ledger.ignored["message_cut"] += 1
-            self._limiter.warning("message_cut", "a log event is over 1,048,550 bytes and was cut", input=input_)
-        overflowed = self._router.overflowed
-        destination = self._router.route(event, self._clock.monotonic())
-        if self._router.overflowed > overflowed:
+        message = event.message
+        if len(message) > UNCUT_CHARACTERS:
+            message, was_cut = cut(message)
+            if was_cut:
+                self._ledger.ignored["message_cut"] += 1
+                self._limiter.warning("message_cut", "a log event is over 1,048,550 bytes and was cut", input=input_)
+        router = self._router
+        overflowed = router.overflowed
+        destination = router.route(event, self._clock.monotonic())
+        if router.overflowed > overflowed:
             self._ledger.ignored["stream_overflow"] += 1
             self._limiter.warning("stream_overflow", "logs.max_streams is reached: events go to the default stream")
         return destination, encode(event.timestamp_ms, message)

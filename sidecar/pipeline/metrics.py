@@ -18,6 +18,7 @@ from sidecar.limits import RESOLUTIONS
 from sidecar.model import MetricBatch, Sample, Series
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
+from sidecar.pipeline.known import KnownDocuments
 from sidecar.pipeline.refusals import Refusals
 from sidecar.pipeline.sink import Sink
 from sidecar.shape.cardinality import Cardinality
@@ -66,6 +67,7 @@ class MetricPath:
         self._clock = clock
         self._phase = phase
         self.windows = Windows(track=sink.keeps, max_levels=config.max_series)
+        self._known = KnownDocuments(self.windows, cardinality, clock, config.max_series)
         self._packing = 0  # samples taken from windows and not yet offered to the sink
         self._early = asyncio.Event()
         self._urgent = asyncio.Event()  # not even the pause between early flushes is to be kept
@@ -84,10 +86,18 @@ class MetricPath:
         """Take one JSON metric; returns why not, already counted."""
         account = self._ledger.samples
         unknown: set[str] = set()
+        key = b""
         try:
+            document = item.value
+            if document.__class__ is dict:
+                known = self._known.take(document, now)
+                if known is None:
+                    account.received[input_] += 1
+                    return None
+                key = known
             if item.error is not None:
                 raise item.error  # noqa: TRY301  # counted where every other refusal is
-            sample = events.decode_metric(item.value, unknown)
+            sample = events.decode_metric(document, unknown)
         except DecodeError as error:
             account.received[input_] += 1
             self._refusals.refuse(account, error, 1, input_)
@@ -100,7 +110,11 @@ class MetricPath:
             names = sorted(unknown)[:10]
             self._limiter.warning("unknown_field", "fields of a metric were ignored", fields=names, metric=sample.name)
         taken = self.sample(sample, input_, now)
-        return taken if isinstance(taken, DecodeError) else None
+        if isinstance(taken, DecodeError):
+            return taken
+        if not unknown:
+            self._known.learn(key, sample, *taken)
+        return None
 
     def sample(
         self, sample: Sample, input_: str, now: float, line: bytes | None = None

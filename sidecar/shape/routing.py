@@ -42,6 +42,11 @@ class Template:
         self._literals = parts[0::2]
         self._places = [(place, context.get(place, UNKNOWN)) for place in parts[1::2]]
 
+    @property
+    def varies(self) -> bool:
+        """Whether it depends on the event."""
+        return bool(self._places)
+
     def render(self, fields: Mapping[str, object]) -> str:
         """Fill the places from the event's fields; numbers and text only, anything else is `unknown`."""
         if not self._places:
@@ -72,6 +77,7 @@ class Router:
         self._stream = stream
         self._max_streams = max_streams
         self._used: dict[Destination, float] = {}
+        self._same_for_all = not group.varies and not stream.varies
         self.default = Destination(naming.group(group.render({})), naming.stream(stream.render({})))
         self.overflowed = 0  # events sent to the default destination because the bound was reached
 
@@ -82,10 +88,14 @@ class Router:
             event: the event.
             now: monotonic seconds.
         """
+        if self._same_for_all and event.group is None and event.stream is None and not event.from_statsd:
+            return self.default
         template = self._events_group if event.from_statsd else self._group
         group = template.render(event.fields) if event.group is None else event.group
         stream = self._stream.render(event.fields) if event.stream is None else event.stream
         wanted = Destination(group, stream)
+        if wanted == self.default:
+            return wanted
         if wanted in self._used:
             self._used[wanted] = now
             return wanted

@@ -1,0 +1,106 @@
+"""JSON metrics of which the like was seen: straight to the accumulator that took the last one.
+
+An application sends the same few metrics over and over, with another value and another time. What they share is
+read field by field once; afterwards the document but for its value and timestamp, written anew, is the key to where
+it goes. Writing it takes 0.4 us, reading it 12 us.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from sidecar.aggregate.members import Members
+from sidecar.aggregate.window import Accumulator, Numeric, Windows
+from sidecar.clock import Clock
+from sidecar.decode.fields import check_timestamp, read_timestamp
+from sidecar.errors import DecodeError
+from sidecar.limits import VALUE_MAGNITUDE
+from sidecar.model import Sample, Series
+from sidecar.shape.cardinality import Cardinality
+
+KEY_BYTES: Final = 1_024  # longer documents are read each time: the table is bounded in bytes too
+
+
+class _Place(NamedTuple):
+    """Where the samples of one document go."""
+
+    accumulator: Numeric
+    start: float  # of its window
+    series: Series
+
+
+class KnownDocuments:
+    """The table of documents."""
+
+    def __init__(self, windows: Windows, cardinality: Cardinality, clock: Clock, most: int) -> None:
+        """Start with none; at `most` the table starts anew."""
+        self._windows = windows
+        self._cardinality = cardinality
+        self._clock = clock
+        self._most = most
+        self._places: dict[bytes, _Place] = {}
+
+    def take(self, document: dict[str, Any], now: float) -> bytes | None:
+        """Add the document's sample where the last one like it went.
+
+        Args:
+            document: parsed; unchanged afterwards where it is not taken.
+            now: wall seconds.
+
+        Returns:
+            None where the sample was added; else the key by which `learn` may remember the document, empty where
+            it has none.
+        """
+        value_field, time_field = ("value", "timestamp") if "value" in document else ("Value", "Timestamp")
+        value = document.pop(value_field, None)
+        stamp = document.pop(time_field, None)
+        key = b""
+        # By class: True and False are instances of int too.
+        if (value.__class__ is float or value.__class__ is int) and -VALUE_MAGNITUDE <= value <= VALUE_MAGNITUDE:
+            try:
+                key = orjson.dumps(document)
+            except TypeError:  # nested deeper than is ever written
+                key = b""
+            place = self._places.get(key)
+            if place is not None:
+                accumulator: Numeric | None = place[0]
+                if stamp is not None or not place[1] <= now < place[0].until:
+                    accumulator = self._at(key, place, stamp, now)
+                if accumulator is not None:
+                    accumulator.add(float(value), 1.0)
+                    self._windows.tally.samples += 1
+                    return None
+        if value is not None:
+            document[value_field] = value
+        if stamp is not None:
+            document[time_field] = stamp
+        return key
+
+    def learn(self, key: bytes, sample: Sample, accumulator: Accumulator, series: Series) -> None:
+        """Remember where the sample of a document went, by the key that `take` gave."""
+        single = len(sample.values) == 1 and sample.statistics is None
+        if not single or isinstance(accumulator, Members) or not 0 < len(key) <= KEY_BYTES:
+            return
+        if len(self._places) >= self._most:
+            self._places.clear()
+        self._places[key] = _Place(accumulator, accumulator.until - series.resolution, series)
+
+    def _at(self, key: bytes, place: _Place, stamp: object, now: float) -> Numeric | None:
+        """The accumulator for the time of a document; None where reading it in full is to say why not."""
+        time = now
+        if stamp is not None:
+            try:
+                time = read_timestamp(stamp)
+                check_timestamp(time, now)
+            except DecodeError:
+                return None
+        accumulator, start, series = place
+        if start <= time < accumulator.until:
+            return accumulator
+        if not self._cardinality.refresh(series, self._clock.monotonic()):
+            return None
+        following = self._windows.reopen(series, accumulator, time)
+        self._places[key] = _Place(following, following.until - series.resolution, series)
+        return following
