@@ -107,6 +107,10 @@ class LogBuffer:
         """Whether it is time to send: so many bytes, or as many events as a request takes."""
         return self.size_bytes >= flush_bytes or len(self._events) >= EVENTS_PER_REQUEST
 
+    def has_room(self, event: EncodedEvent) -> bool:
+        """Whether the event still goes into the same request."""
+        return self.size_bytes + event.size_bytes <= LOG_REQUEST_BYTES
+
     def add(self, event: EncodedEvent) -> None:
         """Append an event."""
         if self._events and event.timestamp_ms < self._events[-1].timestamp_ms:

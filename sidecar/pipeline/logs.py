@@ -47,6 +47,7 @@ class LogPath:
         self._open_bytes = open_bytes
         self._router = router
         self._sink = sink
+        self._keeps = sink.keeps
         self._ledger = ledger
         self._limiter = limiter
         self._refusals = Refusals(limiter)
@@ -74,10 +75,13 @@ class LogPath:
         except Exception:  # noqa: BLE001  # a bug in reading one event costs that event, counted and told
             return self._refusals.bug(account, 1, input_)
         buffer = self._buffers.get(destination)
+        if buffer is not None and not buffer.has_room(encoded):
+            self._flush(destination, "threshold")  # before, not after: else a request of one event follows each full one
+            buffer = None
         if buffer is None:
             buffer = self._buffers[destination] = LogBuffer()
         buffer.add(encoded)
-        if self._sink.keeps:
+        if self._keeps:
             self._touched.add(destination)
         self._buffered_events += 1
         self._buffered_bytes += encoded.size_bytes
