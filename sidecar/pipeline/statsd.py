@@ -30,6 +30,8 @@ REMEMBERED_LINE_BYTES: Final = 1_024  # longer lines are decoded each time: the 
 TELEMETRY_NAMES: Final = 100
 TURN_SECONDS: Final = 0.002  # after which lines that need a closer look are put off
 SLOW_LINES: Final = 32  # such lines between two looks at the clock: some 0.5 ms
+SMALL_BURST_BYTES: Final = 65_536
+JSON_OPENINGS: Final = (b"{", b"[")
 WHOLE_LINES: Final = 16_384  # lines of counters that are known whole
 LINES_PER_SERIES: Final = 4  # places in the table for each series: lines differ in rate and in order of tags
 # What DogStatsD clients report of themselves: not the application's, so not for its bill; shown in /stats.
@@ -95,12 +97,16 @@ class DatagramPath:
         if now < self._last:
             self._step_back(self._last - now)
         self._last = now
-        known, whole, value_of = self._table.get, self._whole.get, self._numbers.get
+        table, whole, numbers = self._table, self._whole.get, self._numbers
         taken = 0
+        if len(burst) > 1 and sum(map(len, burst)) <= SMALL_BURST_BYTES:
+            # Many small datagrams become one of many lines, unless one may be JSON: 0.2 us a datagram less.
+            joined = b"\n".join(burst)
+            if b"{" not in joined and b"[" not in joined:
+                burst = [joined]
         waiting = iter(burst)
         for datagram in waiting:
-            opening = datagram[:1]
-            if opening == b"{" or opening == b"[":  # noqa: PLR1714  # two comparisons cost less than a set
+            if datagram[:1] in JSON_OPENINGS:
                 self._json(datagram, now)
                 continue
             lines = iter(datagram.split(b"\n"))
@@ -113,20 +119,25 @@ class DatagramPath:
                     continue
                 name, _, rest = line.partition(b":")
                 text, _, tail = rest.partition(b"|")
-                entry = known((name, tail))
-                # Values repeat as well: a look-up costs a third of reading and checking the text.
-                value = value_of(text)
-                if entry is None or value is None or entry[0].until <= now:
-                    taken += self._careful(line, (name, tail), text, value, now)
-                    slow += 1
-                    if slow >= SLOW_LINES:
-                        slow = 0
-                        if self._clock.monotonic() >= turn_ends:
-                            # The comprehension empties both iterators: this is the end of both loops.
-                            self._put_off = [b"\n".join(lines), *waiting]
+                try:
+                    # Values repeat as well: a look-up costs a third of reading and checking the text.
+                    accumulator, weight, _ = table[name, tail]
+                    value = numbers[text]
+                except KeyError:
+                    known = False
                 else:
-                    entry[0].add(value, entry[1])
+                    known = accumulator.until > now
+                if known:
+                    accumulator.add(value, weight)
                     taken += 1
+                    continue
+                taken += self._careful(line, (name, tail), text, now)
+                slow += 1
+                if slow >= SLOW_LINES:
+                    slow = 0
+                    if self._clock.monotonic() >= turn_ends:
+                        # The comprehension empties both iterators: this is the end of both loops.
+                        self._put_off = [b"\n".join(lines), *waiting]
         self._ledger.samples.received["statsd"] += taken
         self._windows.tally.samples += taken
         self._metrics.look_for_early_flush()
@@ -140,11 +151,14 @@ class DatagramPath:
         if seconds >= 1.0:
             self._metrics.flush_soon()  # what is open would wait for its time to come again
 
-    def _careful(self, line: bytes, key: tuple[bytes, bytes], text: bytes, value: float | None, now: float) -> int:
+    def _careful(self, line: bytes, key: tuple[bytes, bytes], text: bytes, now: float) -> int:
         """Take a line that needs more than a look-up; returns the samples the caller is to count."""
+        if not line or line == b"\r":
+            return 0
         entry = self._table.get(key)
         if entry is not None:
             accumulator, weight, series = entry
+            value = self._numbers.get(text)
             values = (value,) if value is not None else self._values(text)
             ended = accumulator.until <= now
             if values and not (ended and not self._cardinality.refresh(series, self._clock.monotonic())):
@@ -156,8 +170,7 @@ class DatagramPath:
                 for number in values:
                     accumulator.add(number, weight)
                 return len(values)
-        if line and line != b"\r":
-            self._line(line, key, now)
+        self._line(line, key, now)
         return 0
 
     def _values(self, text: bytes) -> tuple[float, ...]:
