@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from sidecar.deliver.session import AwsSession
 from sidecar.errors import DeliveryError
 
 if TYPE_CHECKING:
@@ -40,9 +41,7 @@ class AwsClient:
         self,
         service: str,
         *,
-        region: str | None,
-        endpoint_url: str | None,
-        role_arn: str | None,
+        session: AwsSession,
         request_seconds: float,
         finished_operations: tuple[str, ...] = (),
     ) -> None:
@@ -50,16 +49,12 @@ class AwsClient:
 
         Args:
             service: `cloudwatch` or `logs`.
-            region: or None for what the SDK's own chain finds (which ignores AWS_REGION).
-            endpoint_url: or None for the region's own endpoint.
-            role_arn: a role to assume with the found credentials, or None.
+            session: makes the client.
             request_seconds: total time of one request, making the client included.
             finished_operations: operations whose body is handed over finished, to `call`.
         """
         self._service = service
-        self._region = region
-        self._endpoint_url = endpoint_url
-        self._role_arn = role_arn
+        self._session = session
         self._request_seconds = request_seconds
         self._finished_operations = finished_operations
         self._made: tuple[AsyncExitStack, Any] | None = None
@@ -92,6 +87,7 @@ class AwsClient:
         except Exception as error:
             translated = _translate(error, sent=sent)
             if translated.code == "NoCredentials":
+                self._session.forget()
                 await self.close()
             raise translated from error
 
@@ -126,9 +122,7 @@ class AwsClient:
         # Imported here and in a thread: 150 ms that neither the local target nor the first datagrams should pay.
         await asyncio.to_thread(__import__, "aiobotocore.session")
         from aiobotocore.config import AioConfig
-        from aiobotocore.session import get_session
 
-        session = get_session()
         config = AioConfig(
             connect_timeout=CONNECT_SECONDS,
             read_timeout=self._request_seconds,
@@ -138,43 +132,12 @@ class AwsClient:
             connector_args={"keepalive_timeout": KEEPALIVE_SECONDS},
             user_agent_extra="cloudwatch-sidecar",
         )
-        if self._role_arn is not None:
-            await self._assume_role(session, self._role_arn)
         stack = AsyncExitStack()
-        client = await stack.enter_async_context(
-            session.create_client(
-                self._service, region_name=self._region, endpoint_url=self._endpoint_url, config=config
-            ),
-        )
+        client = await stack.enter_async_context(await self._session.client(self._service, config))
         for operation in self._finished_operations:
             client.meta.events.register(f"before-call.*.{operation}", _place_body)
         self._log.info("client ready", endpoint=client.meta.endpoint_url, region=client.meta.region_name)
         return stack, client
-
-    async def _assume_role(self, session: Any, role_arn: str) -> None:
-        from aiobotocore.credentials import AioAssumeRoleCredentialFetcher, AioDeferredRefreshableCredentials
-
-        source = await session.get_credentials()
-        if source is None:
-            raise DeliveryError("NoCredentials", "no credentials were found to assume deliver.role_arn with")
-        fetcher = AioAssumeRoleCredentialFetcher(
-            client_creator=self._sts_creator(session),
-            source_credentials=source,
-            role_arn=role_arn,
-            extra_args={"RoleSessionName": "cloudwatch-sidecar"},
-        )
-        session._credentials = AioDeferredRefreshableCredentials(  # noqa: SLF001  # botocore has no public setter
-            method="assume-role",
-            refresh_using=fetcher.fetch_credentials,
-        )
-
-    def _sts_creator(self, session: Any) -> Any:
-        def create(service: str, **arguments: Any) -> Any:
-            return session.create_client(
-                service, region_name=self._region, endpoint_url=self._endpoint_url, **arguments
-            )
-
-        return create
 
 
 def _gzip(body: bytes) -> bytes:

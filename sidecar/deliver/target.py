@@ -50,14 +50,14 @@ class _CloudWatch:
         from sidecar.deliver.aws import AwsClient
         from sidecar.deliver.cloudwatch_logs import CloudWatchLogs
         from sidecar.deliver.cloudwatch_metrics import CloudWatchMetrics
+        from sidecar.deliver.session import AwsSession
 
         deliver = config.deliver
+        session = AwsSession(region=config.region, endpoint_url=deliver.endpoint_url, role_arn=deliver.role_arn)
         metrics, logs = (
             AwsClient(
                 service,
-                region=config.region,
-                endpoint_url=deliver.endpoint_url,
-                role_arn=deliver.role_arn,
+                session=session,
                 request_seconds=deliver.request_seconds,
                 finished_operations=(operation,),
             )

@@ -76,7 +76,9 @@ class LogPath:
             return self._refusals.bug(account, 1, input_)
         buffer = self._buffers.get(destination)
         if buffer is not None and not buffer.has_room(encoded):
-            self._flush(destination, "threshold")  # before, not after: else a request of one event follows each full one
+            self._flush(
+                destination, "threshold"
+            )  # before, not after: else a request of one event follows each full one
             buffer = None
         if buffer is None:
             buffer = self._buffers[destination] = LogBuffer()

@@ -99,12 +99,7 @@ class DatagramPath:
         self._last = now
         table, whole, numbers = self._table, self._whole.get, self._numbers
         taken = 0
-        if len(burst) > 1 and sum(map(len, burst)) <= SMALL_BURST_BYTES:
-            # Many small datagrams become one of many lines, unless one may be JSON: 0.2 us a datagram less.
-            joined = b"\n".join(burst)
-            if b"{" not in joined and b"[" not in joined:
-                burst = [joined]
-        waiting = iter(burst)
+        waiting = iter(_joined(burst))
         for datagram in waiting:
             if datagram[:1] in JSON_OPENINGS:
                 self._json(datagram, now)
@@ -120,17 +115,16 @@ class DatagramPath:
                 name, _, rest = line.partition(b":")
                 text, _, tail = rest.partition(b"|")
                 try:
-                    # Values repeat as well: a look-up costs a third of reading and checking the text.
                     accumulator, weight, _ = table[name, tail]
+                    # Values repeat as well: a look-up costs a third of reading and checking the text.
                     value = numbers[text]
                 except KeyError:
-                    known = False
+                    pass
                 else:
-                    known = accumulator.until > now
-                if known:
-                    accumulator.add(value, weight)
-                    taken += 1
-                    continue
+                    if accumulator.until > now:
+                        accumulator.add(value, weight)
+                        taken += 1
+                        continue
                 taken += self._careful(line, (name, tail), text, now)
                 slow += 1
                 if slow >= SLOW_LINES:
@@ -269,3 +263,12 @@ class DatagramPath:
             else:
                 for metric in metric_items([item]):
                     self._metrics.item(metric, "udp", now)
+
+
+def _joined(burst: list[bytes]) -> list[bytes]:
+    """Make many small datagrams one of many lines, unless one may be JSON: 0.2 us a datagram less to take."""
+    if len(burst) > 1 and sum(map(len, burst)) <= SMALL_BURST_BYTES:
+        joined = b"\n".join(burst)
+        if b"{" not in joined and b"[" not in joined:
+            return [joined]
+    return burst

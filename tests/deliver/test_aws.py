@@ -18,6 +18,7 @@ from aiohttp import web
 from sidecar.config import load
 from sidecar.deliver.aws import AwsClient
 from sidecar.deliver.retry import Failure, classify
+from sidecar.deliver.session import AwsSession
 from sidecar.errors import DeliveryError
 from tests.double import (
     ACCESS_KEY_ID,
@@ -85,10 +86,9 @@ def double(running: CloudWatchDouble) -> CloudWatchDouble:
 
 
 def client_for(url: str | None, service: str = "cloudwatch", **changed: Any) -> AwsClient:
+    session = AwsSession(region=changed.pop("region", REGION), endpoint_url=url, role_arn=changed.pop("role_arn", None))
     given: dict[str, Any] = {
-        "region": REGION,
-        "endpoint_url": url,
-        "role_arn": None,
+        "session": session,
         "request_seconds": 10.0,
         "finished_operations": ("PutMetricData", "PutLogEvents"),
     }
