@@ -19,7 +19,7 @@ from sidecar.config import Config
 from sidecar.decode.fields import check_timestamp
 from sidecar.decode.statsd import decode_line
 from sidecar.errors import BusyError, DecodeError, DrainingError, Reason, UnsupportedError
-from sidecar.limits import EVENTS_PER_REQUEST
+from sidecar.limits import EVENTS_PER_REQUEST, LOG_REQUEST_BYTES
 from sidecar.model import LogBatch, MetricBatch, Outcome
 from sidecar.observe.ledger import Ledger, SignalLedger
 from sidecar.observe.log import Limiter
@@ -483,6 +483,16 @@ def test_ten_thousand_events_are_sent_at_once() -> None:
 
     assert [len(batch) for batch in rig.logs.batches] == [EVENTS_PER_REQUEST]
     assert rig.ledger.log_events.pending == 1
+
+
+def test_a_buffer_is_sent_before_an_event_that_does_not_fit_into_its_request() -> None:
+    rig = Rig()
+    line = b"x" * 999 + b"\n"
+    done(rig.pipeline.ingest_logs(line * 3_100, "text/plain"))
+
+    full = LOG_REQUEST_BYTES // (999 + 26)
+    assert [len(batch) for batch in rig.logs.batches] == [full, full, full]
+    assert rig.ledger.log_events.pending == 3_100 - 3 * full
 
 
 def test_a_large_event_is_cut_and_counted() -> None:

@@ -33,6 +33,8 @@ SLOW_LINES: Final = 32  # such lines between two looks at the clock: some 0.5 ms
 SMALL_BURST_BYTES: Final = 65_536
 JSON_OPENINGS: Final = (b"{", b"[")
 WHOLE_LINES: Final = 16_384  # lines of counters that are known whole
+REPEATS_PAY: Final = 4  # looking for whole lines pays where one in so many is found
+BURSTS_PER_TRY: Final = 16
 LINES_PER_SERIES: Final = 4  # places in the table for each series: lines differ in rate and in order of tags
 # What DogStatsD clients report of themselves: not the application's, so not for its bill; shown in /stats.
 CLIENT_TELEMETRY: Final = "datadog.dogstatsd.client."
@@ -79,6 +81,8 @@ class DatagramPath:
         self._put_off: list[bytes] = []  # datagrams that were too much work for one turn
         # Whole lines of counters: where to add, which value, and its weight.
         self._whole: dict[bytes, tuple[Numeric, float, float]] = {}
+        self._repeating = True  # enough lines of the last burst were known whole
+        self._bursts = 0
 
     def take(self, burst: list[bytes]) -> bool:
         """Take a burst of datagrams: StatsD lines, or JSON where the first byte opens an object or array.
@@ -91,14 +95,12 @@ class DatagramPath:
         """
         if self._put_off:
             burst, self._put_off = self._put_off + burst, []
-        now = self._clock.wall()
+        now = self._time()
         turn_ends = self._clock.monotonic() + TURN_SECONDS
         slow = 0
-        if now < self._last:
-            self._step_back(self._last - now)
-        self._last = now
-        table, whole, numbers = self._table, self._whole.get, self._numbers
-        taken = 0
+        table, numbers = self._table, self._numbers
+        whole = self._whole.get if self._look_for_repeats() else None
+        taken = repeats = 0
         waiting = iter(_joined(burst))
         for datagram in waiting:
             if datagram[:1] in JSON_OPENINGS:
@@ -106,12 +108,13 @@ class DatagramPath:
                 continue
             lines = iter(datagram.split(b"\n"))
             for line in lines:
-                # A counter's line mostly reads the same each time: found whole it costs half of what is below.
-                same = whole(line)
-                if same is not None and same[0].until > now:
-                    same[0].add(same[1], same[2])
-                    taken += 1
-                    continue
+                if whole is not None:
+                    # A counter's line mostly reads the same each time: found whole it costs half of what is below.
+                    same = whole(line)
+                    if same is not None and same[0].until > now:
+                        same[0].add(same[1], same[2])
+                        repeats += 1
+                        continue
                 name, _, rest = line.partition(b":")
                 text, _, tail = rest.partition(b"|")
                 try:
@@ -132,18 +135,29 @@ class DatagramPath:
                     if self._clock.monotonic() >= turn_ends:
                         # The comprehension empties both iterators: this is the end of both loops.
                         self._put_off = [b"\n".join(lines), *waiting]
+        self._repeating = repeats * REPEATS_PAY >= taken
+        taken += repeats
         self._ledger.samples.received["statsd"] += taken
         self._windows.tally.samples += taken
         self._metrics.look_for_early_flush()
         self._logs.save()
         return bool(self._put_off)
 
-    def _step_back(self, seconds: float) -> None:
-        """The wall clock was set back: lines belong to earlier windows than the table leads to."""
-        self._table.clear()
-        self._whole.clear()
-        if seconds >= 1.0:
-            self._metrics.flush_soon()  # what is open would wait for its time to come again
+    def _look_for_repeats(self) -> bool:
+        """Whether to look for whole lines: where few repeat it costs a tenth of every line. Asked now and then."""
+        self._bursts += 1
+        return self._repeating or self._bursts % BURSTS_PER_TRY == 0
+
+    def _time(self) -> float:
+        """Wall seconds. Where the clock was set back, lines belong to earlier windows than the tables lead to."""
+        now = self._clock.wall()
+        if now < self._last:
+            self._table.clear()
+            self._whole.clear()
+            if self._last - now >= 1.0:
+                self._metrics.flush_soon()  # what is open would wait for its time to come again
+        self._last = now
+        return now
 
     def _careful(self, line: bytes, key: tuple[bytes, bytes], text: bytes, now: float) -> int:
         """Take a line that needs more than a look-up; returns the samples the caller is to count."""

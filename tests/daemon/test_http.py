@@ -187,10 +187,27 @@ def test_a_body_without_an_acceptable_event_is_refused(one: Daemon, body: bytes)
 def test_other_methods_and_paths_are_refused(one: Daemon) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", one.http_port, timeout=5)
     connection.request("GET", "/ingest/metrics")
-    assert connection.getresponse().status == 405
+    refused = connection.getresponse()
+    assert (refused.status, refused.headers["Allow"]) == (405, "POST")
     connection.close()
-    assert one.post("/ingest/nothing", GOOD)[0] == 404
+    status, answer, _ = one.post("/ingest/nothing", GOOD)
+    assert status == 404
+    assert "/ingest/metrics" in answer["error"]
     assert one.get("/nothing")[0] == 404
+
+
+def test_a_sender_that_waits_for_it_is_told_to_send_its_body(one: Daemon) -> None:
+    """As curl does before a large body."""
+    body = b'{"name": "a", "value": 1}'
+    head = b"POST /ingest/metrics HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", one.http_port), timeout=5) as made:
+        made.sendall(head % len(body))
+        assert made.recv(1_000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        made.sendall(body)
+        assert made.recv(1_000).startswith(b"HTTP/1.1 202")
+    with socket.create_connection(("127.0.0.1", one.http_port), timeout=5) as made:
+        made.sendall(head % 10**9)
+        assert made.recv(1_000).startswith(b"HTTP/1.1 413")
 
 
 def test_log_events_are_delivered_as_they_came(daemon: Start) -> None:
