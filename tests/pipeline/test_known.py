@@ -19,7 +19,7 @@ from tests.test_pipeline import Rig, done
 
 LATENCY: Final[dict[str, Any]] = {"name": "Latency", "unit": "Milliseconds", "dimensions": {"Service": "api"}}
 
-_values: Final = st.sampled_from([1, 2.5, -3, 0, True, None, "1", 1e300, [1], {}])
+_values: Final[st.SearchStrategy[Any]] = st.sampled_from([1, 2.5, -3, 0, True, None, "1", 1e300, [1], {}])
 _times: Final = st.sampled_from(
     [None, NOW, NOW - 61, (NOW + 1) * 1_000, NOW - 15 * 86_400, NOW + 9_000, "2026-09-21T14:13:20Z", "yesterday", True]
 )
