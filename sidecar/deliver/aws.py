@@ -13,7 +13,9 @@ import socket
 import zlib
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
 
@@ -21,7 +23,7 @@ from sidecar.deliver.session import AwsSession
 from sidecar.errors import DeliveryError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
 CONNECT_SECONDS: Final = 5.0
 KEEPALIVE_SECONDS: Final = 4.0  # CloudWatch Logs closes idle connections after 6 s
@@ -31,7 +33,15 @@ _LEVEL: Final = 1  # of gzip: 1.8 ms for 450 kB; level 6 takes 2.4 times as long
 MESSAGE_CHARACTERS: Final = 500
 _TOKEN: Final = re.compile(r"(?i)(x-amz-security-token\W{1,3})[^\s'\",;&]+")
 
-_finished_body: ContextVar[bytes] = ContextVar("finished_body")
+
+class _Finished(NamedTuple):
+    """A body as it is sent."""
+
+    body: bytes
+    sha256: str
+
+
+_finished: ContextVar[_Finished] = ContextVar("finished")
 
 
 class AwsClient:
@@ -61,13 +71,15 @@ class AwsClient:
         self._making = asyncio.Lock()
         self._log = structlog.get_logger(service=service)
 
-    async def call(self, operation: str, parameters: Mapping[str, Any], body: bytes | None = None) -> dict[str, Any]:
+    async def call(
+        self, operation: str, parameters: Mapping[str, Any], body: Callable[[], bytes] | None = None
+    ) -> dict[str, Any]:
         """Make one request, within `request_seconds`.
 
         Args:
             operation: the method's name, such as `put_metric_data`.
             parameters: what botocore would serialise; ignored on the wire where `body` is given.
-            body: the finished JSON body, compressed here off the event loop.
+            body: gives the finished JSON body; asked, and what it gives compressed, off the event loop.
 
         Raises:
             DeliveryError: it failed, or did not come back in time.
@@ -77,10 +89,9 @@ class AwsClient:
             async with asyncio.timeout(self._request_seconds):
                 client = await self._client()
                 if body is not None:
-                    _finished_body.set(await asyncio.to_thread(_gzip, body))
+                    _finished.set(await self._session.thread.run(partial(_finish, body)))
                 sent = True
-                answer: dict[str, Any] = await getattr(client, operation)(**parameters)
-                return _genuine(answer)
+                return _genuine(await self._begin(partial(getattr(client, operation), **parameters)))
         except TimeoutError:
             detail = f"no answer from {self._service} within {self._request_seconds:g} s"
             raise DeliveryError("Timeout", detail, ambiguous=sent) from None
@@ -104,6 +115,17 @@ class AwsClient:
             raise DeliveryError("Timeout", f"no {self._service} client in {self._request_seconds:g} s") from None
         except Exception as error:
             raise _translate(error, sent=False) from error
+
+    async def _begin(self, request: Callable[[], Coroutine[Any, Any, dict[str, Any]]]) -> dict[str, Any]:
+        """Start a request in its turn, and wait for its answer."""
+        async with self._session.turn:
+            started = asyncio.create_task(request())
+            try:
+                await asyncio.sleep(0)  # it is prepared, signed, and on its way to the socket
+            except asyncio.CancelledError:
+                started.cancel()
+                raise
+        return await started
 
     async def _client(self) -> Any:
         """The client, made if there is none. May take seconds where the credentials' endpoint is away."""
@@ -140,15 +162,19 @@ class AwsClient:
         return stack, client
 
 
-def _gzip(body: bytes) -> bytes:
+def _finish(make: Callable[[], bytes]) -> _Finished:
     # compressobj releases the interpreter lock as gzip.compress does, and writes no time into the header.
     packer = zlib.compressobj(_LEVEL, wbits=_GZIP)
-    return packer.compress(body) + packer.flush()
+    body = packer.compress(make()) + packer.flush()
+    return _Finished(body, sha256(body).hexdigest())
 
 
 def _place_body(params: dict[str, Any], **_: object) -> None:
-    params["body"] = _finished_body.get()
+    finished = _finished.get()
+    params["body"] = finished.body
     params["headers"]["Content-Encoding"] = "gzip"
+    # The signer takes the header's word for it, and signs the header: 0.3 ms of the loop less for a large body.
+    params["headers"]["X-Amz-Content-SHA256"] = finished.sha256
 
 
 def _genuine(answer: dict[str, Any]) -> dict[str, Any]:

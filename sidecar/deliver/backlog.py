@@ -142,9 +142,12 @@ class Backlog(Generic[B]):
         if spool is None or not spool.opened:
             return None
         id_ = spool.next_id("segment")
-        head, body, parts = self._codec.encode(events)
-        self.count_segment(spool, id_, len(head) + len(body) + len(parts))
-        return id_, spool.submit(insert_segment(SegmentRow(id_, head, body, parts, events.units)))
+        self.count_segment(spool, id_, self._codec.size(events))
+
+        def row() -> SegmentRow:
+            return SegmentRow(id_, *self._codec.encode(events), events.units)
+
+        return id_, spool.submit(insert_segment(row))
 
     def count_segment(self, spool: Spool, id_: int, size_bytes: int) -> None:
         """Count a segment that is kept, ours or an earlier process's."""
@@ -314,7 +317,9 @@ class Backlog(Generic[B]):
         for batch in reversed(batches):  # the newest first: each goes to the front of what waits on disk
             if batch.row is not None:
                 created = self._clock.wall()
-                self._on_disk.appendleft(_Waiting(batch.row, batch.units, batch.kept_bytes, created, in_flight=False))
+                # What an earlier process may have sent is still to be counted as ambiguous when it is sent.
+                in_flight = batch.resent
+                self._on_disk.appendleft(_Waiting(batch.row, batch.units, batch.kept_bytes, created, in_flight))
                 self._disk_units += batch.units
                 continue
             self._account.dropped[Reason.MEMORY_FULL] += batch.units
@@ -343,18 +348,20 @@ class Backlog(Generic[B]):
 
     def _insert(self, spool: Spool, batch: B) -> Statement | None:
         """Give a batch its row, and the statement that writes it; None where the spool has no room for it."""
-        head, body, parts = self._codec.encode(batch)
-        size = len(head) + len(body) + len(parts)
+        size = self._codec.size(batch)
         if not self._make_room(spool, size):
             return None
-        batch.row, batch.kept_bytes = spool.next_id("batch"), size
+        id_ = batch.row = spool.next_id("batch")
+        batch.kept_bytes = size
         if batch.place is None:
             batch.place = batch.row
+        place, created = batch.place, self._clock.wall()
         spool.size_bytes += size
-        row = BatchRow(
-            *(batch.row, self._signal, head, body, parts, batch.units, self._clock.wall()),
-            in_flight=False,
-            place=batch.place,
-            size_bytes=batch.kept_bytes,
-        )
+
+        def row() -> BatchRow:
+            encoded = self._codec.encode(batch)
+            return BatchRow(
+                id_, self._signal, *encoded, batch.units, created, in_flight=False, place=place, size_bytes=size
+            )
+
         return insert_batch(row)

@@ -68,7 +68,7 @@ class CloudWatchLogs:
 
     async def _put(self, batch: LogBatch) -> dict[str, Any]:
         empty = {"logGroupName": batch.group, "logStreamName": batch.stream, "logEvents": []}
-        return await self._client.call("put_log_events", empty, batch.body())
+        return await self._client.call("put_log_events", empty, batch.body)
 
     async def _make(self, group: str, stream: str) -> None:
         """Make the stream, and the group where that is missing too.

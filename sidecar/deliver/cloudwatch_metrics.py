@@ -24,5 +24,5 @@ class CloudWatchMetrics:
         Raises:
             DeliveryError: it failed.
         """
-        await self._client.call("put_metric_data", {"Namespace": "-", "MetricData": []}, batch.body())
+        await self._client.call("put_metric_data", {"Namespace": "-", "MetricData": []}, batch.body)
         return []

@@ -7,7 +7,8 @@ tell them apart: per element three 64-bit integers.
 from __future__ import annotations
 
 from array import array
-from typing import Protocol, TypeVar
+from itertools import chain
+from typing import Final, Protocol, TypeVar
 
 import orjson
 
@@ -15,9 +16,15 @@ from sidecar.model import Datum, EncodedEvent, LogBatch, MetricBatch
 
 B = TypeVar("B")
 
+PART_BYTES: Final = 24  # of an element: three integers
+
 
 class Codec(Protocol[B]):
     """How batches of one signal are written and read."""
+
+    def size(self, batch: B) -> int:
+        """Bytes of what `encode` gives."""
+        ...
 
     def encode(self, batch: B) -> tuple[str, bytes, bytes]:
         """Head, body and parts of a batch."""
@@ -35,11 +42,13 @@ class Codec(Protocol[B]):
 class MetricCodec:
     """Metric batches: parts are length, samples, 0."""
 
+    def size(self, batch: MetricBatch) -> int:
+        """Bytes of what `encode` gives."""
+        return len(batch.namespace) + sum([len(datum.body) for datum in batch.datums]) + PART_BYTES * len(batch)
+
     def encode(self, batch: MetricBatch) -> tuple[str, bytes, bytes]:
         """Head, body and parts of a batch."""
-        numbers = array("q")
-        for datum in batch.datums:
-            numbers.extend((len(datum.body), datum.samples, 0))
+        numbers = array("q", chain.from_iterable([(len(body), samples, 0) for body, samples in batch.datums]))
         return batch.namespace, b"".join([datum.body for datum in batch.datums]), numbers.tobytes()
 
     def decode(self, head: str, body: bytes, parts: bytes) -> MetricBatch:
@@ -50,11 +59,14 @@ class MetricCodec:
 class LogCodec:
     """Log batches: parts are length, timestamp in milliseconds, size as the service counts it."""
 
+    def size(self, batch: LogBatch) -> int:
+        """Bytes of what `encode` gives, give or take the escapes in the names."""
+        names = len(batch.group) + len(batch.stream) + len('["",""]')
+        return names + sum([len(event.body) for event in batch.events]) + PART_BYTES * len(batch)
+
     def encode(self, batch: LogBatch) -> tuple[str, bytes, bytes]:
         """Head, body and parts of a batch."""
-        numbers = array("q")
-        for event in batch.events:
-            numbers.extend((len(event.body), event.timestamp_ms, event.size_bytes))
+        numbers = array("q", chain.from_iterable([(len(body), stamp, size) for stamp, body, size in batch.events]))
         head = orjson.dumps([batch.group, batch.stream]).decode()
         return head, b"".join([event.body for event in batch.events]), numbers.tobytes()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from sidecar.background import Background
 from sidecar.errors import DeliveryError
 
 
@@ -24,6 +25,10 @@ class AwsSession:
         self._role_arn = role_arn
         self._made: Any = None
         self._making = asyncio.Lock()
+        # What both clients share beside: the thread that makes bodies ready, and the turn to start a request, which
+        # takes 1 ms of the loop: several at once would add up before the sockets are read again.
+        self.thread = Background("requests")
+        self.turn = asyncio.Lock()
 
     async def client(self, service: str, config: Any) -> Any:
         """Make a client of a service: an async context manager. May take seconds where credentials are slow to come.
@@ -39,6 +44,10 @@ class AwsSession:
             if self._made is None:
                 self._made = await self._make()
             return self._create(self._made, service, config=config)
+
+    def close(self) -> None:
+        """Let go of the thread; the clients are closed by those who have them."""
+        self.thread.close()
 
     def forget(self) -> None:
         """Make the next client out of a new session: one that found no credentials looks for them no more."""

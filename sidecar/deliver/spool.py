@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
 
+from sidecar.background import Background
 from sidecar.deliver.spool_store import Leftovers, SpoolError, SpoolStore, Statement
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ class Spool:
         self._directory = directory
         self.max_bytes = max_bytes
         self._store: SpoolStore | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
+        self._thread = Background("spool")
         self._waiting: list[tuple[tuple[Statement, ...], asyncio.Future[bool]]] = []
         self._owed: list[Statement] = []  # deletions whose transaction failed
         self._writer: asyncio.Task[None] | None = None
@@ -55,7 +55,7 @@ class Spool:
             take_over: given what an earlier process left, before anything new can be submitted.
         """
         try:
-            store, left = await self._in_thread(self._open)
+            store, left = await self._thread.run(self._open)
         except SpoolError as error:
             if str(error) != self.error:
                 self._log.error("spool not usable: what is not delivered is in memory only", error=str(error))
@@ -105,7 +105,7 @@ class Spool:
         if store is None:
             raise SpoolError(self.error or "not open")
         try:
-            return await self._in_thread(lambda: ask(store))
+            return await self._thread.run(lambda: ask(store))
         except sqlite3.Error as error:
             raise SpoolError(str(error)) from None
 
@@ -115,11 +115,8 @@ class Spool:
             await self._writer
         store, self._store = self._store, None
         if store is not None:
-            await self._in_thread(store.close)
-        self._thread.shutdown(wait=False)
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            await self._thread.run(store.close)
+        self._thread.close()
 
     async def _write(self) -> None:
         """Run transactions until nothing waits."""
@@ -138,7 +135,7 @@ class Spool:
         if store is None:
             return False
         try:
-            await self._in_thread(lambda: store.run(statements))
+            await self._thread.run(lambda: store.run(statements))
         except sqlite3.Error as error:
             if self.error is None:
                 self._log.error("spool not writable: what is not delivered is in memory only", error=str(error))
@@ -153,7 +150,7 @@ class Spool:
     async def _relieve(self, store: SpoolStore, owed: list[Statement]) -> None:
         """Where the disk is full, deletions are what makes room: they get the reserve to be written in."""
         try:
-            await self._in_thread(lambda: store.relieve(owed))
+            await self._thread.run(lambda: store.relieve(owed))
         except (sqlite3.Error, OSError):
             return  # told already; they are still owed
 

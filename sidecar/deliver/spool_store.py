@@ -17,7 +17,7 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,18 +126,18 @@ class Statement:
 
     Attributes:
         sql: with placeholders.
-        rows: the values.
+        rows: the values, or what gives them: asked in the spool's thread.
         owed: must be run some day, even where the transaction it came with fails: deletions.
     """
 
     sql: str
-    rows: tuple[tuple[Any, ...], ...]
+    rows: tuple[tuple[Any, ...], ...] | Callable[[], tuple[tuple[Any, ...], ...]]
     owed: bool = False
 
 
-def insert_batch(row: BatchRow) -> Statement:
-    """Keep a closed batch."""
-    return Statement("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (tuple(row),))
+def insert_batch(row: Callable[[], BatchRow]) -> Statement:
+    """Keep a closed batch; writing a megabyte of it into one row is for the spool's thread."""
+    return Statement("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", lambda: (tuple(row()),))
 
 
 def delete_batches(ids: Iterable[int]) -> Statement:
@@ -150,9 +150,9 @@ def mark_in_flight(id_: int, *, in_flight: bool) -> Statement:
     return Statement("UPDATE batches SET in_flight = ? WHERE id = ?", ((int(in_flight), id_),))
 
 
-def insert_segment(row: SegmentRow) -> Statement:
+def insert_segment(row: Callable[[], SegmentRow]) -> Statement:
     """Keep log events that are in no batch yet."""
-    return Statement("INSERT INTO segments VALUES (?, ?, ?, ?, ?)", (tuple(row),))
+    return Statement("INSERT INTO segments VALUES (?, ?, ?, ?, ?)", lambda: (tuple(row()),))
 
 
 def delete_segments(ids: Iterable[int]) -> Statement:
@@ -242,14 +242,15 @@ class SpoolStore:
         self._database.execute("BEGIN IMMEDIATE")
         try:
             for statement in statements:
-                if len(statement.rows) == 1:
-                    self._database.execute(statement.sql, statement.rows[0])
+                rows = statement.rows() if callable(statement.rows) else statement.rows
+                if len(rows) == 1:
+                    self._database.execute(statement.sql, rows[0])
                 else:
-                    self._database.executemany(statement.sql, statement.rows)
+                    self._database.executemany(statement.sql, rows)
                 if statement.sql.startswith("INSERT INTO rejected"):
                     self._bound_rejected()
             self._database.execute("COMMIT")
-        except sqlite3.Error:
+        except BaseException:
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
             raise

@@ -63,6 +63,7 @@ class _CloudWatch:
             )
             for service, operation in (("cloudwatch", "PutMetricData"), ("logs", "PutLogEvents"))
         )
+        self._session = session
         self._clients = (metrics, logs)
         self.metrics: Destination[MetricBatch] = CloudWatchMetrics(metrics)
         self.logs: Destination[LogBatch] = CloudWatchLogs(
@@ -82,6 +83,7 @@ class _CloudWatch:
     async def close(self) -> None:
         for client in self._clients:
             await client.close()
+        self._session.close()
 
 
 class _Local:

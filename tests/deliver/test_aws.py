@@ -126,7 +126,7 @@ async def make(double: CloudWatchDouble) -> AsyncIterator[Make]:
 
 
 async def put(client: AwsClient, body: bytes = BODY) -> dict[str, Any]:
-    return await client.call("put_metric_data", EMPTY, body)
+    return await client.call("put_metric_data", EMPTY, lambda: body)
 
 
 async def refused(call: Awaitable[Any]) -> DeliveryError:
@@ -165,7 +165,7 @@ async def test_log_events_go_the_same_way_under_their_own_protocol(make: Make, d
     await logs.call("create_log_stream", names)
     now_ms = int(time.time() * 1_000)
     body = orjson.dumps(names | {"logEvents": [{"timestamp": now_ms, "message": "grüezi"}]})
-    answer = await logs.call("put_log_events", names | {"logEvents": []}, body)
+    answer = await logs.call("put_log_events", names | {"logEvents": []}, lambda: body)
 
     assert double.logs.events("/app", "s") == [(now_ms, "grüezi")]
     assert "rejectedLogEventsInfo" not in answer
@@ -184,7 +184,7 @@ async def test_what_the_service_says_of_an_accepted_request_comes_back(make: Mak
     old_ms = int((time.time() - 15 * 86_400) * 1_000)
     body = orjson.dumps(names | {"logEvents": [{"timestamp": old_ms, "message": "old"}]})
 
-    answer = await logs.call("put_log_events", names | {"logEvents": []}, body)
+    answer = await logs.call("put_log_events", names | {"logEvents": []}, lambda: body)
 
     assert answer["rejectedLogEventsInfo"] == {"tooOldLogEventEndIndex": 1}
 

@@ -36,6 +36,11 @@ ROOM: Final = 1_000_000
 BRIM: Final = PAGE_SHARE * ROOM + PAGES_BESIDE_BYTES  # what the file may take
 
 
+def insert(one: BatchRow) -> Statement:
+    """Keep a row that is there already."""
+    return insert_batch(lambda: one)
+
+
 def row(id_: int, body: bytes = b"body") -> BatchRow:
     return BatchRow(id_, "logs", "head", body, b"parts", 3, 1_790_000_000.0, in_flight=False)
 
@@ -71,7 +76,7 @@ async def traced(opened: Spool) -> list[str]:
 async def test_many_submissions_take_few_transactions(tmp_path: Path) -> None:
     async with spool(tmp_path) as opened:
         statements = await traced(opened)
-        kept = await asyncio.gather(*(opened.submit(insert_batch(row(number))) for number in range(1, 501)))
+        kept = await asyncio.gather(*(opened.submit(insert(row(number))) for number in range(1, 501)))
 
         assert kept == [True] * 500
         assert statements.count("COMMIT") <= 3
@@ -81,9 +86,9 @@ async def test_many_submissions_take_few_transactions(tmp_path: Path) -> None:
 async def test_what_is_submitted_while_a_transaction_runs_goes_into_the_next(tmp_path: Path) -> None:
     async with spool(tmp_path) as opened:
         statements = await traced(opened)
-        first = opened.submit(insert_batch(row(1)))
+        first = opened.submit(insert(row(1)))
         await asyncio.sleep(0)
-        rest = [opened.submit(insert_batch(row(number))) for number in range(2, 100)]
+        rest = [opened.submit(insert(row(number))) for number in range(2, 100)]
         assert not first.done()
         await asyncio.gather(first, *rest)
 
@@ -92,7 +97,7 @@ async def test_what_is_submitted_while_a_transaction_runs_goes_into_the_next(tmp
 
 async def test_what_is_committed_is_there_for_the_next_process(tmp_path: Path) -> None:
     async with spool(tmp_path) as opened:
-        await opened.submit(insert_batch(row(1)), insert_batch(row(2)), mark_in_flight(2, in_flight=True))
+        await opened.submit(insert(row(1)), insert(row(2)), mark_in_flight(2, in_flight=True))
     async with spool(tmp_path) as opened:
         assert await opened.read(lambda inside: inside.batch(1)) == row(1)
         found = await opened.read(lambda inside: inside.batch(2))
@@ -105,26 +110,26 @@ async def test_what_is_committed_is_there_for_the_next_process(tmp_path: Path) -
 
 async def test_what_did_not_fit_is_told_and_nothing_of_it_is_kept(tmp_path: Path) -> None:
     async with spool(tmp_path) as opened:
-        small = opened.submit(insert_batch(row(1)))
-        large = opened.submit(insert_batch(row(2, bytes(BRIM + 100_000))))
+        small = opened.submit(insert(row(1)))
+        large = opened.submit(insert(row(2, bytes(BRIM + 100_000))))
 
         assert (await small, await large) == (False, False)
         assert opened.error is not None
         assert not opened.usable
         assert opened.summary()["durable"] is False
         assert await ids(opened) == []
-        assert await opened.submit(insert_batch(row(3)))
+        assert await opened.submit(insert(row(3)))
         assert opened.usable
 
 
 async def test_deletions_whose_transaction_failed_are_made_all_the_same(tmp_path: Path) -> None:
     async with spool(tmp_path) as opened:
-        await opened.submit(insert_batch(row(1)), insert_batch(row(2)), insert_delta(5, b"x"), insert_delta(6, b"y"))
-        failed = opened.submit(delete_batches([1]), delete_deltas([5]), insert_batch(row(3, bytes(BRIM + 100_000))))
+        await opened.submit(insert(row(1)), insert(row(2)), insert_delta(5, b"x"), insert_delta(6, b"y"))
+        failed = opened.submit(delete_batches([1]), delete_deltas([5]), insert(row(3, bytes(BRIM + 100_000))))
         assert await failed is False
         assert await ids(opened) == [2]
 
-        assert await opened.submit(insert_batch(row(4)))
+        assert await opened.submit(insert(row(4)))
         assert await ids(opened) == [2, 4]
         assert await opened.read(lambda inside: list(inside.deltas())) == [(6, b"y")]
 
@@ -133,11 +138,11 @@ async def test_deletions_that_are_owed_make_room_for_what_comes_with_them(tmp_pa
     """Where the spool is full to the brim, a deletion that failed once must not keep failing with what follows."""
     half = bytes(BRIM * 45 // 100)
     async with spool(tmp_path) as opened:
-        assert await opened.submit(insert_batch(row(1, half)))
-        assert await opened.submit(insert_batch(row(2, half)))
-        assert await opened.submit(delete_batches([1]), insert_batch(row(3, bytes(BRIM + 100_000)))) is False
+        assert await opened.submit(insert(row(1, half)))
+        assert await opened.submit(insert(row(2, half)))
+        assert await opened.submit(delete_batches([1]), insert(row(3, bytes(BRIM + 100_000)))) is False
 
-        assert await opened.submit(insert_batch(row(4, half)))
+        assert await opened.submit(insert(row(4, half)))
         assert await ids(opened) == [2, 4]
 
 
@@ -152,7 +157,7 @@ async def test_all_deltas_are_replaced_in_one_transaction(tmp_path: Path) -> Non
 async def test_ids_are_above_all_that_are_kept_and_never_given_twice(tmp_path: Path) -> None:
     async with spool(tmp_path) as opened:
         given = [opened.next_id("batch") for _ in range(3)]
-        await opened.submit(*(insert_batch(row(number)) for number in given))
+        await opened.submit(*(insert(row(number)) for number in given))
         await opened.submit(delete_batches([1]))
         given.append(opened.next_id("batch"))
         assert given == [1, 2, 3, 4]
@@ -164,7 +169,7 @@ async def test_ids_are_above_all_that_are_kept_and_never_given_twice(tmp_path: P
 async def test_nothing_is_given_an_id_before_those_on_disk_are_known(tmp_path: Path) -> None:
     """A daemon that takes a spool over has traffic while it opens it."""
     async with spool(tmp_path) as opened:
-        await opened.submit(*(insert_batch(row(number)) for number in range(1, 11)))
+        await opened.submit(*(insert(row(number)) for number in range(1, 11)))
     again = Spool(tmp_path, ROOM)
     opening = asyncio.create_task(again.open())
     while not again.opened:  # noqa: ASYNC110  # the very first moment is what matters
@@ -179,7 +184,7 @@ async def test_a_spool_that_is_not_open_keeps_nothing_and_says_why(tmp_path: Pat
     closed = Spool(tmp_path, ROOM)
 
     assert not closed.opened
-    assert await closed.submit(insert_batch(row(1))) is False
+    assert await closed.submit(insert(row(1))) is False
     with pytest.raises(SpoolError):
         await closed.read(lambda inside: inside.batch(1))
     await closed.close()
@@ -188,7 +193,7 @@ async def test_a_spool_that_is_not_open_keeps_nothing_and_says_why(tmp_path: Pat
 async def test_closing_finishes_what_is_submitted(tmp_path: Path) -> None:
     opened = Spool(tmp_path, ROOM)
     await opened.open()
-    pending = [opened.submit(insert_batch(row(number))) for number in range(1, 50)]
+    pending = [opened.submit(insert(row(number))) for number in range(1, 50)]
     await opened.close()
 
     assert all(one.result() for one in pending)
@@ -255,8 +260,8 @@ def test_what_was_refused_is_bounded(tmp_path: Path) -> None:
 def test_a_statement_that_fails_takes_the_others_with_it(tmp_path: Path) -> None:
     with store(tmp_path) as opened:
         with pytest.raises(sqlite3.Error):
-            opened.run([insert_batch(row(1)), insert_batch(row(1))])
+            opened.run([insert(row(1)), insert(row(1))])
         with pytest.raises(sqlite3.Error):
-            opened.run([insert_batch(row(2)), Statement("NONSENSE", ((),))])
+            opened.run([insert(row(2)), Statement("NONSENSE", ((),))])
 
         assert opened.batch_index() == []
