@@ -28,10 +28,10 @@ from sidecar.errors import Reason
 from sidecar.model import LogBatch, MetricBatch
 from sidecar.observe.ledger import Ledger
 from sidecar.pipeline import Pipeline
+from sidecar.turns import Turns
 
 CHECKPOINT_SECONDS: Final = 0.5
 MOST_OF_A_CORE: Final = 0.1  # a pass that costs more is followed by a longer pause
-SLICE_SECONDS: Final = 0.0005  # a pass gives the sockets a turn this often
 RECORDS_PER_BLOB: Final = 500  # some 0.3 ms to encode
 RETRY_OPEN_SECONDS: Final = 5.0
 
@@ -88,8 +88,7 @@ class Keeper:
         begun = self._clock.monotonic()
         full, self._full = self._full, False
         blobs: list[tuple[int, bytes]] = []
-        busy = 0.0
-        turn_began = begun
+        turns = Turns(self._clock.monotonic)
         for window in self._pipeline.windows.windows():
             gains: list[list[Any]] = []
             for (series, _), accumulator in list(window.accumulators.items()):
@@ -99,13 +98,11 @@ class Keeper:
                     if len(gains) >= RECORDS_PER_BLOB:
                         blobs.append((window.serial, blob(gains)))
                         gains = []
-                if self._clock.monotonic() - turn_began >= SLICE_SECONDS:
-                    busy += self._clock.monotonic() - turn_began
-                    await asyncio.sleep(0)
-                    turn_began = self._clock.monotonic()
+                if turns.due():
+                    await turns.give()
             if gains:
                 blobs.append((window.serial, blob(gains)))
-        busy += self._clock.monotonic() - turn_began
+        turns.end()
         # A window that was closed meanwhile is in its batches: a delta behind them would bring it back.
         open_ = {window.serial for window in self._pipeline.windows.windows()}
         statements: list[Statement] = []
@@ -117,7 +114,7 @@ class Keeper:
             self._last_checkpoint = begun
         else:
             self._full = True
-        return busy
+        return turns.busy
 
     def _take_over(self, left: Leftovers) -> None:
         """Bring back batches, log events and open windows; a row that makes no sense is counted and kept aside."""

@@ -352,7 +352,7 @@ def test_json_on_the_statsd_port_is_told_apart_by_its_message() -> None:
         b"c:1|c",
     )
     rig.flush()
-    rig.pipeline.flush_logs("timer")
+    run(rig.pipeline.flush_logs("timer"))
 
     assert [datum["MetricName"] for datum in rig.datums()] == ["a", "c", "b"]
     assert [batch.namespace for batch in rig.metrics.batches] == ["App", "N"]
@@ -446,7 +446,7 @@ def test_a_body_of_another_kind_is_unsupported(body: bytes) -> None:
 def test_plain_text_is_one_log_event_a_line() -> None:
     rig = Rig()
     outcome = done(rig.pipeline.ingest_logs(b"{one\ntwo\n\n\xff\n", "text/plain"))
-    rig.pipeline.flush_logs("timer")
+    run(rig.pipeline.flush_logs("timer"))
 
     assert (outcome.accepted, [index for index, _ in outcome.rejected]) == (2, [2])
     assert rig.events() == ["{one", "two"]
@@ -458,7 +458,7 @@ def test_plain_text_is_one_log_event_a_line() -> None:
 def test_dogstatsd_events_and_service_checks_are_log_events() -> None:
     rig = Rig()
     rig.send(b"_e{5,4}:title|text\n_sc|check|2|m:down\n_e{9,9}:x|y\na:1|c")
-    rig.pipeline.flush_logs("timer")
+    run(rig.pipeline.flush_logs("timer"))
 
     assert [batch.group for batch in rig.logs.batches] == ["/events"]
     assert [orjson.loads(message)["message"] for message in rig.events()] == ["text", "down"]
@@ -498,7 +498,7 @@ def test_a_buffer_is_sent_before_an_event_that_does_not_fit_into_its_request() -
 def test_a_large_event_is_cut_and_counted() -> None:
     rig = Rig()
     done(rig.pipeline.ingest_logs(orjson.dumps({"message": "x" * 1_500_000}), "json"))
-    rig.pipeline.flush_logs("timer")
+    run(rig.pipeline.flush_logs("timer"))
 
     (message,) = rig.events()
     assert orjson.loads(message)["message"].endswith("[truncated]")
@@ -636,7 +636,7 @@ class AnyInterleaving(RuleBasedStateMachine):
 
     @rule()
     def flush_logs(self) -> None:
-        self.rig.pipeline.flush_logs("timer")
+        run(self.rig.pipeline.flush_logs("timer"))
 
     @rule(seconds=st.sampled_from([0.2, 1.0, 30.0, 60.0, -1.0, -90.0, -3_600.0, 4_000.0]))
     def time_passes(self, seconds: float) -> None:

@@ -20,12 +20,13 @@ from sidecar.model import MEMORY_PER_ELEMENT, LogBatch, MetricBatch, Outcome
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
 from sidecar.pipeline.logs import LogPath
-from sidecar.pipeline.metrics import SLICE_SECONDS, MetricPath
+from sidecar.pipeline.metrics import MetricPath
 from sidecar.pipeline.sink import Sink
 from sidecar.pipeline.statsd import DatagramPath
 from sidecar.shape.cardinality import Cardinality
 from sidecar.shape.routing import Router
 from sidecar.shape.series import Shaper
+from sidecar.turns import Turns
 
 REJECTED_LISTED: Final = 1_000  # of one body; beyond, only their number is told
 RETRY_AFTER: Final = 2  # seconds, told with 429
@@ -147,7 +148,7 @@ class Pipeline:
     async def flush_everything(self) -> None:
         """Flush what is open, for the drain; bodies that are being taken are taken first."""
         await self._idle.wait()
-        self._logs.flush("drain")
+        await self._logs.flush("drain")
         await self._metrics.flush("drain", unfinished=True)
 
     def _admit(self, room_for: Callable[[int], bool], size_bytes: int) -> None:
@@ -165,7 +166,7 @@ class Pipeline:
         self._taking += 1
         self._idle.clear()
         try:
-            turn_ends = self._clock.monotonic() + SLICE_SECONDS
+            turns = Turns(self._clock.monotonic)
             for index, item in enumerate(items):
                 error = take(item, "http", now)
                 if error is None:
@@ -174,9 +175,8 @@ class Pipeline:
                     refused += 1
                     if refused <= REJECTED_LISTED:
                         rejected.append((index, str(error)))
-                if self._clock.monotonic() >= turn_ends:
-                    await asyncio.sleep(0)
-                    turn_ends = self._clock.monotonic() + SLICE_SECONDS
+                if turns.due():
+                    await turns.give()
         finally:
             self._taking -= 1
             if not self._taking:

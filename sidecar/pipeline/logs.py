@@ -16,6 +16,7 @@ from sidecar.observe.log import Limiter
 from sidecar.pipeline.refusals import Refusals
 from sidecar.pipeline.sink import Sink
 from sidecar.shape.routing import Destination, Router
+from sidecar.turns import Turns
 
 
 class LogPath:
@@ -90,7 +91,7 @@ class LogPath:
         if buffer.full(self._config.flush_bytes):
             self._flush(destination, "threshold")
         elif self._buffered_bytes >= self._open_bytes:
-            self.flush("threshold")
+            self._flush(max(self._buffers, key=self._size_of), "threshold")
         return None
 
     def save(self) -> list[asyncio.Future[bool]]:
@@ -122,16 +123,24 @@ class LogPath:
         self._buffered_events += len(events)
         self._buffered_bytes += events.size_bytes
 
-    def flush(self, cause: str) -> None:
-        """Send what every buffer holds; `cause` is timer, threshold or drain, for the count."""
+    async def flush(self, cause: str) -> None:
+        """Send what every buffer holds, with a turn for the sockets every half millisecond.
+
+        Args:
+            cause: timer, threshold or drain, for the count.
+        """
+        turns = Turns(self._clock.monotonic)
         for destination in list(self._buffers):
-            self._flush(destination, cause)
+            if destination in self._buffers:  # not sent meanwhile
+                self._flush(destination, cause)
+            if turns.due():
+                await turns.give()
 
     async def run_timer(self) -> None:
         """Flush every `logs.flush_seconds`."""
         while True:
             await asyncio.sleep(self._config.flush_seconds)
-            self.flush("timer")
+            await self.flush("timer")
 
     def _decode(self, item: Item, input_: str, now: float) -> tuple[Destination, EncodedEvent]:
         if item.error is not None:
@@ -153,6 +162,9 @@ class LogPath:
             self._ledger.ignored["stream_overflow"] += 1
             self._limiter.warning("stream_overflow", "logs.max_streams is reached: events go to the default stream")
         return destination, encode(event.timestamp_ms, message)
+
+    def _size_of(self, destination: Destination) -> int:
+        return self._buffers[destination].size_bytes
 
     def _flush(self, destination: Destination, cause: str) -> None:
         buffer = self._buffers.pop(destination)

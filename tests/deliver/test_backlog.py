@@ -17,8 +17,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from sidecar.batch.logs import encode
 from sidecar.background import Background
+from sidecar.batch.logs import encode
 from sidecar.channel import Channel
 from sidecar.deliver.backlog import Backlog
 from sidecar.deliver.codec import LogCodec
@@ -496,6 +496,7 @@ class Lives(RuleBasedStateMachine):
     @rule(drop_first=st.booleans())
     def split(self, drop_first: bool) -> None:  # noqa: FBT001
         one = self.in_hand.pop(0)
+        self.note()
         parts = [one.part([index]) for index in range(int(drop_first), len(one))]
         if drop_first:
             self.rig.account.dropped[Reason.REJECTED] += 1
