@@ -109,6 +109,8 @@ class Keeper:
         if full:
             statements = [delete_deltas_upto(self._old_windows), delete_deltas(open_)]
         statements += [insert_delta(serial, body) for serial, body in blobs if serial in open_]
+        if not statements:
+            await self._metrics.committed()  # a flush may have taken all there was: kept once its batches are
         kept = not statements or await self._spool.submit(*statements)
         if kept:
             self._last_checkpoint = begun

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
+from array import array
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple, TypeAlias
@@ -164,6 +165,45 @@ class Datum(NamedTuple):
 
 
 @dataclass(slots=True)
+class Datums:
+    """Encoded datums, in columns: nothing for the garbage collector to walk, as with `Events`.
+
+    Attributes:
+        bodies: the JSON of each.
+        samples: how many samples of the ledger each carries, 64 bit.
+    """
+
+    bodies: list[bytes] = field(default_factory=list)
+    samples: array[int] = field(default_factory=lambda: array("q"))
+
+    @classmethod
+    def of(cls, datums: Iterable[Datum]) -> Datums:
+        """Datums one by one, as columns."""
+        made = cls()
+        for body, samples in datums:
+            made.add(body, samples)
+        return made
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self.bodies)
+
+    def __iter__(self) -> Iterator[Datum]:
+        """One by one."""
+        return map(Datum, self.bodies, self.samples)
+
+    def add(self, body: bytes, samples: int) -> None:
+        """Append one."""
+        self.bodies.append(body)
+        self.samples.append(samples)
+
+    def pick(self, indices: Sequence[int]) -> Datums:
+        """Those of these indices, in their order."""
+        bodies, samples = self.bodies, self.samples
+        return Datums([bodies[i] for i in indices], array("q", [samples[i] for i in indices]))
+
+
+@dataclass(slots=True)
 class MetricBatch:
     """The datums of one request, all of one namespace.
 
@@ -178,7 +218,7 @@ class MetricBatch:
     """
 
     namespace: str
-    datums: tuple[Datum, ...]
+    datums: Datums
     row: int | None = None
     place: int | None = None
     kept_bytes: int = 0
@@ -190,10 +230,10 @@ class MetricBatch:
     def __post_init__(self) -> None:
         """Measure once what is asked often."""
         commas = len(self.datums) - 1
-        datums = sum([len(datum.body) for datum in self.datums])
+        datums = sum(map(len, self.datums.bodies))
         self.size_bytes = self.frame_bytes(self.namespace) + datums + commas
         self.memory_bytes = datums + MEMORY_PER_ELEMENT * len(self.datums) + MEMORY_PER_BATCH
-        self.units = sum([datum.samples for datum in self.datums])
+        self.units = sum(self.datums.samples)
 
     @staticmethod
     def frame_bytes(namespace: str) -> int:
@@ -211,20 +251,20 @@ class MetricBatch:
 
     def body(self) -> bytes:
         """The finished request body, JSON as the AWS JSON 1.0 protocol has it."""
-        parts = b",".join([datum.body for datum in self.datums])
+        parts = b",".join(self.datums.bodies)
         return (_OPENING % orjson.dumps(self.namespace)) + parts + _CLOSING
 
     def part(self, indices: Iterable[int]) -> MetricBatch:
         """A batch of some of the datums, in their order."""
-        return MetricBatch(self.namespace, tuple([self.datums[i] for i in indices]))
+        return MetricBatch(self.namespace, self.datums.pick(list(indices)))
 
     def describe(self, index: int) -> str:
         """One datum, readable, for a log line."""
-        return self.datums[index].body[:300].decode("utf-8", "replace")
+        return self.datums.bodies[index][:300].decode("utf-8", "replace")
 
     def units_of(self, index: int) -> int:
         """Samples of the ledger in one datum."""
-        return self.datums[index].samples
+        return self.datums.samples[index]
 
 
 class EncodedEvent(NamedTuple):
@@ -242,6 +282,59 @@ class EncodedEvent(NamedTuple):
 
 
 @dataclass(slots=True)
+class Events:
+    """Encoded log events, in columns.
+
+    A list of bytes and two arrays are nothing for the garbage collector to walk: with an object an event, collections
+    took up to 11 ms while 90,000 were sent.
+
+    Attributes:
+        stamps: milliseconds since the epoch, 64 bit.
+        bodies: the JSON of each.
+        sizes: what the service counts each as, 64 bit.
+    """
+
+    stamps: array[int] = field(default_factory=lambda: array("q"))
+    bodies: list[bytes] = field(default_factory=list)
+    sizes: array[int] = field(default_factory=lambda: array("q"))
+
+    @classmethod
+    def of(cls, events: Iterable[EncodedEvent]) -> Events:
+        """Events one by one, as columns."""
+        made = cls()
+        for event in events:
+            made.add(*event)
+        return made
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self.bodies)
+
+    def __iter__(self) -> Iterator[EncodedEvent]:
+        """One by one."""
+        return map(EncodedEvent, self.stamps, self.bodies, self.sizes)
+
+    def add(self, timestamp_ms: int, body: bytes, size_bytes: int) -> None:
+        """Append one."""
+        self.stamps.append(timestamp_ms)
+        self.bodies.append(body)
+        self.sizes.append(size_bytes)
+
+    def range(self, first: int, end: int) -> Events:
+        """Those from `first` to before `end`."""
+        return Events(self.stamps[first:end], self.bodies[first:end], self.sizes[first:end])
+
+    def pick(self, indices: Sequence[int]) -> Events:
+        """Those of these indices, in their order."""
+        stamps, bodies, sizes = self.stamps, self.bodies, self.sizes
+        return Events(
+            array("q", [stamps[i] for i in indices]),
+            [bodies[i] for i in indices],
+            array("q", [sizes[i] for i in indices]),
+        )
+
+
+@dataclass(slots=True)
 class LogBatch:
     """The events of one request, in time order, all of one stream.
 
@@ -256,7 +349,7 @@ class LogBatch:
 
     group: str
     stream: str
-    events: tuple[EncodedEvent, ...]
+    events: Events
     row: int | None = None
     place: int | None = None
     kept_bytes: int = 0
@@ -266,7 +359,7 @@ class LogBatch:
 
     def __post_init__(self) -> None:
         """Measure once what is asked often."""
-        self.size_bytes = sum([event.size_bytes for event in self.events])
+        self.size_bytes = sum(self.events.sizes)
         self.memory_bytes = self.size_bytes + MEMORY_PER_ELEMENT * len(self.events) + MEMORY_PER_BATCH
 
     @property
@@ -286,16 +379,16 @@ class LogBatch:
     def body(self) -> bytes:
         """The finished request body, JSON as the AWS JSON 1.1 protocol has it."""
         frame = orjson.dumps({"logGroupName": self.group, "logStreamName": self.stream})
-        return frame[:-1] + b',"logEvents":[' + b",".join([event.body for event in self.events]) + b"]}"
+        return frame[:-1] + b',"logEvents":[' + b",".join(self.events.bodies) + b"]}"
 
     def part(self, indices: Iterable[int]) -> LogBatch:
         """A batch of some of the events, in their order."""
-        return LogBatch(self.group, self.stream, tuple([self.events[i] for i in indices]))
+        return LogBatch(self.group, self.stream, self.events.pick(list(indices)))
 
     def describe(self, index: int) -> str:
         """Which event, for a log line: where and when, never what it says."""
-        event = self.events[index]
-        return f"{self.group} {self.stream} at {event.timestamp_ms} ms, {event.size_bytes} bytes"
+        stamp, size = self.events.stamps[index], self.events.sizes[index]
+        return f"{self.group} {self.stream} at {stamp} ms, {size} bytes"
 
     def units_of(self, _index: int) -> int:
         """An event is one unit of the ledger."""

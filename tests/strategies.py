@@ -252,10 +252,15 @@ def measurements(draw: st.DrawFn) -> Measurement:
     return Measurement(samples_, values=given, counts=(draw(weights),) * distinct)
 
 
+def encoded(timestamp_ms: int, message: str) -> EncodedEvent:
+    """One log event, as a buffer takes it."""
+    return EncodedEvent(timestamp_ms, *log_batches.encode(timestamp_ms, message))
+
+
 @st.composite
 def encoded_events(draw: st.DrawFn) -> EncodedEvent:
     """Log events within a few days, of few times, so that some times are equal."""
     timestamp_ms = int(NOW * 1_000) + draw(
         st.one_of(st.integers(0, 3), st.integers(-3, 3).map(lambda d: d * 30_000_000))
     )
-    return log_batches.encode(timestamp_ms, draw(st.text(st.characters(codec="utf-8"), min_size=1, max_size=30)))
+    return encoded(timestamp_ms, draw(st.text(st.characters(codec="utf-8"), min_size=1, max_size=30)))

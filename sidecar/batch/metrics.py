@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import orjson
 
 from sidecar.limits import DATUMS_PER_REQUEST, METRIC_REQUEST_BYTES, VALUES_PER_DATUM
-from sidecar.model import Datum, Measurement, MetricBatch, Series
+from sidecar.model import Datum, Datums, Measurement, MetricBatch, Series
 
 
 def encode(series: Series, start: int, measurement: Measurement) -> list[Datum]:
@@ -60,24 +60,24 @@ class Packer:
 
     def __init__(self) -> None:
         """Start with none."""
-        self._open: dict[str, tuple[list[Datum], int]] = {}
+        self._open: dict[str, tuple[Datums, int]] = {}
 
     def add(self, namespace: str, datums: Sequence[Datum]) -> list[MetricBatch]:
         """Add datums; returns the batches that became full."""
         full: list[MetricBatch] = []
-        held, size = self._open.get(namespace) or ([], MetricBatch.frame_bytes(namespace))
-        for datum in datums:
-            cost = len(datum.body) + 1  # and its comma
+        held, size = self._open.get(namespace) or (Datums(), MetricBatch.frame_bytes(namespace))
+        for body, samples in datums:
+            cost = len(body) + 1  # and its comma
             if held and (len(held) >= DATUMS_PER_REQUEST or size + cost > METRIC_REQUEST_BYTES):
-                full.append(MetricBatch(namespace, tuple(held)))
-                held, size = [], MetricBatch.frame_bytes(namespace)
-            held.append(datum)
+                full.append(MetricBatch(namespace, held))
+                held, size = Datums(), MetricBatch.frame_bytes(namespace)
+            held.add(body, samples)
             size += cost
         self._open[namespace] = (held, size)
         return full
 
     def close(self) -> list[MetricBatch]:
         """The batches that are not full."""
-        rest = [MetricBatch(name, tuple(held)) for name, (held, _) in self._open.items() if held]
+        rest = [MetricBatch(name, held) for name, (held, _) in self._open.items() if held]
         self._open.clear()
         return rest

@@ -1,22 +1,22 @@
 """Batches as rows of the spool, and rows as batches. Pure.
 
 A row's `head` says what all elements share, its `body` holds their bytes end to end, its `parts` what is needed to
-tell them apart: per element three 64-bit integers.
+tell them apart: columns of 64-bit integers, one after another.
 """
 
 from __future__ import annotations
 
 from array import array
-from itertools import chain
+from itertools import accumulate, pairwise
 from typing import Final, Protocol, TypeVar
 
 import orjson
 
-from sidecar.model import Datum, EncodedEvent, LogBatch, MetricBatch
+from sidecar.model import Datums, Events, LogBatch, MetricBatch
 
 B = TypeVar("B")
 
-PART_BYTES: Final = 24  # of an element: three integers
+NUMBER_BYTES: Final = 8
 
 
 class Codec(Protocol[B]):
@@ -40,35 +40,38 @@ class Codec(Protocol[B]):
 
 
 class MetricCodec:
-    """Metric batches: parts are length, samples, 0."""
+    """Metric batches: parts are the lengths, then the samples."""
 
     def size(self, batch: MetricBatch) -> int:
         """Bytes of what `encode` gives."""
-        return len(batch.namespace) + sum([len(datum.body) for datum in batch.datums]) + PART_BYTES * len(batch)
+        return len(batch.namespace) + sum(map(len, batch.datums.bodies)) + 2 * NUMBER_BYTES * len(batch)
 
     def encode(self, batch: MetricBatch) -> tuple[str, bytes, bytes]:
         """Head, body and parts of a batch."""
-        numbers = array("q", chain.from_iterable([(len(body), samples, 0) for body, samples in batch.datums]))
-        return batch.namespace, b"".join([datum.body for datum in batch.datums]), numbers.tobytes()
+        datums = batch.datums
+        numbers = array("q", map(len, datums.bodies)) + datums.samples
+        return batch.namespace, b"".join(datums.bodies), numbers.tobytes()
 
     def decode(self, head: str, body: bytes, parts: bytes) -> MetricBatch:
         """The batch of a row."""
-        return MetricBatch(head, tuple([Datum(body[at:end], samples) for at, end, samples, _ in _cuts(body, parts)]))
+        lengths, samples = _columns(parts, 2)
+        return MetricBatch(head, Datums(_cut(body, lengths), samples))
 
 
 class LogCodec:
-    """Log batches: parts are length, timestamp in milliseconds, size as the service counts it."""
+    """Log batches: parts are the lengths, the timestamps in milliseconds, the sizes as the service counts them."""
 
     def size(self, batch: LogBatch) -> int:
         """Bytes of what `encode` gives, give or take the escapes in the names."""
         names = len(batch.group) + len(batch.stream) + len('["",""]')
-        return names + sum([len(event.body) for event in batch.events]) + PART_BYTES * len(batch)
+        return names + sum(map(len, batch.events.bodies)) + 3 * NUMBER_BYTES * len(batch)
 
     def encode(self, batch: LogBatch) -> tuple[str, bytes, bytes]:
         """Head, body and parts of a batch."""
-        numbers = array("q", chain.from_iterable([(len(body), stamp, size) for stamp, body, size in batch.events]))
+        events = batch.events
+        numbers = array("q", map(len, events.bodies)) + events.stamps + events.sizes
         head = orjson.dumps([batch.group, batch.stream]).decode()
-        return head, b"".join([event.body for event in batch.events]), numbers.tobytes()
+        return head, b"".join(events.bodies), numbers.tobytes()
 
     def decode(self, head: str, body: bytes, parts: bytes) -> LogBatch:
         """The batch of a row."""
@@ -76,20 +79,23 @@ class LogCodec:
         if not isinstance(named, list) or len(named) != 2 or not all(isinstance(name, str) for name in named):
             raise ValueError("not a group and a stream")
         group, stream = named
-        events = [EncodedEvent(stamp, body[at:end], size) for at, end, stamp, size in _cuts(body, parts)]
-        return LogBatch(group, stream, tuple(events))
+        lengths, stamps, sizes = _columns(parts, 3)
+        return LogBatch(group, stream, Events(stamps, _cut(body, lengths), sizes))
 
 
-def _cuts(body: bytes, parts: bytes) -> list[tuple[int, int, int, int]]:
-    """Start, end and the two numbers of each element."""
+def _columns(parts: bytes, count: int) -> list[array[int]]:
+    """So many columns of equal length."""
     numbers = array("q")
     numbers.frombytes(parts)
-    lengths = numbers[0::3]
-    if len(numbers) % 3 or min(lengths, default=0) < 0 or sum(lengths) != len(body):
+    length, rest = divmod(len(numbers), count)
+    if rest:
+        raise ValueError("the columns of the parts are not of one length")
+    return [numbers[first * length : (first + 1) * length] for first in range(count)]
+
+
+def _cut(body: bytes, lengths: array[int]) -> list[bytes]:
+    """The elements."""
+    if min(lengths, default=0) < 0 or sum(lengths) != len(body):
         raise ValueError("parts and body do not fit")
-    cuts: list[tuple[int, int, int, int]] = []
-    at = 0
-    for length, first, second in zip(lengths, numbers[1::3], numbers[2::3], strict=True):
-        cuts.append((at, at + length, first, second))
-        at += length
-    return cuts
+    ends = list(accumulate(lengths, initial=0))
+    return [body[first:end] for first, end in pairwise(ends)]

@@ -143,7 +143,7 @@ class LocalMetrics:
 
     def _keep(self, batch: MetricBatch) -> str:
         # One by one: a whole body would hold the interpreter for milliseconds, and the sockets would wait.
-        datums = [orjson.loads(datum.body) for datum in batch.datums]
+        datums = [orjson.loads(body) for body in batch.datums.bodies]
         self._store.add_datums(batch.namespace, datums)
         lines = [f"PutMetricData  namespace={batch.namespace}  datums={len(datums)}  bytes={batch.size_bytes}"]
         lines += [f"  {_describe(datum)}" for datum in datums[:SHOWN_PER_REQUEST]]
@@ -168,7 +168,7 @@ class LocalLogs:
         return []
 
     def _keep(self, batch: LogBatch) -> str:
-        events = [orjson.loads(event.body) for event in batch.events]
+        events = [orjson.loads(body) for body in batch.events.bodies]
         self._store.add_events(batch.group, batch.stream, events)
         where = f"group={batch.group}  stream={batch.stream}"
         lines = [f"PutLogEvents  {where}  events={len(events)}  bytes={batch.size_bytes}"]

@@ -10,7 +10,7 @@ from sidecar.config import Logs
 from sidecar.decode import events
 from sidecar.decode.documents import Item
 from sidecar.errors import DecodeError
-from sidecar.model import EncodedEvent, LogBatch
+from sidecar.model import LogBatch, LogEvent
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
 from sidecar.pipeline.refusals import Refusals
@@ -69,25 +69,27 @@ class LogPath:
         account = self._ledger.log_events
         account.received[input_] += 1
         try:
-            destination, encoded = self._decode(item, input_, now)
+            event = self._decode(item, input_, now)
+            destination = self._route(event)
+            body, size = encode(event.timestamp_ms, event.message)
         except DecodeError as error:
             self._refusals.refuse(account, error, 1, input_)
             return error
         except Exception:  # noqa: BLE001  # a bug in reading one event costs that event, counted and told
             return self._refusals.bug(account, 1, input_)
         buffer = self._buffers.get(destination)
-        if buffer is not None and not buffer.has_room(encoded):
+        if buffer is not None and not buffer.has_room(size):
             self._flush(
                 destination, "threshold"
             )  # before, not after: else a request of one event follows each full one
             buffer = None
         if buffer is None:
             buffer = self._buffers[destination] = LogBuffer()
-        buffer.add(encoded)
+        buffer.add(event.timestamp_ms, body, size)
         if self._keeps:
             self._touched.add(destination)
         self._buffered_events += 1
-        self._buffered_bytes += encoded.size_bytes
+        self._buffered_bytes += size
         if buffer.full(self._config.flush_bytes):
             self._flush(destination, "threshold")
         elif self._buffered_bytes >= self._open_bytes:
@@ -117,7 +119,7 @@ class LogPath:
         destination = Destination(events.group, events.stream)
         buffer = self._buffers.setdefault(destination, LogBuffer())
         for event in events.events:
-            buffer.add(event)
+            buffer.add(*event)
         buffer.unsaved()
         buffer.segments.append(segment)
         self._buffered_events += len(events)
@@ -142,26 +144,27 @@ class LogPath:
             await asyncio.sleep(self._config.flush_seconds)
             await self.flush("timer")
 
-    def _decode(self, item: Item, input_: str, now: float) -> tuple[Destination, EncodedEvent]:
+    def _decode(self, item: Item, input_: str, now: float) -> LogEvent:
         if item.error is not None:
             raise item.error
         event = events.decode_log(item, now)
         event.from_statsd = input_ == "statsd"
         if event.late_stamped:
             self._ledger.ignored["unreadable_timestamp"] += 1
-        message = event.message
-        if len(message) > UNCUT_CHARACTERS:
-            message, was_cut = cut(message)
+        if len(event.message) > UNCUT_CHARACTERS:
+            event.message, was_cut = cut(event.message)
             if was_cut:
                 self._ledger.ignored["message_cut"] += 1
                 self._limiter.warning("message_cut", "a log event is over 1,048,550 bytes and was cut", input=input_)
-        router = self._router
-        overflowed = router.overflowed
-        destination = router.route(event, self._clock.monotonic())
-        if router.overflowed > overflowed:
+        return event
+
+    def _route(self, event: LogEvent) -> Destination:
+        overflowed = self._router.overflowed
+        destination = self._router.route(event, self._clock.monotonic())
+        if self._router.overflowed > overflowed:
             self._ledger.ignored["stream_overflow"] += 1
             self._limiter.warning("stream_overflow", "logs.max_streams is reached: events go to the default stream")
-        return destination, encode(event.timestamp_ms, message)
+        return destination
 
     def _size_of(self, destination: Destination) -> int:
         return self._buffers[destination].size_bytes

@@ -173,12 +173,13 @@ class MetricPath:
         turns = Turns(self._clock.monotonic)
         windows = self.windows.take(self._clock.wall(), unfinished=unfinished, resolutions=resolutions)
         for window in windows:
-            # One by one: letting go of 10,000 accumulators at once would hold the loop for 10 ms.
-            for key in list(window.accumulators):
-                measurement = window.accumulators.pop(key).take()
+            accumulators = window.accumulators
+            while accumulators:
+                # One by one: letting go of 10,000 at once would hold the loop for 10 ms.
+                (series, _), accumulator = accumulators.popitem()
+                measurement = accumulator.take()
                 if measurement is None:
                     continue
-                series = key[0]
                 self._packing += measurement.samples
                 if measurement.counts is not None and measurement.values[0] < 0.0:
                     self._tell_negative(series)

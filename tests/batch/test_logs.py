@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from sidecar.batch.logs import TRUNCATED, LogBuffer, cut, encode
 from sidecar.limits import EVENTS_PER_REQUEST, LOG_MESSAGE_BYTES, LOG_REQUEST_BYTES, LOG_REQUEST_SPAN_MS
-from sidecar.model import EncodedEvent, LogBatch
-from tests.strategies import encoded_events
+from sidecar.model import EncodedEvent, Events, LogBatch
+from tests.strategies import encoded, encoded_events
 
 DAY_MS: Final = 86_400_000
 
@@ -21,7 +21,7 @@ DAY_MS: Final = 86_400_000
 def batched(events: list[EncodedEvent]) -> list[LogBatch]:
     buffer = LogBuffer()
     for event in events:
-        buffer.add(event)
+        buffer.add(*event)
     return buffer.take("/group", "stream")
 
 
@@ -39,10 +39,10 @@ def assert_within_limits(batches: list[LogBatch]) -> None:
 
 @given(st.integers(0, 2**52), st.text(st.characters(codec="utf-8"), min_size=1))
 def test_an_encoded_event_is_its_message_and_counts_its_bytes_and_26(timestamp_ms: int, message: str) -> None:
-    event = encode(timestamp_ms, message)
+    body, size_bytes = encode(timestamp_ms, message)
 
-    assert orjson.loads(event.body) == {"timestamp": timestamp_ms, "message": message}
-    assert event.size_bytes == len(message.encode()) + 26
+    assert orjson.loads(body) == {"timestamp": timestamp_ms, "message": message}
+    assert size_bytes == len(message.encode()) + 26
 
 
 @given(st.lists(encoded_events(), max_size=60))
@@ -58,7 +58,7 @@ def test_nothing_is_lost_and_equal_times_keep_the_order_of_arrival(events: list[
 @settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(1, LOG_MESSAGE_BYTES), st.integers(0, 2 * DAY_MS)), max_size=8))
 def test_large_events_of_two_days_break_no_limit(given_: list[tuple[int, int]]) -> None:
-    events = [encode(timestamp_ms, "x" * size) for size, timestamp_ms in given_]
+    events = [encoded(timestamp_ms, "x" * size) for size, timestamp_ms in given_]
     batches = batched(events)
 
     assert sum(len(batch) for batch in batches) == len(events)
@@ -66,7 +66,7 @@ def test_large_events_of_two_days_break_no_limit(given_: list[tuple[int, int]]) 
 
 
 def test_a_batch_is_full_at_ten_thousand_events() -> None:
-    batches = batched([encode(i, "x") for i in range(25_000)])
+    batches = batched([encoded(i, "x") for i in range(25_000)])
 
     assert [len(batch) for batch in batches] == [10_000, 10_000, 5_000]
     assert_within_limits(batches)
@@ -76,29 +76,29 @@ def test_a_batch_may_be_full_to_the_last_byte() -> None:
     """Two events of 524,288 bytes, the 26 included, are 1,048,576."""
     half = "x" * (524_288 - 26)
 
-    assert [len(batch) for batch in batched([encode(0, half), encode(1, half)])] == [2]
-    assert [len(batch) for batch in batched([encode(0, half), encode(1, half + "x")])] == [1, 1]
+    assert [len(batch) for batch in batched([encoded(0, half), encoded(1, half)])] == [2]
+    assert [len(batch) for batch in batched([encoded(0, half), encoded(1, half + "x")])] == [1, 1]
 
 
 def test_a_batch_may_span_24_hours_and_not_a_millisecond_more() -> None:
-    assert [len(batch) for batch in batched([encode(0, "x"), encode(DAY_MS, "x")])] == [2]
-    assert [len(batch) for batch in batched([encode(0, "x"), encode(DAY_MS + 1, "x")])] == [1, 1]
+    assert [len(batch) for batch in batched([encoded(0, "x"), encoded(DAY_MS, "x")])] == [2]
+    assert [len(batch) for batch in batched([encoded(0, "x"), encoded(DAY_MS + 1, "x")])] == [1, 1]
 
 
 def test_the_largest_event_fills_a_batch_of_its_own() -> None:
-    largest = encode(0, "x" * LOG_MESSAGE_BYTES)
+    largest = encoded(0, "x" * LOG_MESSAGE_BYTES)
 
     assert largest.size_bytes == LOG_REQUEST_BYTES
-    assert [len(batch) for batch in batched([largest, encode(0, "x")])] == [1, 1]
+    assert [len(batch) for batch in batched([largest, encoded(0, "x")])] == [1, 1]
 
 
 def test_a_buffer_is_full_by_bytes_or_by_events() -> None:
     buffer = LogBuffer()
-    buffer.add(encode(0, "x" * 974))
+    buffer.add(*encoded(0, "x" * 974))
     assert (len(buffer), buffer.size_bytes) == (1, 1_000)
     assert (buffer.full(1_000), buffer.full(1_001)) == (True, False)
     for _ in range(EVENTS_PER_REQUEST - 1):
-        buffer.add(encode(0, "x"))
+        buffer.add(*encoded(0, "x"))
     assert buffer.full(10**9)
     buffer.take("g", "s")
 
@@ -107,11 +107,11 @@ def test_a_buffer_is_full_by_bytes_or_by_events() -> None:
 
 @given(st.lists(encoded_events(), min_size=1, max_size=10), st.data())
 def test_a_part_of_a_batch_measures_itself(events: list[EncodedEvent], data: st.DataObject) -> None:
-    batch = LogBatch("g", "s", tuple(events))
+    batch = LogBatch("g", "s", Events.of(events))
     indices = data.draw(st.lists(st.integers(0, len(events) - 1), unique=True).map(sorted))
     part = batch.part(indices)
 
-    assert part.events == tuple(events[i] for i in indices)
+    assert list(part.events) == [events[i] for i in indices]
     assert part.size_bytes == sum(event.size_bytes for event in part.events)
     assert part.units == sum(batch.units_of(i) for i in indices)
     assert part.lane == batch.lane
@@ -196,13 +196,13 @@ def test_whatever_is_cut_fits_and_can_be_encoded(piece: str, times: int, as_json
     shorter, was_cut = cut(message)
 
     assert was_cut == (len(message.encode()) > LOG_MESSAGE_BYTES)
-    assert encode(0, shorter).size_bytes <= LOG_REQUEST_BYTES
+    assert encoded(0, shorter).size_bytes <= LOG_REQUEST_BYTES
     assert was_cut == shorter.endswith((TRUNCATED, TRUNCATED + '"}'))
     if as_json:
         assert orjson.loads(shorter).keys() == {"m"}
 
 
 def test_consecutive_batches_of_a_stream_follow_in_time() -> None:
-    batches = batched([encode(timestamp_ms % 7, "x") for timestamp_ms in range(30_000)])
+    batches = batched([encoded(timestamp_ms % 7, "x") for timestamp_ms in range(30_000)])
 
-    assert all(a.events[-1].timestamp_ms <= b.events[0].timestamp_ms for a, b in pairwise(batches))
+    assert all(a.events.stamps[-1] <= b.events.stamps[0] for a, b in pairwise(batches))

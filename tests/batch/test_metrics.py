@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sidecar.batch.metrics import Packer, encode
 from sidecar.limits import DATUMS_PER_REQUEST, METRIC_REQUEST_BYTES, VALUES_PER_DATUM
-from sidecar.model import Datum, Measurement, MetricBatch, Series, Statistics
+from sidecar.model import Datum, Datums, Measurement, MetricBatch, Series, Statistics
 from tests.strategies import measurements, series
 
 START: Final = 1_789_999_980
@@ -143,11 +143,11 @@ def test_namespaces_never_share_a_batch() -> None:
 @given(st.lists(st.tuples(series, measurements()), min_size=1, max_size=4), st.data())
 def test_a_part_of_a_batch_measures_itself(items: list[tuple[Series, Measurement]], data: st.DataObject) -> None:
     datums = tuple(datum for one, measurement in items for datum in encode(one, START, measurement))
-    batch = MetricBatch("App", datums)
+    batch = MetricBatch("App", Datums.of(datums))
     indices = data.draw(st.lists(st.integers(0, len(datums) - 1), min_size=1, unique=True).map(sorted))
     part = batch.part(indices)
 
     assert part.size_bytes == len(part.body())
     assert part.units == sum(batch.units_of(i) for i in indices)
-    assert part.datums == tuple(datums[i] for i in indices)
+    assert list(part.datums) == [datums[i] for i in indices]
     assert all(isinstance(batch.describe(i), str) for i in indices)

@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
-import tempfile
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
-import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-
-from sidecar.background import Background
-from sidecar.batch.logs import encode
 from sidecar.channel import Channel
 from sidecar.deliver.backlog import Backlog
 from sidecar.deliver.codec import LogCodec
 from sidecar.deliver.spool import Spool
 from sidecar.errors import Reason
 from sidecar.limits import PAST_SECONDS
-from sidecar.model import MEMORY_PER_BATCH, MEMORY_PER_ELEMENT, LogBatch
+from sidecar.model import MEMORY_PER_BATCH, MEMORY_PER_ELEMENT, Events, LogBatch
 from sidecar.observe.ledger import SignalLedger
 from sidecar.observe.log import Limiter
+from tests.strategies import encoded
 
-T = TypeVar("T")
 EVENT_BYTES: Final = 126  # as the service counts it
 BATCH_MEMORY: Final = EVENT_BYTES + MEMORY_PER_ELEMENT + MEMORY_PER_BATCH  # of one event
 PLENTY: Final = 100_000_000
@@ -49,11 +39,11 @@ class Hands:
 
 
 def batch(*numbers: int, stream: str = "s") -> LogBatch:
-    return LogBatch("/app", stream, tuple([encode(number, f"{number:0100}") for number in numbers]))
+    return LogBatch("/app", stream, Events.of(encoded(number, f"{number:0100}") for number in numbers))
 
 
 def numbers(one: LogBatch) -> list[int]:
-    return [event.timestamp_ms for event in one.events]
+    return list(one.events.stamps)
 
 
 class Rig:
@@ -299,7 +289,7 @@ async def test_parts_that_could_not_be_written_are_not_taken_for_kept(tmp_path: 
         parts = [whole.part([0]), whole.part([1])]
         pages = await one.spool.read(lambda store: store._database.execute("PRAGMA page_count").fetchone()[0])
         await one.spool.read(lambda store: store._database.execute(f"PRAGMA max_page_count = {pages}").fetchone())
-        parts = [LogBatch("/app", "s", (encode(n, str(n) * 50_000),)) for n in (1, 2)]
+        parts = [LogBatch("/app", "s", Events.of([encoded(n, str(n) * 50_000)])) for n in (1, 2)]
         one.backlog.settled(whole, parts)
         one.channel.put_back(whole, parts, 0.0)
         await one.turns()
@@ -380,194 +370,3 @@ async def test_batches_pushed_out_of_memory_keep_their_order(tmp_path: Path) -> 
 
         assert sorted(arrived) == list(range(12))
         assert [number for number in arrived if number < 4] == [0, 1, 2, 3]
-
-
-class AtOnce(Background):
-    """Does its work in the next turn of the loop, so that the same steps always give the same."""
-
-    async def run(self, work: Callable[[], T]) -> T:
-        await asyncio.sleep(0)
-        return work()
-
-
-class Lives(RuleBasedStateMachine):
-    """Lives of a daemon on one spool: the equation holds at every step, and nothing is lost or sent twice unsaid."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.loop = asyncio.new_event_loop()
-        self.directory = Path(tempfile.mkdtemp())
-        self.next_number = 0
-        self.in_hand: list[LogBatch] = []
-        self.offered: dict[asyncio.Future[bool], list[int]] = {}
-        self.kept: set[int] = set()  # numbers that were said to be on disk
-        self.dropped = 0
-        self.ambiguous = 0
-        self.arrived: Counter[int] = Counter()
-        self.order: dict[str, int] = {}  # {stream: the highest number that arrived}
-        self.rig = self.born()
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self.loop.run_until_complete(work)
-
-    def born(self) -> Rig:
-        one = Rig(self.directory, memory_bytes=6 * BATCH_MEMORY)
-        assert one.spool is not None
-        one.spool._thread = AtOnce("spool")
-        self.run(one.start())
-        return one
-
-    def note(self) -> None:
-        """Note which of the offered batches are on disk now."""
-        for future, held in list(self.offered.items()):
-            if future.done():
-                assert future.result()
-                self.kept.update(held)
-                del self.offered[future]
-
-    @rule(sizes=st.lists(st.integers(1, 3), min_size=1, max_size=4), stream=st.sampled_from("ab"))
-    def offer(self, sizes: list[int], stream: str) -> None:
-        batches: list[LogBatch] = []
-        for size in sizes:
-            batches.append(batch(*range(self.next_number, self.next_number + size), stream=stream))
-            self.next_number += size
-
-        async def offer() -> asyncio.Future[bool] | None:
-            return self.rig.offer(*batches)
-
-        future = self.run(offer())
-        assert future is not None
-        self.offered[future] = [number for one in batches for number in numbers(one)]
-
-    @rule()
-    def commit(self) -> None:
-        self.run(self.rig.turns())
-        self.note()
-
-    @precondition(lambda self: self.rig.can_take())
-    @rule()
-    def take(self) -> None:
-        async def take() -> LogBatch:
-            one = await self.rig.take()
-            resent = one.resent
-            before = self.rig.account.ambiguous
-            await self.rig.backlog.sending(one)
-            assert self.rig.account.ambiguous - before == (one.units if resent else 0)
-            return one
-
-        self.in_hand.append(self.run(take()))
-
-    @precondition(lambda self: self.in_hand)
-    @rule()
-    def send_ok(self) -> None:
-        one = self.in_hand.pop(0)
-        self.arrive(one)
-
-        async def delivered() -> None:
-            self.rig.delivered(one)
-
-        self.run(delivered())
-
-    @precondition(lambda self: self.in_hand)
-    @rule(stored=st.booleans())
-    def answer_lost(self, stored: bool) -> None:  # noqa: FBT001
-        one = self.in_hand.pop(0)
-        if stored:
-            self.arrive(one)
-        self.rig.account.ambiguous += one.units
-
-        async def again() -> None:
-            self.rig.channel.put_back(one, [one], 0.0)
-
-        self.run(again())
-
-    @precondition(lambda self: self.in_hand)
-    @rule()
-    def send_fails(self) -> None:
-        one = self.in_hand.pop(0)
-
-        async def again() -> None:
-            self.rig.backlog.unsent(one)
-            self.rig.channel.put_back(one, [one], 0.0)
-
-        self.run(again())
-
-    @precondition(lambda self: self.in_hand and len(self.in_hand[0]) > 1)
-    @rule(drop_first=st.booleans())
-    def split(self, drop_first: bool) -> None:  # noqa: FBT001
-        one = self.in_hand.pop(0)
-        self.note()
-        parts = [one.part([index]) for index in range(int(drop_first), len(one))]
-        if drop_first:
-            self.rig.account.dropped[Reason.REJECTED] += 1
-            self.kept.discard(numbers(one)[0])
-            self.arrived[numbers(one)[0]] += 0  # it may come back after a crash and arrive then
-
-        async def replace() -> None:
-            self.rig.backlog.settled(one, parts)
-            self.rig.channel.put_back(one, parts, 0.0)
-
-        self.run(replace())
-
-    @rule()
-    def crash(self) -> None:
-        self.run(self.rig.die())
-        self.live_again()
-
-    @rule()
-    def restart(self) -> None:
-        self.run(self.rig.turns())
-        self.note()
-        self.run(self.rig.close())
-        self.live_again()
-
-    def live_again(self) -> None:
-        self.ambiguous += self.rig.account.ambiguous
-        self.offered.clear()
-        self.in_hand.clear()
-        self.order.clear()
-        self.rig = self.born()
-
-    def arrive(self, one: LogBatch) -> None:
-        for number in numbers(one):
-            # Within one life a stream's events keep their order; one whose answer was lost may come again.
-            if not self.arrived[number]:
-                assert number > self.order.get(one.stream, -1), (number, self.order)
-                self.order[one.stream] = number
-            self.arrived[number] += 1
-
-    @invariant()
-    def the_equation_holds(self) -> None:
-        self.rig.balanced()
-
-    def teardown(self) -> None:
-        self.run(self.rig.turns())
-        self.note()
-
-        async def finish() -> None:
-            for one in self.in_hand:
-                self.rig.channel.put_back(one, [one], 0.0)
-            await self.rig.turns()
-            while self.rig.can_take():
-                one = await self.rig.take()
-                await self.rig.backlog.sending(one)
-                self.arrive(one)
-                self.rig.delivered(one)
-                await self.rig.turns()
-
-        try:
-            self.run(finish())
-            self.rig.balanced()
-            assert self.rig.account.pending == 0
-            assert self.kept <= {number for number, times in self.arrived.items() if times}
-            twice = sum(times - 1 for times in self.arrived.values() if times)
-            assert twice <= self.ambiguous + self.rig.account.ambiguous
-            assert self.run(on_disk(self.rig)) == 0
-        finally:
-            self.run(self.rig.close())
-            self.loop.close()
-            shutil.rmtree(self.directory)
-
-
-TestLives = pytest.mark.timeout(120)(Lives.TestCase)
-TestLives.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.deliver.codec import LogCodec, MetricCodec
-from sidecar.model import Datum, EncodedEvent, LogBatch, MetricBatch
+from sidecar.model import Datum, Datums, EncodedEvent, Events, LogBatch, MetricBatch
 from tests.strategies import encoded_events
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -17,14 +17,14 @@ raw_events = st.builds(EncodedEvent, st.integers(0, 2**50), st.binary(max_size=4
 
 @given(texts, st.lists(datums, max_size=20))
 def test_a_metric_batch_comes_back_as_it_was(namespace: str, given_datums: list[Datum]) -> None:
-    batch = MetricBatch(namespace, tuple(given_datums))
+    batch = MetricBatch(namespace, Datums.of(given_datums))
 
     assert MetricCodec().decode(*MetricCodec().encode(batch)) == batch
 
 
 @given(texts, texts, st.lists(st.one_of(encoded_events(), raw_events), max_size=20))
 def test_a_log_batch_comes_back_as_it_was(group: str, stream: str, events: list[EncodedEvent]) -> None:
-    batch = LogBatch(group, stream, tuple(events))
+    batch = LogBatch(group, stream, Events.of(events))
     back = LogCodec().decode(*LogCodec().encode(batch))
 
     assert back == batch
@@ -37,13 +37,13 @@ def test_a_log_batch_comes_back_as_it_was(group: str, stream: str, events: list[
 
 
 def test_what_a_batch_is_in_this_process_is_not_written() -> None:
-    batch = MetricBatch("App", (Datum(b"{}", 1),), row=7, resent=True)
+    batch = MetricBatch("App", Datums.of([Datum(b"{}", 1)]), row=7, resent=True)
     back = MetricCodec().decode(*MetricCodec().encode(batch))
 
     assert (back.row, back.resent) == (None, False)
 
 
 @pytest.mark.parametrize("parts", [b"\x01", b"\x00" * 8, b"\x00" * 23])
-def test_parts_that_are_no_triples_of_integers_are_a_value_error(parts: bytes) -> None:
+def test_parts_that_are_no_pairs_of_integers_are_a_value_error(parts: bytes) -> None:
     with pytest.raises(ValueError):
         MetricCodec().decode("App", b"{}", parts)

@@ -11,14 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.batch.logs import encode as encode_event
 from sidecar.batch.metrics import Packer, encode
 from sidecar.deliver.local import SHOWN_PER_REQUEST, LocalLogs, LocalMetrics, LocalStore
 from sidecar.errors import DeliveryError
 from sidecar.limits import EVENTS_PER_REQUEST
-from sidecar.model import Datum, LogBatch, Measurement, MetricBatch, Series, Statistics
+from sidecar.model import Datum, Datums, Events, LogBatch, Measurement, MetricBatch, Series, Statistics
 from tests.double.metrics import MetricStore
-from tests.strategies import NOW
+from tests.strategies import NOW, encoded
 
 MINUTE: Final = int(NOW) // 60 * 60
 ROOM: Final = 256 * 1_048_576
@@ -38,7 +37,7 @@ def batch(*measured: tuple[Series, Measurement], start: int = MINUTE) -> MetricB
 
 
 def events(*messages: str, group: str = "/app", stream: str = "s", at_ms: int = MINUTE * 1_000) -> LogBatch:
-    return LogBatch(group, stream, tuple(encode_event(at_ms + n, message) for n, message in enumerate(messages)))
+    return LogBatch(group, stream, Events.of(encoded(at_ms + n, message) for n, message in enumerate(messages)))
 
 
 SET: Final = Measurement(3, statistics=Statistics(4.5, 60.0, -1.0, 30.0))
@@ -342,7 +341,7 @@ def a_datum(**changed: Any) -> Datum:
 async def test_quantiles_are_of_the_weights() -> None:
     console = Console()
     spread = a_datum(Values=[1.0, 2.0, 100.0], Counts=[97.0, 1.0, 2.0])
-    await LocalMetrics(store(), console).send(MetricBatch("App", (spread,)))
+    await LocalMetrics(store(), console).send(MetricBatch("App", Datums.of([spread])))
 
     assert console.lines[1].endswith("p50=1 p99=100")
 

@@ -19,7 +19,7 @@ from sidecar.deliver.codec import Codec, MetricCodec
 from sidecar.deliver.retry import Backoff, Pacer
 from sidecar.deliver.worker import Rejected, Worker
 from sidecar.errors import DeliveryError, Reason
-from sidecar.model import Datum, EncodedEvent, LogBatch, MetricBatch
+from sidecar.model import Datum, Datums, EncodedEvent, Events, LogBatch, MetricBatch
 from sidecar.observe.health import DeliveryHealth
 from sidecar.observe.ledger import RequestLedger, SignalLedger
 from sidecar.observe.log import Limiter
@@ -167,12 +167,12 @@ async def turns(count: int = 20) -> None:
 
 
 def metrics(*names: str, samples: int = 1, namespace: str = "App") -> MetricBatch:
-    return MetricBatch(namespace, tuple(Datum(orjson.dumps({"MetricName": name}), samples) for name in names))
+    return MetricBatch(namespace, Datums.of(Datum(orjson.dumps({"MetricName": name}), samples) for name in names))
 
 
 def events(*messages: str, stream: str = "s") -> LogBatch:
     made = [EncodedEvent(n, orjson.dumps({"message": text}), len(text) + 26) for n, text in enumerate(messages)]
-    return LogBatch("/app", stream, tuple(made))
+    return LogBatch("/app", stream, Events.of(made))
 
 
 def names(batch: MetricBatch) -> list[str]:
