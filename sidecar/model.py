@@ -135,14 +135,13 @@ class Outcome(NamedTuple):
         accepted: how many were taken.
         rejected: index (from 0) and reason of those that were not, the first 1,000 of them.
         rejected_total: how many that were in all.
-        durable: tells of each commit whether what was accepted outlives this process; none at all: it does not;
-            None: nobody asked for that.
+        durable: to be awaited: whether what was accepted outlives this process; None: nobody asked for that.
     """
 
     accepted: int
     rejected: list[tuple[int, str]]
     rejected_total: int
-    durable: Awaitable[list[bool]] | None = None
+    durable: Awaitable[bool] | None = None
 
 
 MEMORY_PER_ELEMENT: Final = 150  # bytes an encoded datum or event takes beside its own, measured
@@ -319,6 +318,12 @@ class Events:
         self.stamps.append(timestamp_ms)
         self.bodies.append(body)
         self.sizes.append(size_bytes)
+
+    def extend(self, more: Events) -> None:
+        """Append others."""
+        self.stamps.extend(more.stamps)
+        self.bodies.extend(more.bodies)
+        self.sizes.extend(more.sizes)
 
     def range(self, first: int, end: int) -> Events:
         """Those from `first` to before `end`."""

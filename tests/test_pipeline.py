@@ -87,13 +87,13 @@ class Recording(Generic[B]):
 class Rig:
     """A pipeline with everything around it."""
 
-    def __init__(self, **sections: Any) -> None:
+    def __init__(self, *, sink: Recording[LogBatch] | None = None, **sections: Any) -> None:
         metrics = {"max_series": SERIES, **sections.pop("metrics", {})}
         self.config = Config.model_validate({"metrics": metrics, **sections})
         self.clock = HandClock()
         self.ledger = Ledger()
         self.metrics: Recording[MetricBatch] = Recording()
-        self.logs: Recording[LogBatch] = Recording()
+        self.logs: Recording[LogBatch] = sink or Recording()
         group, stream, events = (Template(text, "host-1", {}) for text in ("/app", "{service}", "/events"))
         self.pipeline = Pipeline(
             self.config,

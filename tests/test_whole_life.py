@@ -639,8 +639,7 @@ class Life:
             self._received(samples, Counter())
             self.target.logs.has_taken(events)
             if outcome.durable is not None:
-                kept = await outcome.durable
-                if kept and all(kept):
+                if await outcome.durable:
                     self.target.logs.safe |= events
                 elif self.spool.opened:
                     self.unsafe_events += events

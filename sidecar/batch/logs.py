@@ -124,6 +124,17 @@ class LogBuffer:
         self._unsaved += 1
         self.size_bytes += size_bytes
 
+    def restore(self, segment: int, events: Events) -> None:
+        """Put back the events of a segment that an earlier process kept, before those that came meanwhile."""
+        held, saved = self._events, len(self._events) - self._unsaved
+        self._events = held.range(0, saved) if self._unsaved else held
+        self._events.extend(events)
+        if self._unsaved:
+            self._events.extend(held.range(saved, len(held)))
+        self._ordered = False
+        self.segments.append(segment)
+        self.size_bytes += sum(events.sizes)
+
     def unsaved(self) -> Events:
         """The events since the last call: those no segment has."""
         count = len(self._events)

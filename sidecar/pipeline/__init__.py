@@ -128,8 +128,12 @@ class Pipeline:
             items = documents(body)
         else:
             raise UnsupportedError(f"{content_type}: the body must be JSON, or text/plain with one event a line")
+        unkept = self._logs.unkept
         outcome = await self._take(items, self._logs.item)
-        return outcome._replace(durable=asyncio.gather(*self._logs.save())) if self._keeps else outcome
+        if not self._keeps:
+            return outcome
+        self._logs.save()
+        return outcome._replace(durable=self._logs.kept_since(unkept))
 
     def close(self) -> None:
         """Close the door: what comes over HTTP from now on is refused."""

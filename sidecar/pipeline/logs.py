@@ -57,7 +57,8 @@ class LogPath:
         self._buffered_events = 0
         self._buffered_bytes = 0
         self._touched: set[Destination] = set()  # buffers with events that no segment has
-        self._keeping: list[asyncio.Future[bool]] = []  # commits since the last `save`
+        self._commits: set[asyncio.Future[bool]] = set()  # under way
+        self.unkept = 0  # how often something was not kept that was to be
         ledger.log_events.holders.append(lambda: self._buffered_events)
 
     def room_for(self, size_bytes: int) -> bool:
@@ -96,13 +97,8 @@ class LogPath:
             self._flush(max(self._buffers, key=self._size_of), "threshold")
         return None
 
-    def save(self) -> list[asyncio.Future[bool]]:
-        """Have what came since the last call kept on disk.
-
-        Returns:
-            What to wait for until it is; empty where nothing is kept.
-        """
-        keeping, self._keeping = self._keeping, []
+    def save(self) -> None:
+        """Have what came since the last call kept on disk, where anything is."""
         for destination in self._touched:
             buffer = self._buffers.get(destination)
             if buffer is None:
@@ -110,18 +106,22 @@ class LogPath:
             saved = self._sink.save(LogBatch(*destination, buffer.unsaved()))
             if saved is not None:
                 buffer.segments.append(saved[0])
-                keeping.append(saved[1])
+            self._note(None if saved is None else saved[1])
         self._touched.clear()
-        return keeping
+
+    async def kept_since(self, unkept: int) -> bool:
+        """Wait until what was saved or sent so far is on disk; whether all of it is since `unkept` was read.
+
+        Whoever saves saves for everybody: the events of a body may be on their way with those of a datagram.
+        """
+        if self._commits:
+            await asyncio.wait(set(self._commits))
+        return self.unkept == unkept
 
     def restore(self, segment: int, events: LogBatch) -> None:
         """Put the events of a segment that an earlier process kept back into their buffer."""
         destination = Destination(events.group, events.stream)
-        buffer = self._buffers.setdefault(destination, LogBuffer())
-        for event in events.events:
-            buffer.add(*event)
-        buffer.unsaved()
-        buffer.segments.append(segment)
+        self._buffers.setdefault(destination, LogBuffer()).restore(segment, events.events)
         self._buffered_events += len(events)
         self._buffered_bytes += events.size_bytes
 
@@ -177,5 +177,16 @@ class LogPath:
         segments = buffer.segments
         self._touched.discard(destination)
         kept = self._sink.offer(buffer.take(*destination), segments=segments)
-        if kept is not None:
-            self._keeping.append(kept)
+        if self._keeps:
+            self._note(kept)
+
+    def _note(self, commit: asyncio.Future[bool] | None) -> None:
+        if commit is None:
+            self.unkept += 1
+            return
+        self._commits.add(commit)
+        commit.add_done_callback(self._committed)
+
+    def _committed(self, commit: asyncio.Future[bool]) -> None:
+        self._commits.discard(commit)
+        self.unkept += not commit.result()

@@ -180,10 +180,8 @@ async def _told(outcome: Outcome) -> tuple[int, dict[str, Any], None]:
         "accepted": outcome.accepted,
         "rejected": [{"index": index, "error": error} for index, error in outcome.rejected],
     }
-    if outcome.durable is not None:
-        kept = await outcome.durable
-        if outcome.accepted and not (kept and all(kept)):
-            answer["durable"] = False
+    if outcome.durable is not None and not await outcome.durable and outcome.accepted:
+        answer["durable"] = False
     if outcome.rejected_total > len(outcome.rejected):
         answer["rejected_total"] = outcome.rejected_total
     if not outcome.accepted and not outcome.rejected:

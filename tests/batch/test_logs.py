@@ -206,3 +206,17 @@ def test_consecutive_batches_of_a_stream_follow_in_time() -> None:
     batches = batched([encoded(timestamp_ms % 7, "x") for timestamp_ms in range(30_000)])
 
     assert all(a.events.stamps[-1] <= b.events.stamps[0] for a, b in pairwise(batches))
+
+
+def test_what_is_restored_comes_before_what_came_meanwhile_and_only_that_is_unsaved() -> None:
+    buffer = LogBuffer()
+    buffer.add(*encoded(5, "meanwhile"))
+    buffer.restore(1, Events.of([encoded(5, "first")]))
+    buffer.restore(2, Events.of([encoded(5, "second"), encoded(4, "earliest")]))
+
+    assert [event.body for event in buffer.unsaved()] == [encoded(5, "meanwhile").body]
+    assert buffer.segments == [1, 2]
+    (batch,) = buffer.take("g", "s")
+    messages = [orjson.loads(body)["message"] for body in batch.events.bodies]
+    assert messages == ["earliest", "first", "second", "meanwhile"]
+    assert batch.size_bytes == sum(len(message) + 26 for message in messages)
