@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format fuzz bench lock clean
+.PHONY: demo test check format fuzz bench bench-quick bench-compare lock clean
 .DEFAULT_GOAL := test
 
 $(READY): requirements-dev.lock pyproject.toml
@@ -30,11 +30,17 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-fuzz: $(READY)  ## every decoder against much garbage
-	FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest tests/faults/test_fuzz.py --timeout 3600
+fuzz: $(READY)  ## every decoder against much garbage, and a thousand lives of a daemon
+	FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest tests/faults/test_fuzz.py tests/test_whole_life.py --timeout 3600
 
-bench: $(READY)  ## speed, memory and stalls, side by side with a bare receive loop
+bench: $(READY)  ## speed, memory and stalls, side by side with a bare receive loop: docs/benchmarks.md
 	$(BIN)/python -m benchmarks
+
+bench-quick: $(READY)  ## the same, shorter and coarser
+	$(BIN)/python -m benchmarks --quick
+
+bench-compare: $(READY)  ## the sidecar of one commit against another's: make bench-compare A=main~1 B=.
+	$(BIN)/python -m benchmarks.compare $(A) $(B) $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 lock:  ## the newest releases that go together, resolved in one install, into both lock files
 	$(PYTHON) -m venv $(VENV)-lock

@@ -1,16 +1,21 @@
-"""The daemon under load: a real process on a core of its own, on the local target, watched through /stats."""
+"""The daemon under load: a real process on a core of its own, watched through /stats and by what it delivers."""
 
 from __future__ import annotations
 
+import json
+import select
+import subprocess
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from benchmarks.machine import RECEIVER_CORE, cpu_seconds, pinned, resident_bytes, waited_seconds
+from benchmarks.machine import RECEIVER_CORE, ROOT, cpu_seconds, pinned, resident_bytes, waited_seconds
 from tests.harness import Daemon
 
 SETTLE_SECONDS: Final = 30.0
+NEVER_SECONDS: Final = 86_400.0  # for timers that are not to come while something is measured
 _POLL_SECONDS: Final = 0.1
 _END_SECONDS: Final = 20.0
 
@@ -20,7 +25,7 @@ class MeasuredDaemon:
 
     def __init__(self, folder: Path, config: dict[str, Any], environ: dict[str, str] | None = None) -> None:
         """Start one and wait until it is ready; its console and log go to files in `folder`."""
-        self._daemon = Daemon(folder, config, environ=environ)
+        self._daemon = self._describe(folder, config, environ)
         started = time.monotonic()
         try:
             with pinned(RECEIVER_CORE):
@@ -34,9 +39,16 @@ class MeasuredDaemon:
         self.statsd_port, self.http_port = self._daemon.statsd_port, self._daemon.http_port
         self.admin_port = self._daemon.admin_port
 
+    def _describe(self, folder: Path, config: dict[str, Any], environ: dict[str, str] | None) -> Daemon:
+        return Daemon(folder, config, environ=environ)
+
     def stats(self) -> dict[str, Any]:
         """The JSON of /stats."""
         return self._daemon.stats()
+
+    def post(self, path: str, body: bytes) -> int:
+        """POST a body to the ingest port; returns the status."""
+        return self._daemon.post(path, body)[0]
 
     def cpu_seconds(self) -> float:
         """CPU seconds used so far, all threads."""
@@ -50,6 +62,20 @@ class MeasuredDaemon:
         """Memory in RAM now."""
         return resident_bytes(self.pid)
 
+    def read(self, datagrams: int) -> dict[str, Any]:
+        """Wait until so many datagrams were read or dropped by the kernel; returns /stats.
+
+        Raises:
+            TimeoutError: they did not come.
+        """
+        ends = time.monotonic() + SETTLE_SECONDS
+        while time.monotonic() < ends:
+            now = self.stats()
+            if arrived(now) >= datagrams:
+                return now
+            time.sleep(_POLL_SECONDS)
+        raise TimeoutError(f"of {datagrams} datagrams {arrived(now)} came in {SETTLE_SECONDS:g} s")
+
     def settled(self, datagrams: int | None = None) -> dict[str, Any]:
         """Wait until nothing is pending; returns /stats.
 
@@ -61,19 +87,12 @@ class MeasuredDaemon:
         """
         ends = time.monotonic() + SETTLE_SECONDS
         while time.monotonic() < ends:
-            now = self._metrics()
-            came = now["sidecar_datagrams_read_total"] + now.get("sidecar_datagrams_kernel_dropped_total", 0.0)
-            pending = now["sidecar_samples_pending"] + now["sidecar_log_events_pending"]
-            if pending == 0.0 and (datagrams is None or came >= datagrams):
-                return self.stats()
+            now = self.stats()
+            pending = now["samples"]["pending"] + now["log_events"]["pending"]
+            if pending == 0 and (datagrams is None or arrived(now) >= datagrams):
+                return now
             time.sleep(_POLL_SECONDS)
         raise TimeoutError(f"still pending after {SETTLE_SECONDS:g} s: {now}")
-
-    def _metrics(self) -> dict[str, float]:
-        """What /metrics says without labels: cheaper to ask for than /stats, which reads the whole local store."""
-        lines = self._daemon.get("/metrics")[1].decode().splitlines()
-        pairs = [line.split() for line in lines if not line.startswith("#") and "{" not in line]
-        return {pair[0]: float(pair[1]) for pair in pairs if len(pair) >= 2}
 
     def __enter__(self) -> Self:
         return self
@@ -88,6 +107,75 @@ class MeasuredDaemon:
             self._daemon.kill()
 
 
+class CommandedDaemon(MeasuredDaemon):
+    """A daemon that flushes when told to, and has the reader of delays on its loop: `benchmarks.probed`."""
+
+    _daemon: _Commanded
+
+    def _describe(self, folder: Path, config: dict[str, Any], environ: dict[str, str] | None) -> _Commanded:
+        timers = {"metrics": {"flush_seconds": NEVER_SECONDS}, "logs": {"flush_seconds": NEVER_SECONDS}}
+        config = config | {name: section | config.get(name, {}) for name, section in timers.items()}
+        return _Commanded(folder, config, environ=environ)
+
+    @property
+    def probe_port(self) -> int:
+        """Where datagrams of `benchmarks.delays` are read."""
+        return self._daemon.probe_port
+
+    def flush(self) -> dict[str, Any]:
+        """Flush metrics and logs, and wait until all of it is delivered; returns what `probed` tells of that time."""
+        return self._daemon.ask("flush")
+
+    def delays_ns(self) -> list[int]:
+        """The waits since the last call, or the last flush."""
+        delays: list[int] = self._daemon.ask("delays")["delays_ns"]
+        return delays
+
+
+class _Commanded(Daemon):
+    """The daemon as `benchmarks.probed` runs it."""
+
+    probe_port = 0
+
+    def start(self) -> None:
+        """Start the process and wait until it is ready."""
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.probed", str(self.config_path)],
+                cwd=ROOT,
+                env=self._environ,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
+        self.probe_port = int(self._line())
+        self.wait_until(lambda: self.ready()[0] == 200, "ready")
+
+    def ask(self, command: str) -> dict[str, Any]:
+        """Send a command; returns the answer."""
+        assert self.process is not None
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{command}\n".encode())
+        self.process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._line())
+        return answer
+
+    def _line(self) -> bytes:
+        assert self.process is not None
+        assert self.process.stdout is not None
+        if not select.select([self.process.stdout], [], [], SETTLE_SECONDS)[0]:
+            raise TimeoutError(f"no answer within {SETTLE_SECONDS:g} s: {self.log()[-2_000:]}")
+        return self.process.stdout.readline()
+
+    def kill(self) -> None:
+        """End the process whatever it does, and let go of its pipes."""
+        super().kill()
+        if self.process is not None:
+            for pipe in (self.process.stdin, self.process.stdout):
+                if pipe is not None:
+                    pipe.close()
+
+
 def arrived(stats: dict[str, Any]) -> int:
     """Datagrams that came, whether read or dropped by the kernel."""
     read: int = stats["datagrams"]["read"]
@@ -95,6 +183,6 @@ def arrived(stats: dict[str, Any]) -> int:
     return read + dropped
 
 
-def stored(stats: dict[str, Any]) -> float:
-    """Measurements in the local store, over all series."""
-    return float(sum(row["sample_count"] for row in stats["local"]["series"]))
+def gained(before: dict[str, Any], after: dict[str, Any], part: str, name: str) -> int:
+    """By how much a figure of /stats has grown."""
+    return int((after[part][name] or 0) - (before[part][name] or 0))

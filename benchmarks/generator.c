@@ -1,10 +1,11 @@
 /* Sends precomputed datagrams over loopback UDP at an even rate, and says how many went out.
 
-   generator PORT FILE RATE SECONDS
+   generator PORT FILE RATE SECONDS MOST
      PORT     on 127.0.0.1
      FILE     datagrams, each as a 4-byte length in the machine's own order and its bytes; sent in turn, over and over
      RATE     datagrams a second; 0 as fast as they go
      SECONDS  how long
+     MOST     datagrams after which it ends before that; 0 however many
 
    Prints: datagrams sent, nanoseconds taken.
 
@@ -68,11 +69,12 @@ static size_t load(const char *path, struct iovec **datagrams)
 
 int main(int argc, char **argv)
 {
-    if (argc != 5) return fprintf(stderr, "usage: generator PORT FILE RATE SECONDS\n"), 2;
+    if (argc != 6) return fprintf(stderr, "usage: generator PORT FILE RATE SECONDS MOST\n"), 2;
     struct iovec *datagrams;
     size_t count = load(argv[2], &datagrams);
     double rate = atof(argv[3]);
     int64_t length_ns = (int64_t)(atof(argv[4]) * 1e9);
+    int64_t most = atoll(argv[5]);
     if (!count) return fprintf(stderr, "no datagrams\n"), 2;
 
     int made = socket(AF_INET, SOCK_DGRAM, 0);
@@ -88,7 +90,7 @@ int main(int argc, char **argv)
     double due_ns = started, step_ns = rate > 0 ? 1e9 / rate : 0;
     int64_t sent = 0;
     size_t next = 0;
-    while ((now = now_ns()) < ends) {
+    while ((now = now_ns()) < ends && (!most || sent < most)) {
         int size = BURST;
         if (step_ns > 0) {
             if (now < due_ns) {
@@ -104,6 +106,7 @@ int main(int argc, char **argv)
             double due = (now - due_ns) / step_ns + 1;
             if (due < size) size = (int)due;
         }
+        if (most && most - sent < size) size = (int)(most - sent);
         for (int i = 0; i < size; i++) burst[i].msg_hdr.msg_iov = &datagrams[(next + i) % count];
         int went = sendmmsg(made, burst, size, 0);
         if (went < 0) {

@@ -22,6 +22,7 @@ from benchmarks.traffic import Traffic
 _SOURCE: Final = Path(__file__).with_name("generator.c")
 _BURST: Final = 32
 _ARREARS_SECONDS: Final = 0.0005  # see generator.c
+_PATIENCE: Final = 10.0  # times as long as it should take
 _SPARE_SECONDS: Final = 10.0  # what a run may take beyond its time before it is given up
 
 
@@ -64,15 +65,23 @@ class Generator:
         """What it is written in."""
         return "Python" if "-m" in self._command else "C"
 
-    def send(self, traffic: Traffic, port: int, rate: float, seconds: float) -> Sent:
-        """Send for so many seconds at so many datagrams a second (0: as fast as they go), and wait for the end."""
+    def send(self, traffic: Traffic, port: int, rate: float, seconds: float, most: int = 0) -> Sent:
+        """Send, and wait for the end.
+
+        Args:
+            traffic: what.
+            port: where to.
+            rate: datagrams a second; 0: as fast as they go.
+            seconds: how long.
+            most: datagrams after which it ends before that; 0: however many.
+        """
         path = self._files.get(traffic.name)
         if path is None:
             path = self._files[traffic.name] = self._folder / f"datagrams-{len(self._files)}"
             traffic.write(path)
         with pinned(SENDER_CORE):
             answer = subprocess.run(
-                [*self._command, str(port), str(path), str(rate), str(seconds)],
+                [*self._command, str(port), str(path), str(rate), str(seconds), str(most)],
                 cwd=ROOT,
                 capture_output=True,
                 text=True,
@@ -81,6 +90,11 @@ class Generator:
             )
         datagrams, nanoseconds = map(int, answer.stdout.split())
         return Sent(datagrams, nanoseconds / 1e9)
+
+    def send_all(self, traffic: Traffic, port: int, rate: float, datagrams: int = 0) -> Sent:
+        """Send so many datagrams (0: each once) at so many a second, however long it takes."""
+        most = datagrams or len(traffic.datagrams)
+        return self.send(traffic, port, rate, _PATIENCE * most / rate + _SPARE_SECONDS, most)
 
     def ceiling(self, traffic: Traffic, seconds: float) -> float:
         """Datagrams a second it sends to a socket that nobody reads."""
@@ -103,6 +117,7 @@ def _read(path: Path) -> list[bytes]:
 def main(arguments: list[str]) -> None:
     """Do what generator.c does, with the same arguments and the same answer."""
     port, path, rate, seconds = int(arguments[0]), Path(arguments[1]), float(arguments[2]), float(arguments[3])
+    most = int(arguments[4])
     datagrams = _read(path)
     step = 1.0 / rate if rate else 0.0
     now_at = time.perf_counter
@@ -112,8 +127,8 @@ def main(arguments: list[str]) -> None:
         send = made.send
         started = due_at = now = now_at()
         ends = started + seconds
-        while now < ends:
-            size = _BURST
+        while now < ends and (not most or sent < most):
+            size = min(_BURST, most - sent) if most else _BURST
             if step:
                 due_at = max(due_at, now - _ARREARS_SECONDS)
                 size = min(size, int((now - due_at) / step + 1) if now >= due_at else 0)

@@ -6,14 +6,16 @@ alternate, and medians are told.  What is accepted must be delivered: the row sa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
 from benchmarks.bare import Bare
 from benchmarks.client import Answered, load
-from benchmarks.daemon import MeasuredDaemon
+from benchmarks.daemon import MeasuredDaemon, gained
+from benchmarks.endpoint import Arrived, Endpoint
 from benchmarks.table import Row, Section, megabytes
 from benchmarks.traffic import EVENTS_PER_BODY, log_bodies, metric_bodies
 
@@ -22,82 +24,149 @@ _BODIES: Final = 40
 
 
 @dataclass(frozen=True)
-class _Case:
-    """One kind of request."""
+class Case:
+    """One kind of request.
+
+    Attributes:
+        what: for the table.
+        path: of the route.
+        account: its signal in /stats.
+        bodies: sent in turn.
+        events: in each body.
+    """
 
     what: str
     path: str
-    account: str  # in /stats
+    account: str
     bodies: list[bytes]
-    events: int  # a body
+    events: int
+
+
+@dataclass
+class Rounds:
+    """What came of the rounds of one server.
+
+    Attributes:
+        answered: by round.
+        cpu_seconds: of the server, by round, delivery included.
+        settling_seconds: by round, from the last answer until all was delivered.
+    """
+
+    answered: list[Answered] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
+    settling_seconds: list[float] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        """Accepted requests a second."""
+        return median(one.accepted / one.seconds for one in self.answered)
+
+    @property
+    def accepted(self) -> int:
+        """Accepted requests, over all rounds."""
+        return sum(one.accepted for one in self.answered)
+
+    def per_cpu_second(self, events: int) -> float:
+        """Events a CPU second of the server."""
+        pairs = zip(self.answered, self.cpu_seconds, strict=True)
+        return median(one.accepted * events / max(spent, 1e-6) for one, spent in pairs)
+
+
+def cases() -> list[Case]:
+    """The three kinds of request."""
+    return [
+        Case("metrics", "/ingest/metrics", "samples", metric_bodies(_BODIES, EVENTS_PER_BODY), EVENTS_PER_BODY),
+        Case("log events", "/ingest/logs", "log_events", log_bodies(_BODIES, EVENTS_PER_BODY), EVENTS_PER_BODY),
+        Case("metric a request", "/ingest/metrics", "samples", metric_bodies(500, 1), 1),
+    ]
 
 
 def measure(folder: Path, *, quick: bool) -> list[Section]:
     """Measure the three kinds of request."""
-    cases = [
-        _Case("metrics", "/ingest/metrics", "samples", metric_bodies(_BODIES, EVENTS_PER_BODY), EVENTS_PER_BODY),
-        _Case("log events", "/ingest/logs", "log_events", log_bodies(_BODIES, EVENTS_PER_BODY), EVENTS_PER_BODY),
-        _Case("metric a request", "/ingest/metrics", "samples", metric_bodies(500, 1), 1),
-    ]
     rounds, seconds = (1, 0.7) if quick else (3, 2.0)
     rows: list[Row] = []
-    for case in cases:
+    for case in cases():
         rows += _rows(folder, case, rounds, seconds)
     return [Section("HTTP: 500 events a body as NDJSON, or one event a request (ratio: requests/s)", rows)]
 
 
-def _rows(folder: Path, case: _Case, rounds: int, seconds: float) -> list[Row]:
-    bare_rounds: list[Answered] = []
-    daemon_rounds: list[Answered] = []
-    bare_cpu: list[float] = []
-    daemon_cpu: list[float] = []
-    with Bare("http") as bare, MeasuredDaemon(folder, {"metrics": {"flush_seconds": 1}}) as daemon:
-        for port in (bare.port, daemon.http_port):
-            load(folder, port, case.path, case.bodies, _CONNECTIONS, 0.3)  # warms up, and is not counted
-        before = daemon.settled()
-        for _ in range(rounds):
-            spent = bare.cpu_seconds()
-            bare_rounds.append(load(folder, bare.port, case.path, case.bodies, _CONNECTIONS, seconds))
-            bare_cpu.append(bare.cpu_seconds() - spent)
-            spent = daemon.cpu_seconds()
-            daemon_rounds.append(load(folder, daemon.http_port, case.path, case.bodies, _CONNECTIONS, seconds))
-            after = daemon.settled()
-            daemon_cpu.append(daemon.cpu_seconds() - spent)
-        doubt = _doubt(case, before, after, sum(one.accepted for one in daemon_rounds))
-        resident = daemon.resident_bytes()
-    bare_rate, daemon_rate = (
-        median(one.accepted / one.seconds for one in answered) for answered in (bare_rounds, daemon_rounds)
-    )
+class Loaded:
+    """A daemon and the endpoint it delivers to, under rounds of load."""
+
+    def __init__(self, folder: Path, case: Case, endpoint: Endpoint, spool: Path | None = None) -> None:
+        """Start a daemon that delivers to the endpoint."""
+        self._folder, self._case, self._endpoint = folder, case, endpoint
+        config = {"metrics": {"flush_seconds": 1}, "logs": {"flush_seconds": 1}, "deliver": endpoint.deliver(spool)}
+        self.daemon = MeasuredDaemon(folder, config)
+        self.rounds = Rounds()
+        self._came = Arrived()
+        self._before: dict[str, Any] = {}
+
+    def warm_up(self) -> None:
+        """Send a little, which is not counted."""
+        load(self._folder, self.daemon.http_port, self._case.path, self._case.bodies, _CONNECTIONS, 0.3)
+        self._before = self.daemon.settled()
+        self._endpoint.arrived()
+
+    def round(self, seconds: float) -> None:
+        """Send for so many seconds, and wait until all of it is delivered."""
+        spent = self.daemon.cpu_seconds()
+        case = self._case
+        self.rounds.answered.append(
+            load(self._folder, self.daemon.http_port, case.path, case.bodies, _CONNECTIONS, seconds)
+        )
+        answered_at = time.monotonic()
+        self.daemon.settled()
+        self.rounds.settling_seconds.append(time.monotonic() - answered_at)
+        self.rounds.cpu_seconds.append(self.daemon.cpu_seconds() - spent)
+        self._came += self._endpoint.arrived()
+
+    def doubt(self) -> str:
+        """Whether what was accepted was delivered and arrived, and what was not accepted."""
+        after, case = self.daemon.stats(), self._case
+        accepted = self.rounds.accepted * case.events
+        delivered = gained(self._before, after, case.account, "delivered")
+        came = self._came.log_events if case.account == "log_events" else self._came.samples
+        refused = sum(row["answers"] for row in after["http"] if row["status"] != 202)
+        told = "all delivered"
+        if not delivered == came == accepted:
+            told = f"of {accepted:,} {delivered:,} DELIVERED, {came:,.0f} ARRIVED"
+        return f"{told}, {refused} requests refused" if refused else told
+
+
+def _rows(folder: Path, case: Case, rounds: int, seconds: float) -> list[Row]:
+    plain = Rounds()
+    with Bare("http") as bare, Endpoint() as endpoint:
+        loaded = Loaded(folder, case, endpoint)
+        with loaded.daemon as daemon:
+            load(folder, bare.port, case.path, case.bodies, _CONNECTIONS, 0.3)
+            loaded.warm_up()
+            for _ in range(rounds):
+                spent = bare.cpu_seconds()
+                plain.answered.append(load(folder, bare.port, case.path, case.bodies, _CONNECTIONS, seconds))
+                plain.cpu_seconds.append(bare.cpu_seconds() - spent)
+                loaded.round(seconds)
+            doubt = loaded.doubt()
+            resident = daemon.resident_bytes()
+    taken = loaded.rounds
+    busy = median(one.cpu_seconds / one.seconds for one in taken.answered)
     return [
         Row(
             f"bare handler, {case.what}",
-            f"{bare_rate * case.events:,.0f} events/s",
+            f"{plain.rate * case.events:,.0f} events/s",
             1.0,
-            f"{bare_rate:,.0f} requests/s; {_per_cpu(case, bare_rounds, bare_cpu)}",
+            f"{plain.rate:,.0f} requests/s; {plain.per_cpu_second(case.events):,.0f} events per CPU second",
+            plain.rate * case.events,
+            plain.per_cpu_second(case.events),
         ),
         Row(
             f"sidecar, {case.what}",
-            f"{daemon_rate * case.events:,.0f} events/s",
-            daemon_rate / bare_rate,
-            f"{daemon_rate:,.0f} requests/s; {_per_cpu(case, daemon_rounds, daemon_cpu)}; {doubt};"
-            f" RSS {megabytes(resident)} after; client busy {_busy(daemon_rounds):.0%}",
+            f"{taken.rate * case.events:,.0f} events/s",
+            taken.rate / plain.rate,
+            f"{taken.rate:,.0f} requests/s; {taken.per_cpu_second(case.events):,.0f} events per CPU second; {doubt},"
+            f" {median(taken.settling_seconds):.1f} s after the last answer; RSS {megabytes(resident)} after;"
+            f" client busy {busy:.0%}",
+            taken.rate * case.events,
+            taken.per_cpu_second(case.events),
         ),
     ]
-
-
-def _per_cpu(case: _Case, rounds: list[Answered], cpu: list[float]) -> str:
-    rate = median(one.accepted * case.events / max(spent, 0.01) for one, spent in zip(rounds, cpu, strict=True))
-    return f"{rate:,.0f} events per CPU second"
-
-
-def _busy(rounds: list[Answered]) -> float:
-    return median(one.cpu_seconds / one.seconds for one in rounds)
-
-
-def _doubt(case: _Case, before: dict[str, Any], after: dict[str, Any], accepted_bodies: int) -> str:
-    """Whether what was accepted was delivered, and what was not accepted."""
-    accepted = accepted_bodies * case.events
-    delivered = after[case.account]["delivered"] - before[case.account]["delivered"]
-    refused = sum(row["answers"] for row in after["http"] if row["status"] != 202)
-    told = "all delivered" if delivered == accepted else f"{accepted - delivered:,} of {accepted:,} NOT DELIVERED"
-    return f"{told}, {refused} requests refused" if refused else told

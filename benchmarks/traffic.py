@@ -102,6 +102,21 @@ def timer_lines(series: int, rounds: int) -> list[bytes]:
     ]
 
 
+def series_lines(kind: str, series: int, rounds: int) -> list[bytes]:
+    """Lines of one type, one a series and round; no value comes twice."""
+    return [
+        f"shop.{kind}:{index + 1}.{number}|{kind}|#env:production,customer:{number}".encode()
+        for index in range(rounds)
+        for number in range(10, 10 + series)
+    ]
+
+
+def grown_lines(series: int, rounds: int) -> list[bytes]:
+    """Lines as the mixed ones have them, one a series and round, of as many values as rounds."""
+    heads = [_series(number) for number in range(series)]
+    return [f"{name}:{index + 1}.5|{kind}|#{tags}".encode() for index in range(rounds) for name, kind, tags in heads]
+
+
 def packed(lines: list[bytes], size_bytes: int = PACKED_BYTES) -> list[bytes]:
     """Lines joined into datagrams of at most so many bytes, in order."""
     datagrams: list[bytes] = []
