@@ -574,6 +574,22 @@ async def test_a_flush_that_is_cancelled_still_sends_what_it_took_out() -> None:
         assert rig.metrics.units == 5
 
 
+async def test_a_timer_flushes_once_a_boundary_however_early_its_sleep_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig()
+    sleep = asyncio.sleep
+
+    async def early(seconds: float) -> None:
+        rig.clock.now += max(0.0001, seconds - 0.0007)  # as a loop that counts in milliseconds
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", early)
+    timer = asyncio.create_task(rig.pipeline._metrics.run_timer(60, 10.0))
+    while rig.clock.now < NOW + 600:
+        await sleep(0)
+    timer.cancel()
+    assert 59 <= rig.ledger.flushes["metrics_timer"] <= 61
+
+
 def test_a_flush_of_closed_windows_leaves_the_open_one() -> None:
     rig = Rig()
     rig.send(b"a:1|c")

@@ -202,9 +202,12 @@ class MetricPath:
         """Flush one resolution's windows at every boundary of `flush_seconds`, shifted by the phase."""
         phase = self._phase * min(PHASE_SECONDS, flush_seconds)
         unfinished = flush_seconds < resolution
+        interval = (self._clock.wall() - phase) // flush_seconds
         while True:
             await asyncio.sleep(flush_seconds - (self._clock.wall() - phase) % flush_seconds)
-            await self.flush("timer", unfinished=unfinished, resolutions=(resolution,))
+            before, interval = interval, (self._clock.wall() - phase) // flush_seconds
+            if interval != before:  # a loop may wake up just before the boundary, and once more at it
+                await self.flush("timer", unfinished=unfinished, resolutions=(resolution,))
 
     async def run_early_flushes(self) -> None:
         """Flush when a threshold is reached, at most every five seconds."""
