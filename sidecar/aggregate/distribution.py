@@ -8,18 +8,18 @@ minimum and maximum stay exact too. Zero has its own bucket and negatives mirror
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from array import array
 from math import floor, inf, log, nextafter
 from typing import Final
 
-from sidecar.aggregate.state import State
+from sidecar.aggregate.state import State, no_numbers
 from sidecar.aggregate.tally import Tally
 from sidecar.limits import VALUES_PER_DATUM
 from sidecar.model import Measurement
 
 RATIO: Final = 1.01
 MAX_BUCKETS: Final = 2_048  # 2,048 buckets of 1 % span nine decades on their own
-MOST_UNSAVED: Final = 64  # folded dictionaries of 150 values: some 600 kB of a series at its busiest
+MOST_UNSAVED: Final = 10_000  # values folded since a checkpoint: 160 kB of a series at its busiest
 _PER_LOG: Final = 1.0 / log(RATIO)
 # Bucket keys are integers: positives use k, negatives mirror them below this base. log(2^360) * _PER_LOG is
 # 25,078 and the smallest double gives -74,815, so the two ranges cannot meet.
@@ -53,7 +53,7 @@ class Distribution:
         self._buckets: dict[int, list[float]] = {}  # {key: [weight, weighted sum]}
         self._shift = 0  # how often the widths have doubled
         self._saved = 0  # samples the last checkpoint had
-        self._unsaved: list[dict[float, float]] = []  # what was folded since, as it was
+        self._unsaved: tuple[array[float], array[float]] | None = None  # values and weights folded since
 
     def add(self, value: float, weight: float) -> None:
         """Add one sample that stands for `weight` measurements."""
@@ -74,21 +74,31 @@ class Distribution:
         samples = self.samples - (0 if full else self._saved)
         if not samples:
             return None
-        gained = self._pairs() if full else [*self._values.items(), *_items(self._unsaved)]
-        self._saved, self._unsaved = self.samples, []
+        if full:
+            pairs = self._pairs()
+            values, weights = (array("d", [pair[column] for pair in pairs]) for column in (0, 1))
+        else:
+            values, weights = self._unsaved or (no_numbers(), no_numbers())
+            values.extend(self._values)
+            weights.extend(self._values.values())
+        self._saved, self._unsaved = self.samples, None
         before = self._entries()
-        _pour_into(self._kept, self._values)
-        self._values = {}
+        if not self._buckets:
+            if self._kept:
+                _pour_into(self._kept, self._values)
+            else:
+                self._kept = self._values
+            self._values = {}
         self._tally.entries += self._entries() - before
         if self._buckets or len(self._kept) > VALUES_PER_DATUM:
-            self._fold()
-        return State(samples, numbers=[number for pair in gained for number in pair])
+            self._fold(saved=True)
+        return State(samples, numbers=values + weights)
 
     def restore(self, state: State) -> None:
         """Add a state that a checkpoint kept."""
-        numbers = iter(state.numbers)
         samples = self.samples + state.samples
-        for value, weight in zip(numbers, numbers, strict=True):
+        pairs = len(state.numbers) // 2
+        for value, weight in zip(state.numbers[:pairs], state.numbers[pairs:], strict=True):
             self.add(value, weight)
         self.samples = samples
 
@@ -116,7 +126,7 @@ class Distribution:
         self._tally.samples -= samples
         if not self._kept and not self._buckets and len(self._values) <= VALUES_PER_DATUM:
             # Most series: 8 us less than by way of pairs.
-            held, self._values, self._unsaved = self._values, {}, []
+            held, self._values, self._unsaved = self._values, {}, None
             self._tally.entries -= len(held)
             distinct = sorted(held)
             return Measurement(samples, values=tuple(distinct), counts=tuple([held[value] for value in distinct]))
@@ -125,7 +135,7 @@ class Distribution:
         pairs = self._pairs()
         self._tally.entries -= self._entries()
         self._values, self._kept, self._extremes, self._buckets, self._shift = {}, {}, {}, {}, 0
-        self._unsaved = []
+        self._unsaved = None
         values, counts = zip(*pairs, strict=True)
         return Measurement(samples, values=values, counts=counts)
 
@@ -149,12 +159,12 @@ class Distribution:
     def _entries(self) -> int:
         return len(self._values) + len(self._kept) + len(self._extremes) + len(self._buckets)
 
-    def _fold(self) -> None:
-        """Move what is held as values into buckets, but for the smallest and the largest."""
+    def _fold(self, *, saved: bool = False) -> None:
+        """Move what is held as values into buckets, but for the smallest and the largest; `saved`: it was just kept."""
         before = self._entries()
         values = self._values
-        if self._track and values:
-            self._remember(dict(values))
+        if self._track and values and not saved:
+            self._remember(values)
         _pour_into(values, self._kept)
         _pour_into(values, self._extremes)
         self._kept = {}
@@ -180,14 +190,19 @@ class Distribution:
             self._coarsen()
         self._tally.entries += self._entries() - before
 
-    def _remember(self, values: dict[float, float]) -> None:
-        """Keep what is folded for the next checkpoint, within bounds: many such become one, in buckets."""
-        self._unsaved.append(values)
-        if len(self._unsaved) >= MOST_UNSAVED:
+    def _remember(self, folded: dict[float, float]) -> None:
+        """Keep what is folded for the next checkpoint, within bounds: very much becomes one, in buckets."""
+        if self._unsaved is None:
+            self._unsaved = (no_numbers(), no_numbers())
+        values, weights = self._unsaved
+        values.extend(folded)
+        weights.extend(folded.values())
+        if len(values) >= MOST_UNSAVED:
             gathered = Distribution(inf, Tally())
-            for value, weight in _items(self._unsaved):
+            for value, weight in zip(values, weights, strict=True):
                 gathered.add(value, weight)
-            self._unsaved = [dict(gathered._pairs())]
+            pairs = gathered._pairs()
+            self._unsaved = (array("d", [value for value, _ in pairs]), array("d", [weight for _, weight in pairs]))
 
     def _coarsen(self) -> None:
         """Double the width of every bucket."""
@@ -206,11 +221,6 @@ class Distribution:
 def _pour_into(held: dict[float, float], more: dict[float, float]) -> None:
     for value, weight in more.items():
         held[value] = held.get(value, 0.0) + weight
-
-
-def _items(dicts: list[dict[float, float]]) -> Iterator[tuple[float, float]]:
-    for one in dicts:
-        yield from one.items()
 
 
 def _coarser(key: int, shift: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from math import inf
 
 from sidecar.aggregate.state import State
@@ -57,7 +58,7 @@ class StatisticSet:
         if not self.samples or (self.samples == self._saved and not full):
             return None
         self._saved = self.samples
-        return State(self.samples, numbers=[self.count, self.sum, self.minimum, self.maximum])
+        return State(self.samples, numbers=array("d", (self.count, self.sum, self.minimum, self.maximum)))
 
     def restore(self, state: State) -> None:
         """Add a state that a checkpoint kept."""
