@@ -7,11 +7,14 @@ service: 1,000 datums, 1,000,000 bytes of finished body, 150 values a datum.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import orjson
 
 from sidecar.limits import DATUMS_PER_REQUEST, METRIC_REQUEST_BYTES, VALUES_PER_DATUM
 from sidecar.model import Datum, Datums, Measurement, MetricBatch, Series
+
+_STATISTICS: Final = ("SampleCount", "Sum", "Minimum", "Maximum")
 
 
 def encode(series: Series, start: int, measurement: Measurement) -> list[Datum]:
@@ -23,34 +26,31 @@ def encode(series: Series, start: int, measurement: Measurement) -> list[Datum]:
         measurement: a statistic set or values; over 150 values become several datums of the same Timestamp,
             which CloudWatch merges, with the samples apportioned so that they add up.
     """
-    datum: dict[str, object] = {
-        "MetricName": series.name,
-        "Dimensions": [{"Name": name, "Value": value} for name, value in series.dimensions],
-        "Unit": series.unit,
-        "StorageResolution": series.resolution,
-        "Timestamp": start,
-    }
+    # What orjson gives is the front of a block of some kilobytes, the rest of which nothing else fits into: kept by the
+    # thousand, such bytes took 3.9 kB each. These are put together anew, as long as they are.
+    identity = orjson.dumps(
+        {
+            "MetricName": series.name,
+            "Dimensions": [{"Name": name, "Value": value} for name, value in series.dimensions],
+            "Unit": series.unit,
+            "StorageResolution": series.resolution,
+            "Timestamp": start,
+        }
+    )[:-1]
     statistics = measurement.statistics
     if statistics is not None:
-        datum["StatisticValues"] = {
-            "SampleCount": statistics.sample_count,
-            "Sum": statistics.sum,
-            "Minimum": statistics.minimum,
-            "Maximum": statistics.maximum,
-        }
-        return [Datum(orjson.dumps(datum), measurement.samples)]
+        body = b'%b,"StatisticValues":%b}' % (identity, orjson.dumps(dict(zip(_STATISTICS, statistics, strict=True))))
+        return [Datum(body, measurement.samples)]
     values, counts = measurement.values, measurement.counts
     if counts is None:
-        datum["Value"] = values[0]
-        return [Datum(orjson.dumps(datum), measurement.samples)]
+        return [Datum(b'%b,"Value":%b}' % (identity, orjson.dumps(values[0])), measurement.samples)]
     datums: list[Datum] = []
     apportioned = 0
     for first in range(0, len(values), VALUES_PER_DATUM):
         last = min(first + VALUES_PER_DATUM, len(values))
         upto = measurement.samples * last // len(values)
-        datum["Values"] = values[first:last]
-        datum["Counts"] = counts[first:last]
-        datums.append(Datum(orjson.dumps(datum), upto - apportioned))
+        parts = orjson.dumps(values[first:last]), orjson.dumps(counts[first:last])
+        datums.append(Datum(b'%b,"Values":%b,"Counts":%b}' % (identity, *parts), upto - apportioned))
         apportioned = upto
     return datums
 

@@ -85,7 +85,8 @@ class KnownDocuments:
             return
         if len(self._places) >= self._most:
             self._places.clear()
-        self._places[key] = _Place(accumulator, accumulator.until - series.resolution, series)
+        # A copy: what orjson gives is the front of a block of some kilobytes, all of which would be kept.
+        self._places[bytes(memoryview(key))] = _Place(accumulator, accumulator.until - series.resolution, series)
 
     def _at(self, key: bytes, place: _Place, stamp: object, now: float) -> Numeric | None:
         """The accumulator for the time of a document; None where reading it in full is to say why not."""
