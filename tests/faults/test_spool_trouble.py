@@ -15,6 +15,9 @@ from typing import Final
 
 import pytest
 
+from sidecar.aggregate.checkpoint import blob, record
+from sidecar.aggregate.window import Windows
+from sidecar.model import Kind, Sample, Series
 from tests.double import FOREVER, ThreadedCloudWatchDouble, throttle
 from tests.faults.traffic import Traffic, numbers, rows, spooling
 from tests.harness import Daemon, assert_balanced
@@ -321,12 +324,22 @@ def test_the_log_of_a_damaged_spool_is_set_aside_with_it(
     assert any(log == file.read_bytes() for file in aside), [file.name for file in spool.iterdir()]
 
 
+def checkpoint_of(sum_: float) -> bytes:
+    """A checkpoint of one open counter."""
+    windows = Windows()
+    series = Series("App", "open", (), "Count", 60)
+    windows.add(series, Sample("open", Kind.COUNTER, (sum_,), (1.0,)), time.time())
+    (window,) = windows.windows()
+    gained = [record(window, series, one, full=True) for one in window.accumulators.values()]
+    return blob([one for one in gained if one is not None])
+
+
 @pytest.mark.parametrize(
     "change",
     [
         "UPDATE batches SET head = 'nonsense' WHERE signal = 'logs'",
         "UPDATE batches SET parts = x'0102'",
-        "UPDATE batches SET body = x'', parts = zeroblob(24)",
+        "UPDATE batches SET body = x'', parts = zeroblob(CASE signal WHEN 'logs' THEN 24 ELSE 16 END)",
         "INSERT INTO segments VALUES (1000, '7', x'00', x'', 1)",
         "INSERT INTO segments VALUES (1000, '[\"/app\",\"s\"]', x'00', x'01', 1)",
         "INSERT INTO deltas (window, body) VALUES (1, x'00')",
@@ -345,10 +358,7 @@ def test_a_row_that_makes_no_sense_stops_neither_the_daemon_nor_the_other_rows(
     one.stop()
     database = sqlite3.connect(spool / "spool.db")
     # What is open comes back from checkpoints as well.
-    series = ["App", "open", [], "Count", 60]
-    start = int(time.time()) // 60 * 60
-    delta = json.dumps([["statistics", start, series, 7, [7, 7, 1, 1], []]])
-    database.execute("INSERT INTO deltas (window, body) VALUES (99, ?)", (delta.encode(),))
+    database.execute("INSERT INTO deltas (window, body) VALUES (99, ?)", (checkpoint_of(sum_=7.0),))
     database.execute(change)
     database.commit()
     database.close()
