@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
@@ -67,6 +68,25 @@ class _Waiting(NamedTuple):
     in_flight: bool
 
 
+@dataclass(slots=True)
+class _Debt:
+    """What batches in memory have on disk under another form, since they could not be written themselves.
+
+    Attributes:
+        deletions: of that form: segments or checkpoints; due when every batch is done with.
+        freed_bytes: what they give back of the spool's size.
+        exact: it holds all that the batches hold; checkpoints are up to half a second behind.
+        batches: how many there were.
+        left: how many are not done with.
+    """
+
+    deletions: tuple[Statement, ...]
+    freed_bytes: int
+    exact: bool
+    batches: int
+    left: int
+
+
 class Backlog(Generic[B]):
     """What waits of one signal: the pipeline's sink, and the worker's journal."""
 
@@ -92,6 +112,7 @@ class Backlog(Generic[B]):
         self._on_disk: deque[_Waiting] = deque()
         self._disk_units = 0
         self._segment_bytes: dict[int, int] = {}  # {id: bytes} of the segments that are kept
+        self._debts: dict[int, _Debt] = {}  # {id of a batch in the channel that has no row: what it owes}
         self._committing = 0  # units submitted to the spool and not queued yet
         self._commits: set[asyncio.Future[bool]] = set()
         self._more = asyncio.Event()
@@ -123,17 +144,23 @@ class Backlog(Generic[B]):
             for batch in batches:
                 self._queue(batch)
             return None
-        spool.size_bytes -= sum(self._segment_bytes.pop(segment, 0) for segment in segments)
-        inserts = [insert for batch in batches if (insert := self._insert(spool, batch)) is not None]
+        freed = sum(self._segment_bytes.pop(segment, 0) for segment in segments)
+        spool.size_bytes -= freed
+        deletions = [delete_deltas(windows)] if windows else []
+        deletions += [delete_segments(segments)] if segments else []
+        if not batches:
+            return spool.submit(*deletions)
+        debt = _Debt(tuple(deletions), freed, not windows, len(batches), len(batches))
         self._committing += sum(batch.units for batch in batches)
-        closes = [delete_deltas(windows)] if windows else []
-        closes += [delete_segments(segments)] if segments else []
-        done = spool.submit(*inserts, *closes)
-        self._commits.add(done)
-        done.add_done_callback(partial(self._committed, list(batches)))
-        if any(batch.row is None for batch in batches):
+        # All or none: what they replace is kept for as long as one of them is in memory only.
+        if self._make_room(spool, sum(map(self._codec.size, batches))):
+            inserts = [self._insert(spool, batch) for batch in batches]
+            done = spool.submit(*inserts, *(replace(one, owed=False) for one in deletions))
+        else:
             done = asyncio.get_running_loop().create_future()
-            done.set_result(False)  # the spool is full: these are in memory only, whatever becomes of the others
+            done.set_result(False)
+        self._commits.add(done)
+        done.add_done_callback(partial(self._committed, list(batches), debt))
         return done
 
     def save(self, events: B) -> tuple[int, asyncio.Future[bool]] | None:
@@ -186,12 +213,16 @@ class Backlog(Generic[B]):
         """A batch is done with: delivered, dropped, or replaced by its parts."""
         self._more.set()
         spool = self._spool
-        if spool is None or batch.row is None:
+        if spool is None:
+            return
+        if batch.row is None:
+            self._pay(batch, parts)
             return
         spool.size_bytes -= batch.kept_bytes
         for part in parts:
             part.place = batch.place
-        inserts = [insert for part in parts if (insert := self._insert(spool, part)) is not None]
+        # As much as the batch that goes, but for some bytes a part.
+        inserts = [self._insert(spool, part) for part in parts if self._make_room(spool, self._codec.size(part))]
         done = spool.submit(*inserts, delete_batches([batch.row]))
         done.add_done_callback(partial(self._replaced, list(parts)))
 
@@ -205,9 +236,10 @@ class Backlog(Generic[B]):
         lost: Counter[str] = Counter()  # {lane: units}
         first: dict[str, str] = {}
         for batch in self._channel.clear():
-            if batch.row is not None:
+            if batch.row is not None or self._is_left(batch):
                 self._disk_units += batch.units
                 continue
+            self._pay(batch)
             lost[batch.lane] += batch.units
             first.setdefault(batch.lane, batch.describe(0))
         if lost:
@@ -282,13 +314,32 @@ class Backlog(Generic[B]):
         self._push_out(self._channel.offer(batch))
         return True
 
-    def _committed(self, batches: list[B], done: asyncio.Future[bool]) -> None:
+    def _committed(self, batches: list[B], debt: _Debt, done: asyncio.Future[bool]) -> None:
         self._commits.discard(done)
+        if not done.result() and debt.deletions and self._spool is not None:
+            self._spool.size_bytes += debt.freed_bytes
+            self._debts |= dict.fromkeys(map(id, batches), debt)
         for batch in batches:
             self._committing -= batch.units
             if not done.result():
                 self._not_kept(batch)
             self._queue(batch)
+
+    def _pay(self, batch: B, parts: Sequence[B] = ()) -> None:
+        """A batch without a row is done with, or replaced by its parts: what it owes may be due now."""
+        debt = self._debts.pop(id(batch), None)
+        if debt is None or self._spool is None:
+            return
+        self._debts |= dict.fromkeys(map(id, parts), debt)
+        debt.left += len(parts) - 1
+        if not debt.left:
+            self._spool.size_bytes -= debt.freed_bytes
+            self._spool.submit(*debt.deletions)
+
+    def _is_left(self, batch: B) -> bool:
+        """Whether all of a batch that has no row is on disk all the same, for the next start."""
+        debt = self._debts.get(id(batch))
+        return debt is not None and debt.exact and debt.left == debt.batches
 
     def _replaced(self, parts: list[B], done: asyncio.Future[bool]) -> None:
         if not done.result():
@@ -322,6 +373,7 @@ class Backlog(Generic[B]):
                 self._on_disk.appendleft(_Waiting(batch.row, batch.units, batch.kept_bytes, created, in_flight))
                 self._disk_units += batch.units
                 continue
+            self._pay(batch)
             self._account.dropped[Reason.MEMORY_FULL] += batch.units
             self._limiter.error(
                 f"memory_full {self._signal}",
@@ -332,11 +384,14 @@ class Backlog(Generic[B]):
 
     def _make_room(self, spool: Spool, size_bytes: int) -> bool:
         """Drop the oldest rows that wait on disk alone until a batch fits; False where it cannot."""
-        while spool.size_bytes + size_bytes > spool.max_bytes and self._on_disk:
+        over = spool.size_bytes + size_bytes - spool.max_bytes
+        if over > 0 and over > sum(waiting.size_bytes for waiting in self._on_disk):
+            return False  # not even without all of them
+        while spool.size_bytes + size_bytes > spool.max_bytes:
             oldest = self._on_disk.popleft()
             self._disk_units -= oldest.units
             self._forget(spool, oldest, Reason.SPOOL_FULL)
-        return spool.size_bytes + size_bytes <= spool.max_bytes
+        return True
 
     def _forget(self, spool: Spool, waiting: _Waiting, reason: Reason) -> None:
         spool.size_bytes -= waiting.size_bytes
@@ -346,11 +401,9 @@ class Backlog(Generic[B]):
             f"{reason} {self._signal}", "dropped a batch from the spool", reason=reason, units=waiting.units
         )
 
-    def _insert(self, spool: Spool, batch: B) -> Statement | None:
-        """Give a batch its row, and the statement that writes it; None where the spool has no room for it."""
+    def _insert(self, spool: Spool, batch: B) -> Statement:
+        """Give a batch its row, and the statement that writes it."""
         size = self._codec.size(batch)
-        if not self._make_room(spool, size):
-            return None
         id_ = batch.row = spool.next_id("batch")
         batch.kept_bytes = size
         if batch.place is None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import sqlite3
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
+
+import pytest
 
 from sidecar.channel import Channel
 from sidecar.deliver.backlog import Backlog
 from sidecar.deliver.codec import LogCodec
 from sidecar.deliver.spool import Spool
+from sidecar.deliver.spool_store import SpoolStore, Statement
 from sidecar.errors import Reason
 from sidecar.limits import PAST_SECONDS
 from sidecar.model import MEMORY_PER_BATCH, MEMORY_PER_ELEMENT, Events, LogBatch
@@ -327,6 +331,90 @@ async def test_what_was_in_flight_at_a_crash_still_counts_as_ambiguous_once_it_w
         assert await two.deliver_all() == [*range(3, 9), 1, 2]
         assert two.account.ambiguous == 2
         two.balanced()
+
+
+def refuse_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on the disk has room for everything but batches."""
+    run = SpoolStore.run
+
+    def full(store: SpoolStore, statements: Iterable[Statement]) -> None:
+        given = list(statements)
+        if any("INTO batches" in one.sql for one in given):
+            raise sqlite3.OperationalError("database or disk is full")
+        run(store, given)
+
+    monkeypatch.setattr(SpoolStore, "run", full)
+
+
+async def segments_of(tmp_path: Path) -> list[int]:
+    """The numbers of the events in segments on disk."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "spool.db")) as database:
+        rows = database.execute("SELECT head, body, parts FROM segments ORDER BY id").fetchall()
+    return [number for row in rows for number in numbers(LogCodec().decode(*row))]
+
+
+async def saved(one: Rig, *given: int) -> tuple[LogBatch, int]:
+    """A batch whose events are on disk in a segment."""
+    held = batch(*given)
+    kept = one.backlog.save(held)
+    assert kept is not None
+    assert await kept[1]
+    return held, kept[0]
+
+
+async def test_what_a_batch_replaces_stays_on_disk_until_the_batch_is_there_or_done_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig(tmp_path) as one:
+        assert one.spool is not None
+        held, segment = await saved(one, 1, 2)
+        before = one.spool.size_bytes
+        refuse_batches(monkeypatch)
+        one.account.received["test"] += 2
+        told = one.backlog.offer([held], segments=[segment])
+        assert told is not None
+        assert await told is False
+        await one.turns()
+        assert await segments_of(tmp_path) == [1, 2]
+        assert one.spool.size_bytes == before
+
+        taken = await one.take()
+        parts = [taken.part([0]), taken.part([1])]
+        one.backlog.settled(taken, parts)
+        one.channel.put_back(taken, parts, 0.0)
+        one.delivered(await one.take())
+        await one.turns()
+        assert await segments_of(tmp_path) == [1, 2]  # the other part is in memory only
+        one.delivered(await one.take())
+        await one.turns()
+        assert await segments_of(tmp_path) == []
+        assert one.spool.size_bytes == 0
+        one.balanced()
+
+
+async def test_events_that_are_on_disk_all_the_same_are_left_and_not_abandoned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig(tmp_path) as one:
+        held, segment = await saved(one, 1, 2)
+        refuse_batches(monkeypatch)
+        one.account.received["test"] += 2
+        one.backlog.offer([held], segments=[segment])
+        await one.turns()
+        assert one.backlog.abandon() == (0, 2)
+        one.balanced()
+    assert await segments_of(tmp_path) == [1, 2]
+
+
+async def test_a_batch_larger_than_the_spool_costs_nothing_that_is_in_it(tmp_path: Path) -> None:
+    async with rig(tmp_path, memory_bytes=BATCH_MEMORY) as one:
+        assert one.spool is not None
+        await fill(one, 3)
+        one.spool.max_bytes = one.spool.size_bytes + 1
+        one.offer(batch(*range(100, 140)))
+        await one.turns()
+        assert Reason.SPOOL_FULL not in one.account.dropped
+        one.balanced()
 
 
 async def test_what_was_certainly_not_stored_is_not_ambiguous_after_a_crash(tmp_path: Path) -> None:
