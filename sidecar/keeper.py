@@ -6,6 +6,7 @@ Where the directory cannot be used, or another daemon uses it, the daemon runs w
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from typing import Any, Final
 
 import structlog
@@ -87,8 +88,24 @@ class Keeper:
         """Keep what the open windows gained; returns the seconds of the event loop it took."""
         begun = self._clock.monotonic()
         full, self._full = self._full, False
-        blobs: list[tuple[int, bytes]] = []
         turns = Turns(self._clock.monotonic)
+        # Writing everything anew deletes what an earlier process left: what a flush has taken out and not offered yet
+        # would be neither here nor there.
+        async with self._pipeline.flushing if full else nullcontext():
+            statements = await self._statements(turns, full=full)
+            submitted = self._spool.submit(*statements) if statements else None
+        turns.end()
+        if submitted is None:
+            await self._metrics.committed()  # a flush may have taken all there was: kept once its batches are
+        if submitted is None or await submitted:
+            self._last_checkpoint = begun
+        else:
+            self._full = True
+        return turns.busy
+
+    async def _statements(self, turns: Turns, *, full: bool) -> list[Statement]:
+        """What writes the gains of the open windows, a turn for the sockets now and then."""
+        blobs: list[tuple[int, bytes]] = []
         for window in self._pipeline.windows.windows():
             gains: list[list[Any]] = []
             for (series, _), accumulator in list(window.accumulators.items()):
@@ -102,21 +119,10 @@ class Keeper:
                     await turns.give()
             if gains:
                 blobs.append((window.serial, blob(gains)))
-        turns.end()
         # A window that was closed meanwhile is in its batches: a delta behind them would bring it back.
         open_ = {window.serial for window in self._pipeline.windows.windows()}
-        statements: list[Statement] = []
-        if full:
-            statements = [delete_deltas_upto(self._old_windows), delete_deltas(open_)]
-        statements += [insert_delta(serial, body) for serial, body in blobs if serial in open_]
-        if not statements:
-            await self._metrics.committed()  # a flush may have taken all there was: kept once its batches are
-        kept = not statements or await self._spool.submit(*statements)
-        if kept:
-            self._last_checkpoint = begun
-        else:
-            self._full = True
-        return turns.busy
+        deletions = [delete_deltas_upto(self._old_windows), delete_deltas(open_)] if full else []
+        return deletions + [insert_delta(serial, body) for serial, body in blobs if serial in open_]
 
     def _take_over(self, left: Leftovers) -> None:
         """Bring back batches, log events and open windows; a row that makes no sense is counted and kept aside."""

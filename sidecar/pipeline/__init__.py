@@ -83,6 +83,7 @@ class Pipeline:
         self._keeps = logs.keeps
         self.datagrams = self._datagrams.take
         self.windows = self._metrics.windows
+        self.flushing = self._metrics.flushing
         self.restore_log_events = self._logs.restore
         self.flush_metrics = self._metrics.flush
         self.flush_logs = self._logs.flush

@@ -68,6 +68,7 @@ class MetricPath:
         self._phase = phase
         self.windows = Windows(track=sink.keeps, max_levels=config.max_series)
         self._known = KnownDocuments(self.windows, cardinality, clock, config.max_series)
+        self.flushing = asyncio.Lock()  # held while samples are neither in a window nor offered to the sink
         self._packing = 0  # samples taken from windows and not yet offered to the sink
         self._early = asyncio.Event()
         self._urgent = asyncio.Event()  # not even the pause between early flushes is to be kept
@@ -167,6 +168,14 @@ class MetricPath:
             unfinished: also the open part of windows that have not ended; CloudWatch merges the parts.
             resolutions: which windows.
         """
+        async with self.flushing:
+            cancelled = await self._flush(unfinished=unfinished, resolutions=resolutions)
+        self._ledger.flushes[f"metrics_{cause}"] += 1
+        if cancelled:
+            raise asyncio.CancelledError
+
+    async def _flush(self, *, unfinished: bool, resolutions: tuple[int, ...]) -> bool:
+        """Flush; True where it was cancelled on the way, and finished all the same."""
         packer = Packer()
         batches: list[MetricBatch] = []
         cancelled = False
@@ -194,9 +203,7 @@ class MetricPath:
             self._packing -= batch.units
         # All at once: in the spool they take the place of the windows' checkpoints, whole windows at a time.
         self._sink.offer(batches, windows=[window.serial for window in windows])
-        self._ledger.flushes[f"metrics_{cause}"] += 1
-        if cancelled:
-            raise asyncio.CancelledError
+        return cancelled
 
     async def run_timer(self, resolution: int, flush_seconds: float) -> None:
         """Flush one resolution's windows at every boundary of `flush_seconds`, shifted by the phase."""
