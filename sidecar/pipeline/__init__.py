@@ -69,6 +69,7 @@ class Pipeline:
         self._cardinality = cardinality
         self._closed = False
         self._taking = 0  # bodies in work
+        self._taking_bytes = 0  # what they may come to take
         self._idle = asyncio.Event()  # none is
         self._idle.set()
         shared: dict[str, Any] = {"ledger": ledger, "limiter": limiter, "clock": clock}
@@ -106,10 +107,11 @@ class Pipeline:
             DrainingError: the door is closed.
             UnsupportedError: not JSON.
         """
-        self._admit(self._metrics.room_for, len(body))
+        size = len(body)
+        self._admit(self._metrics.room_for, size)
         if not looks_like_json(body):
             raise UnsupportedError(f"{content_type}: the body must be JSON, an object, an array or one a line")
-        outcome = await self._take(metric_items(documents(body)), self._metrics.item)
+        outcome = await self._take(metric_items(documents(body)), self._metrics.item, size)
         self._metrics.look_for_early_flush()
         return outcome
 
@@ -122,7 +124,8 @@ class Pipeline:
             UnsupportedError: neither JSON nor text/plain.
         """
         # As a message every quote and backslash is written as two bytes, and each line may become an event.
-        self._admit(self._logs.room_for, 2 * len(body) + MEMORY_PER_ELEMENT * (body.count(b"\n") + 1))
+        size = 2 * len(body) + MEMORY_PER_ELEMENT * (body.count(b"\n") + 1)
+        self._admit(self._logs.room_for, size)
         if content_type == "text/plain":
             items: Iterable[Item] = text_lines(body)
         elif looks_like_json(body):
@@ -130,7 +133,7 @@ class Pipeline:
         else:
             raise UnsupportedError(f"{content_type}: the body must be JSON, or text/plain with one event a line")
         unkept = self._logs.unkept
-        outcome = await self._take(items, self._logs.item)
+        outcome = await self._take(items, self._logs.item, size)
         if not self._keeps:
             return outcome
         self._logs.save()
@@ -159,16 +162,19 @@ class Pipeline:
     def _admit(self, room_for: Callable[[int], bool], size_bytes: int) -> None:
         if self._closed:
             raise DrainingError
-        if not room_for(size_bytes):
+        if not room_for(self._taking_bytes + size_bytes):
             raise BusyError(RETRY_AFTER)
 
-    async def _take(self, items: Iterable[Item], take: Callable[[Item, str, float], DecodeError | None]) -> Outcome:
-        """Take the items of a body, with a turn for the sockets every half millisecond."""
+    async def _take(
+        self, items: Iterable[Item], take: Callable[[Item, str, float], DecodeError | None], size_bytes: int
+    ) -> Outcome:
+        """Take the items of a body that may come to take so much memory, with a turn for the sockets now and then."""
         now = self._clock.wall()
         accepted = 0
         rejected: list[tuple[int, str]] = []
         refused = 0
         self._taking += 1
+        self._taking_bytes += size_bytes
         self._idle.clear()
         try:
             turns = Turns(self._clock.monotonic)
@@ -184,6 +190,7 @@ class Pipeline:
                     await turns.give()
         finally:
             self._taking -= 1
+            self._taking_bytes -= size_bytes
             if not self._taking:
                 self._idle.set()
         return Outcome(accepted, rejected, refused)

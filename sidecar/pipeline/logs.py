@@ -10,7 +10,7 @@ from sidecar.config import Logs
 from sidecar.decode import events
 from sidecar.decode.documents import Item
 from sidecar.errors import DecodeError
-from sidecar.model import LogBatch, LogEvent
+from sidecar.model import MEMORY_PER_ELEMENT, LogBatch, LogEvent
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
 from sidecar.pipeline.refusals import Refusals
@@ -63,7 +63,8 @@ class LogPath:
 
     def room_for(self, size_bytes: int) -> bool:
         """Whether a sender who can wait should not be told to."""
-        return self._sink.room_for(self._buffered_bytes + size_bytes)
+        held = self._buffered_bytes + MEMORY_PER_ELEMENT * self._buffered_events
+        return self._sink.room_for(held + size_bytes)
 
     def item(self, item: Item, input_: str, now: float) -> DecodeError | None:
         """Take one log event; returns why not, already counted."""

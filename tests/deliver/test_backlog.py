@@ -450,11 +450,11 @@ async def test_batches_pushed_out_of_memory_keep_their_order(tmp_path: Path) -> 
     """Where the spool cannot be written for a while, what it has makes room for what it has not."""
     async with rig(tmp_path, memory_bytes=4 * BATCH_MEMORY) as one:
         await fill(one, 4)
-        refused = batch(*range(4, 12))  # as much as all four
+        refused = batch(*range(4, 14))  # as much as all four
         one.account.received["test"] += refused.units
         one.backlog._push_out(one.channel.offer(refused))
         one.balanced()
         arrived = await one.deliver_all()
 
-        assert sorted(arrived) == list(range(12))
+        assert sorted(arrived) == list(range(14))
         assert [number for number in arrived if number < 4] == [0, 1, 2, 3]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from sidecar.model import LogBatch
+from sidecar.model import MEMORY_PER_ELEMENT, LogBatch
 from tests.test_pipeline import Recording, Rig
 
 BODY = b"\n".join(b'{"message": "%d"}' % number for number in range(20))
@@ -67,3 +67,19 @@ async def test_an_earlier_failure_is_not_held_against_a_later_body() -> None:
         sink.commits[-1].set_result(kept)
         assert outcome.durable is not None
         assert await outcome.durable is kept
+
+
+async def test_bodies_in_work_count_against_the_room_for_the_next() -> None:
+    rig = Rig()
+    size = 2 * len(BODY) + MEMORY_PER_ELEMENT * 20
+    taking = asyncio.create_task(rig.pipeline.ingest_logs(BODY, "json"))
+    await asyncio.sleep(0)
+    await rig.pipeline.ingest_logs(BODY, "json")
+    await taking
+    first, second = rig.logs.asked
+    assert (first, second >= 2 * size) == (size, True)
+
+    rig.logs.asked.clear()
+    await rig.pipeline.ingest_logs(BODY, "json")
+    held = sum(len(line) + 26 + MEMORY_PER_ELEMENT for line in BODY.split(b"\n"))
+    assert rig.logs.asked == [2 * held + size]
