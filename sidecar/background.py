@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 
 # Where a container has one core, a thread that compresses for milliseconds must not keep the loop from it.
-NICE: Final = 5
+NICE: Final = 10
 
 
 class Background:
