@@ -73,6 +73,7 @@ def test_example_delivers_exactly_its_four_events(daemon: Callable[..., Daemon],
     local = delivered(running, samples=3, log_events=1)
     assert series_of(local) == EXPECTED
     assert local["streams"] == [LOG_STREAM]
+    running.wait_until(lambda: "order placed" in running.console(), "shown")
     (shown,) = [line for line in running.console().splitlines() if "order placed" in line]
     assert json.loads(shown[shown.index("{") :]) == LOG_EVENT
 

@@ -220,7 +220,7 @@ def test_log_events_are_delivered_as_they_came(daemon: Start) -> None:
     assert {(one["group"], one["stream"]) for one in stats["local"]["streams"]} == {("/app", "s"), ("/other", "t")}
     # The console has a thread of its own, which may be a moment behind.
     for shown in (raw.decode(), '{"message":"routed"}'):
-        own.wait_until(lambda shown=shown: shown in own.console(), f"shown: {shown}")  # type: ignore[misc]
+        own.wait_until(lambda shown=shown: shown in own.console(), f"shown: {shown}")
 
 
 def test_deep_json_is_refused_and_harms_nothing(one: Daemon) -> None:
