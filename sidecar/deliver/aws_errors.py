@@ -6,6 +6,7 @@ descriptors, and having none may be that very error.
 
 from __future__ import annotations
 
+import errno
 import re
 import socket
 from typing import Final
@@ -59,7 +60,9 @@ def translate(error: Exception, *, sent: bool) -> DeliveryError:
         return DeliveryError("Network", clean(f"{error} {_reason(cause)}"), ambiguous=not never_established)
     if isinstance(error, sdk.HTTPClientError):
         # The connection broke after it was established: whether the request was stored is unknown.
-        return DeliveryError("Network", message, ambiguous=True)
+        cause = error.kwargs.get("error")
+        no_descriptor = isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE)
+        return DeliveryError("Network", message, ambiguous=not no_descriptor)
     if isinstance(error, OSError):
         return DeliveryError("Network", message, ambiguous=sent)
     if isinstance(error, sdk.BotoCoreError):

@@ -178,4 +178,5 @@ def _failure(error: Exception) -> tuple[str, str, int]:
         return "NoCredentials", translated.detail, 0
     if classify(translated) in _OWN_MEANING:
         return translated.code, translated.detail, translated.status
-    return "NoCredentials", f"{translated.code}: {translated.detail}", 0
+    code = f"{translated.code}: " if translated.status else ""
+    return "NoCredentials", code + translated.detail, 0

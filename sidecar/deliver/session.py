@@ -55,19 +55,16 @@ class AwsSession:
         Raises:
             NoRegionError, InvalidRegionError: the SDK's own; so is every other error.
         """
+        sdk = await self.load()
         from botocore.exceptions import NoRegionError
         from botocore.utils import validate_region_name
 
-        sdk = await self.load()
-        try:
-            # Checked here, and not only by the SDK: it would have built a client in reference cycles by then.
-            region = self._region or sdk.get_config_variable("region")
-            if region is None:
-                raise NoRegionError  # noqa: TRY301  # read again below
-            validate_region_name(region)
-        except Exception:
-            sdk.reread()
-            raise
+        sdk.reread()
+        # Checked here, and not only by the SDK: it would have built a client in reference cycles by then.
+        region = sdk.get_config_variable("region")
+        if self._region is None and region is None:
+            raise NoRegionError
+        validate_region_name(self._region or region)
         return sdk.create_client(service, region_name=self._region, endpoint_url=self._endpoint_url, config=config)
 
     async def ready(self) -> None:
