@@ -98,8 +98,7 @@ _ADVICE_BY_DETAIL: Final[tuple[tuple[Failure, str, str], ...]] = (
     (
         Failure.ACCESS_DENIED,
         "sts:AssumeRoleWithWebIdentity",
-        "let the service account assume its role: the role's trust policy must name the cluster's identity provider, "
-        "the namespace and the service account",
+        "let the service account assume its role: correct the role's trust policy",
     ),
     (
         Failure.ACCESS_DENIED,
@@ -114,8 +113,7 @@ _ADVICE_BY_DETAIL: Final[tuple[tuple[Failure, str, str], ...]] = (
     (
         Failure.NETWORK,
         "certificate",
-        "the endpoint's TLS certificate is not trusted: set AWS_CA_BUNDLE to the file of the authority that signed it, "
-        "or correct deliver.endpoint_url",
+        "the endpoint's TLS certificate is not trusted: set AWS_CA_BUNDLE, or correct deliver.endpoint_url",
     ),
     (
         Failure.NETWORK,
