@@ -37,6 +37,7 @@ PAUSE_SECONDS: Final = 0.00005
 
 _CLIENT: Final = "client"
 _CREDENTIALS: Final = "credentials"
+_BODY: Final = "request body"
 _ANSWER: Final = "answer"
 
 
@@ -99,6 +100,7 @@ class AwsClient:
                 client = await self._client()
                 phase = _CREDENTIALS
                 await self._session.ready()
+                phase = _BODY
                 if body is not None:
                     _finished.set(await self._session.thread.run(partial(_finish, body)))
                 phase = _ANSWER

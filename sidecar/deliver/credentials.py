@@ -149,18 +149,26 @@ class Credentials:
         async with self._reading:
             if not self._usable and monotonic() - self._read_at >= self._reread_seconds:
                 self._found, self._failure, self._read_at = None, None, monotonic()
-            if self._failure is None:
+            if self._found is None and self._failure is None:
                 try:
-                    if self._found is None:
-                        self._found = await self._find()
-                        self._usable = True
-                    return await self._found.get_frozen_credentials()
+                    found = await self._find()
+                    await found.get_frozen_credentials()  # a role is assumed only now; once for all who wait
+                    self._found, self._usable = found, True
                 except Exception as error:  # noqa: BLE001  # whatever the SDK raises becomes one of our errors
-                    self._usable = False
-                    self._failure = _failure(error)
-                    drop_traceback(error)
-            code, detail, status = self._failure
-            raise DeliveryError(code, detail, status=status)
+                    self._failed(error)
+        # Outside the lock: the SDK refreshes ahead of the end, and a slow refresh must hold up one request, not all.
+        if self._failure is None:
+            try:
+                return await self._found.get_frozen_credentials()
+            except Exception as error:  # noqa: BLE001  # as above
+                self._failed(error)
+        code, detail, status = self._failure or ("NoCredentials", "credentials are being read again", 0)
+        raise DeliveryError(code, detail, status=status)
+
+    def _failed(self, error: Exception) -> None:
+        self._usable = False
+        self._failure = _failure(error)
+        drop_traceback(error)
 
     async def get_account_id(self) -> str | None:
         """Give the account, where the credentials name one: the SDK asks for endpoints of an account's own."""
