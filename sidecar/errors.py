@@ -138,3 +138,19 @@ class TooManyItemsError(SidecarError):
 
 class UnsupportedError(SidecarError):
     """Raised when a body is of a kind the route does not read."""
+
+
+def drop_traceback(error: BaseException) -> None:
+    """Drop the traceback of a handled error, and of those behind it.
+
+    A traceback holds frames, and with them whatever was at work: a body of megabytes, a batch. Where one of these
+    frames refers to the error in turn, as the SDK's do, only a full garbage collection would free them, and the
+    daemon hardly ever makes one.
+    """
+    left: list[BaseException | None] = [error]
+    while left:
+        one = left.pop()
+        if one is not None and (one is error or one.__traceback__ is not None):
+            one.__traceback__ = None
+            left += [one.__cause__, one.__context__]
+            one.__cause__ = one.__context__ = None

@@ -1,4 +1,4 @@
-"""The AWS clients: made in the background, made anew when they have no credentials, errors made ours.
+"""The AWS clients: made in the background, once; their errors become ours.
 
 aiobotocore keeps credentials, endpoints, signing and parsing of errors. Request bodies are ours: botocore takes
 46-55 ms on the event loop to serialise 1,000 datums, orjson 0.5 ms, so a `before-call` handler puts the
@@ -8,8 +8,7 @@ finished, compressed body in place of the serialised one, ahead of signing.
 from __future__ import annotations
 
 import asyncio
-import re
-import socket
+import sys
 import time
 import zlib
 from contextlib import AsyncExitStack
@@ -20,8 +19,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
 
+from sidecar.deliver.retry import Failure, advice, classify
 from sidecar.deliver.session import AwsSession
-from sidecar.errors import DeliveryError
+from sidecar.errors import DeliveryError, drop_traceback
+from sidecar.observe.log import Limiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -33,8 +34,11 @@ _LEVEL: Final = 1  # of gzip: 1.8 ms for 450 kB; level 6 takes 2.4 times as long
 
 PIECE_BYTES: Final = 32_768  # some 0.3 ms to compress
 PAUSE_SECONDS: Final = 0.00005
-MESSAGE_CHARACTERS: Final = 500
-_TOKEN: Final = re.compile(r"(?i)(x-amz-security-token\W{1,3})[^\s'\",;&]+")
+
+_CLIENT: Final = "client"
+_CREDENTIALS: Final = "credentials"
+_BODY: Final = "request body"
+_ANSWER: Final = "answer"
 
 
 class _Finished(NamedTuple):
@@ -48,13 +52,14 @@ _finished: ContextVar[_Finished] = ContextVar("finished")
 
 
 class AwsClient:
-    """One service's client, made when first needed and replaced when it turns out to have no credentials."""
+    """One service's client, made when first needed."""
 
     def __init__(
         self,
         service: str,
         *,
         session: AwsSession,
+        limiter: Limiter,
         request_seconds: float,
         finished_operations: tuple[str, ...] = (),
     ) -> None:
@@ -62,12 +67,14 @@ class AwsClient:
 
         Args:
             service: `cloudwatch` or `logs`.
-            session: makes the client.
+            session: makes the client, and finds its credentials.
+            limiter: for what keeps the client from being made or from having credentials.
             request_seconds: total time of one request, making the client included.
             finished_operations: operations whose body is handed over finished, to `call`.
         """
         self._service = service
         self._session = session
+        self._limiter = limiter
         self._request_seconds = request_seconds
         self._finished_operations = finished_operations
         self._made: tuple[AsyncExitStack, Any] | None = None
@@ -87,37 +94,56 @@ class AwsClient:
         Raises:
             DeliveryError: it failed, or did not come back in time.
         """
-        sent = False
+        phase = _CLIENT
         try:
             async with asyncio.timeout(self._request_seconds):
                 client = await self._client()
+                phase = _CREDENTIALS
+                await self._session.ready()
+                phase = _BODY
                 if body is not None:
                     _finished.set(await self._session.thread.run(partial(_finish, body)))
-                sent = True
+                phase = _ANSWER
                 return _genuine(await self._begin(partial(getattr(client, operation), **parameters)))
-        except TimeoutError:
-            detail = f"no answer from {self._service} within {self._request_seconds:g} s"
-            raise DeliveryError("Timeout", detail, ambiguous=sent) from None
-        except Exception as error:
-            translated = _translate(error, sent=sent)
-            if translated.code == "NoCredentials":
-                self._session.forget()
-                await self.close()
-            raise translated from error
+        except Exception as error:  # noqa: BLE001  # whatever the SDK raises becomes one of our errors
+            raise self._failure(error, phase) from None
 
     async def open(self) -> None:
-        """Make the client ahead of the first request.
+        """Make the client and find its credentials ahead of the first request.
 
         Raises:
-            DeliveryError: it cannot be made now.
+            DeliveryError: not now; it was logged.
         """
+        phase = _CLIENT
         try:
             async with asyncio.timeout(self._request_seconds):
                 await self._client()
-        except TimeoutError:
-            raise DeliveryError("Timeout", f"no {self._service} client in {self._request_seconds:g} s") from None
-        except Exception as error:
-            raise _translate(error, sent=False) from error
+                phase = _CREDENTIALS
+                await self._session.ready()
+        except Exception as error:  # noqa: BLE001  # whatever the SDK raises becomes one of our errors
+            raise self._failure(error, phase) from None
+
+    def _failure(self, error: Exception, phase: str) -> DeliveryError:
+        """Translate the error of a call that is being handled; where credentials failed, they are read again."""
+        sent = phase == _ANSWER
+        if isinstance(error, TimeoutError):
+            detail = f"no {phase} within {self._request_seconds:g} s"
+            failure = DeliveryError("Timeout", f"{self._service}: {detail}", ambiguous=sent)
+        else:
+            failure = _translate(error, sent=sent)
+        drop_traceback(error)
+        meaning = classify(failure)
+        if meaning in (Failure.CREDENTIALS, Failure.ACCESS_DENIED):
+            self._session.forget()
+        if not sent:
+            self._limiter.warning(
+                f"{self._service} {phase} {failure.code} {failure.detail[:100]}",
+                f"no AWS {phase}, will retry",
+                service=self._service,
+                error=str(failure),
+                fix=advice(meaning, failure),
+            )
+        return failure
 
     async def _begin(self, request: Callable[[], Coroutine[Any, Any, dict[str, Any]]]) -> dict[str, Any]:
         """Start a request in its turn, and wait for its answer."""
@@ -128,10 +154,13 @@ class AwsClient:
             except asyncio.CancelledError:
                 started.cancel()
                 raise
-        return await started
+        try:
+            return await started
+        finally:
+            del started  # a task that failed holds the error, whose traceback holds this frame
 
     async def _client(self) -> Any:
-        """The client, made if there is none. May take seconds where the credentials' endpoint is away."""
+        """The client, made if there is none."""
         async with self._making:
             if self._made is None:
                 self._made = await self._make()
@@ -144,8 +173,7 @@ class AwsClient:
             await stack.aclose()
 
     async def _make(self) -> tuple[AsyncExitStack, Any]:
-        # Imported here and in a thread: 150 ms that neither the local target nor the first datagrams should pay.
-        await asyncio.to_thread(__import__, "aiobotocore.session")
+        await self._session.load()
         from aiobotocore.config import AioConfig
 
         config = AioConfig(
@@ -204,69 +232,11 @@ def _genuine(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _translate(error: Exception, *, sent: bool) -> DeliveryError:
-    """Make any error of the SDK ours; what it does not expect of an answer it raises as it comes."""
-    translated = _known(error)
-    if translated is not None:
-        return translated
-    if isinstance(error, ValueError) and "Invalid endpoint" in str(error):
-        return DeliveryError("NoCredentials", f"{_clean(str(error))}: set region, AWS_REGION or AWS_DEFAULT_REGION")
-    return DeliveryError("Unknown", _clean(f"{type(error).__name__}: {error}"), ambiguous=sent)
-
-
-def _clean(text: str) -> str:
-    """What is fit for a log line and `/ready`: short, and without a session token the service quotes back."""
-    return _TOKEN.sub(r"\1[redacted]", text)[:MESSAGE_CHARACTERS]
-
-
-def _known(error: Exception) -> DeliveryError | None:
-    from aiohttp import ClientConnectorError
-    from botocore import exceptions as sdk
-
+    """Translate an error of the SDK, or one that came before the SDK could be imported."""
     if isinstance(error, DeliveryError):
         return error
-    if isinstance(error, sdk.ClientError):
-        answer = error.response
-        metadata = answer.get("ResponseMetadata", {})
-        detail = answer.get("Error", {})
-        return DeliveryError(
-            str(detail.get("Code", "Unknown"))[:100],
-            _clean(str(detail.get("Message", error))),
-            status=int(metadata.get("HTTPStatusCode", 0)),
-            retry_after=_seconds(metadata.get("HTTPHeaders", {}).get("retry-after")),
-        )
-    credentials = (
-        sdk.NoCredentialsError,
-        sdk.PartialCredentialsError,
-        sdk.CredentialRetrievalError,
-        sdk.TokenRetrievalError,
-        sdk.UnauthorizedSSOTokenError,
-        sdk.SSOTokenLoadError,
-        sdk.ConfigNotFound,
-        sdk.ProfileNotFound,
-    )
-    if isinstance(error, credentials):
-        return DeliveryError("NoCredentials", _clean(str(error)))
-    if isinstance(error, sdk.NoRegionError):
-        return DeliveryError("NoCredentials", "no region is known: set region, AWS_REGION or AWS_DEFAULT_REGION")
-    if isinstance(error, sdk.ReadTimeoutError):
-        return DeliveryError("Timeout", _clean(str(error)), ambiguous=True)
-    if isinstance(error, sdk.ConnectTimeoutError | sdk.ProxyConnectionError):
-        return DeliveryError("Network", _clean(str(error)))
-    if isinstance(error, sdk.EndpointConnectionError):
-        # aiobotocore 3.10 says this of a connection that never stood and of one that was reset alike.
-        never_stood = isinstance(error.kwargs.get("error"), ClientConnectorError | socket.gaierror)
-        return DeliveryError("Network", _clean(str(error)), ambiguous=not never_stood)
-    if isinstance(error, sdk.HTTPClientError):
-        # The connection broke after it stood: whether the request was stored nobody knows.
-        return DeliveryError("Network", _clean(str(error)), ambiguous=True)
-    if isinstance(error, sdk.BotoCoreError):
-        return DeliveryError("Unknown", _clean(str(error)))
-    if isinstance(error, OSError):
-        return DeliveryError("Network", _clean(str(error)), ambiguous=True)
-    return None
-
-
-def _seconds(text: str | None) -> float | None:
-    """A Retry-After header in seconds; its date form is not used by these services."""
-    usable = text is not None and text.isascii() and text.isdigit() and len(text) < 6
-    return min(float(text or 0), 3_600.0) if usable else None
+    translator = sys.modules.get("sidecar.deliver.aws_errors")
+    if translator is None or not hasattr(translator, "translate"):
+        return DeliveryError("Network", f"the AWS SDK cannot be loaded: {error}")
+    translated: DeliveryError = translator.translate(error, sent=sent)
+    return translated

@@ -46,7 +46,7 @@ class Delivery:
         self._ledger = ledger
         self._limiter = limiter
         self._clock = clock
-        self.target = open_target(config, clock)
+        self.target = open_target(config, clock, limiter)
         directory = config.deliver.spool_dir
         self.spool = Spool(Path(directory), config.deliver.spool_max_bytes) if directory else None
         if self.spool is not None:

@@ -54,11 +54,15 @@ class LocalStore:
             ConfigError: the file cannot be used.
         """
         # check_same_thread is off: the lock does what it is there for.
+        database: sqlite3.Connection | None = None
         try:
-            self._database = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
-            self._database.executescript(_SCHEMA)
+            database = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
+            database.executescript(_SCHEMA)
         except sqlite3.Error as error:
+            if database is not None:
+                database.close()
             raise ConfigError([f"deliver.local_path: cannot use {path}: {error}"]) from None
+        self._database = database
         self._max_bytes = max_bytes
         self._lock = Lock()
 

@@ -93,6 +93,36 @@ _ADVICE: Final[dict[Failure, str]] = {
     Failure.TIMEOUT: "the endpoint does not answer in time: check the route, or raise deliver.request_seconds",
 }
 
+# What the detail of an error says more precisely than its kind: the first phrase found in it decides.
+_ADVICE_BY_DETAIL: Final[tuple[tuple[Failure, str, str], ...]] = (
+    (
+        Failure.ACCESS_DENIED,
+        "sts:AssumeRoleWithWebIdentity",
+        "let the service account assume its role: correct the role's trust policy",
+    ),
+    (
+        Failure.ACCESS_DENIED,
+        "sts:AssumeRole",
+        "let the credentials found assume deliver.role_arn: its trust policy, and sts:AssumeRole for them",
+    ),
+    (
+        Failure.CREDENTIALS,
+        "region",
+        "set region, AWS_REGION or AWS_DEFAULT_REGION to the name of a region, such as eu-west-1",
+    ),
+    (
+        Failure.NETWORK,
+        "certificate",
+        "the endpoint's TLS certificate is not trusted: set AWS_CA_BUNDLE, or correct deliver.endpoint_url",
+    ),
+    (
+        Failure.NETWORK,
+        "host name has no address",
+        "check that the region exists, the host of deliver.endpoint_url, and DNS: the endpoint's name is not known",
+    ),
+    (Failure.NETWORK, "Too many open files", "raise the limit of open files (ulimit -n)"),
+)
+
 _SKEW: Final = ("signature expired", "signature not yet current", "request expired")
 _MEMBER: Final = re.compile(r"MetricData\.member\.(\d{1,4})\b")
 
@@ -117,8 +147,9 @@ def classify(error: DeliveryError) -> Failure:
 
 def advice(failure: Failure, error: DeliveryError) -> str | None:
     """What a person can do about it, or None where waiting is all."""
-    if failure is Failure.ACCESS_DENIED and "sts:AssumeRole" in error.detail:
-        return "let the credentials found assume deliver.role_arn: its trust policy, and sts:AssumeRole for them"
+    for kind, phrase, text in _ADVICE_BY_DETAIL:
+        if failure is kind and phrase in error.detail:
+            return text
     return _ADVICE.get(failure)
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import suppress
 from typing import Any, Final, Protocol
-
-import structlog
 
 from sidecar.clock import Clock
 from sidecar.config import Config
@@ -14,6 +13,7 @@ from sidecar.deliver.worker import Destination
 from sidecar.errors import DeliveryError
 from sidecar.model import LogBatch, MetricBatch
 from sidecar.observe.console import Console
+from sidecar.observe.log import Limiter
 
 CLOSING_SECONDS: Final = 0.2  # for the console to show what it was given
 
@@ -37,15 +37,15 @@ class Target(Protocol):
         ...
 
 
-def open_target(config: Config, clock: Clock) -> Target:
+def open_target(config: Config, clock: Clock, limiter: Limiter) -> Target:
     """The configured target; nothing is connected yet."""
-    return _Local(config) if config.deliver.target == "local" else _CloudWatch(config, clock)
+    return _Local(config) if config.deliver.target == "local" else _CloudWatch(config, clock, limiter)
 
 
 class _CloudWatch:
     """`deliver.target: cloudwatch`."""
 
-    def __init__(self, config: Config, clock: Clock) -> None:
+    def __init__(self, config: Config, clock: Clock, limiter: Limiter) -> None:
         # Each target imports what it needs: the SDK is 15 MB that the local target does without.
         from sidecar.deliver.aws import AwsClient
         from sidecar.deliver.cloudwatch_logs import CloudWatchLogs
@@ -58,6 +58,7 @@ class _CloudWatch:
             AwsClient(
                 service,
                 session=session,
+                limiter=limiter,
                 request_seconds=deliver.request_seconds,
                 finished_operations=(operation,),
             )
@@ -72,10 +73,8 @@ class _CloudWatch:
 
     async def prepare(self) -> None:
         for client in self._clients:
-            try:
+            with suppress(DeliveryError):  # logged by the client, and raised again by the first request
                 await client.open()
-            except DeliveryError as error:
-                structlog.get_logger().warning("the AWS client is not ready, will retry", error=str(error))
 
     async def totals(self) -> None:
         return None
@@ -83,7 +82,7 @@ class _CloudWatch:
     async def close(self) -> None:
         for client in self._clients:
             await client.close()
-        self._session.close()
+        await self._session.close()
 
 
 class _Local:

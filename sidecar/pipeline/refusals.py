@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 
-from sidecar.errors import DecodeError, Reason
+from sidecar.errors import DecodeError, Reason, drop_traceback
 from sidecar.observe.ledger import SignalLedger
 from sidecar.observe.log import Limiter
 
@@ -21,6 +21,7 @@ class Refusals:
     ) -> None:
         """Count units that could not be read or would not be accepted; `line` is shown where it helps."""
         account.dropped[error.reason] += units
+        drop_traceback(error)  # the caller goes on to hold the error, and a frame of its traceback the whole body
         fields: dict[str, object] = {"input": input_, "reason": error.reason, "detail": error.detail}
         if line is not None:
             fields["line"] = line[:200].decode("utf-8", "backslashreplace")

@@ -20,6 +20,7 @@ from sidecar.deliver.aws import AwsClient
 from sidecar.deliver.retry import Failure, classify
 from sidecar.deliver.session import AwsSession
 from sidecar.errors import DeliveryError
+from sidecar.observe.log import Limiter
 from tests.double import (
     ACCESS_KEY_ID,
     SECRET_ACCESS_KEY,
@@ -86,9 +87,15 @@ def double(running: CloudWatchDouble) -> CloudWatchDouble:
 
 
 def client_for(url: str | None, service: str = "cloudwatch", **changed: Any) -> AwsClient:
-    session = AwsSession(region=changed.pop("region", REGION), endpoint_url=url, role_arn=changed.pop("role_arn", None))
+    session = AwsSession(
+        region=changed.pop("region", REGION),
+        endpoint_url=url,
+        role_arn=changed.pop("role_arn", None),
+        reread_seconds=changed.pop("reread_seconds", 0.0),
+    )
     given: dict[str, Any] = {
         "session": session,
+        "limiter": Limiter(time.monotonic),
         "request_seconds": 10.0,
         "finished_operations": ("PutMetricData", "PutLogEvents"),
     }
@@ -100,6 +107,7 @@ async def shared(running: CloudWatchDouble) -> AsyncIterator[AwsClient]:
     one = client_for(running.url)
     yield one
     await one.close()
+    await one._session.close()
 
 
 @pytest.fixture
@@ -123,6 +131,7 @@ async def make(double: CloudWatchDouble) -> AsyncIterator[Make]:
     yield one
     for client in made:
         await client.close()
+        await client._session.close()
 
 
 async def put(client: AwsClient, body: bytes = BODY) -> dict[str, Any]:

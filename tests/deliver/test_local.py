@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from sidecar.batch.metrics import Packer, encode
 from sidecar.deliver.local import SHOWN_PER_REQUEST, LocalLogs, LocalMetrics, LocalStore
-from sidecar.errors import DeliveryError
+from sidecar.errors import ConfigError, DeliveryError
 from sidecar.limits import EVENTS_PER_REQUEST
 from sidecar.model import Datum, Datums, Events, LogBatch, Measurement, MetricBatch, Series, Statistics
 from tests.double.metrics import MetricStore
@@ -64,8 +65,20 @@ class Console:
         return [line for text in self.texts for line in text.split("\n")]
 
 
+OPENED: Final[list[LocalStore]] = []
+
+
 def store(path: Path | None = None, max_bytes: int = ROOM) -> LocalStore:
-    return LocalStore(None if path is None else str(path), max_bytes)
+    """Open a store that is closed at the end of the test, if the test has not done so."""
+    OPENED.append(LocalStore(None if path is None else str(path), max_bytes))
+    return OPENED[-1]
+
+
+@pytest.fixture(autouse=True)
+def closed_stores() -> Iterator[None]:
+    yield
+    while OPENED:
+        OPENED.pop().close()
 
 
 def put(into: LocalStore, made: MetricBatch) -> None:
@@ -347,10 +360,21 @@ async def test_quantiles_are_of_the_weights() -> None:
 
 
 def test_a_store_that_cannot_be_written_is_a_delivery_error_and_keeps_working(tmp_path: Path) -> None:
-    store = LocalStore(str(tmp_path / "local.db"), 2**30)
-    store._database.execute("PRAGMA max_page_count = 10")
+    kept = store(tmp_path / "local.db", 2**30)
+    kept._database.execute("PRAGMA max_page_count = 10")
     with pytest.raises(DeliveryError, match="LocalStore"):
-        store.add_events("g", "s", [{"timestamp": 1, "message": "x" * 200_000}])
+        kept.add_events("g", "s", [{"timestamp": 1, "message": "x" * 200_000}])
 
-    store.add_events("g", "s", [{"timestamp": 1, "message": "small"}])
-    assert store.totals()["log_events"] == 1
+    kept.add_events("g", "s", [{"timestamp": 1, "message": "small"}])
+    assert kept.totals()["log_events"] == 1
+
+
+def test_a_file_that_is_no_database_is_refused_and_closed(tmp_path: Path) -> None:
+    path = tmp_path / "local.db"
+    path.write_text("no database, and long enough to be looked at" * 100)
+    open_before = len(list(Path("/proc/self/fd").iterdir()))
+
+    with pytest.raises(ConfigError, match="cannot use"):
+        store(path)
+
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_before
