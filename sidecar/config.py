@@ -1,70 +1,73 @@
 """The configuration, read from a file and the environment.
 
-Environment beats file beats default. All errors are told at once, each with its path, what was given and what
+Environment beats file beats default. All errors are reported at once, each with its path, what was given and what
 is allowed. (pydantic alone, not pydantic-settings: that refuses an unknown nested variable, and Kubernetes puts
 `SIDECAR_*` variables of its own making into a pod beside a Service of that name.)
 """
 
 from __future__ import annotations
 
-import re
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from sidecar import config_file
+from sidecar.config_problems import bounded, key_of, path_of, section_of, sentence
 from sidecar.errors import ConfigError
-from sidecar.keys import NOT_BUILT, Config, Deliver, Emf, Listen, Logs, Metrics, Observe
+from sidecar.keys import NOT_BUILT, Config, Deliver, Emf, Listen, Logs, Metrics, Observe, impossible
 
 __all__ = ["Config", "Deliver", "Emf", "Listen", "Logs", "Metrics", "Observe", "dump", "load", "warnings"]
 
 PREFIX: Final = "SIDECAR_"
-_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_ABSENT: Final = object()
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     """Read the configuration.
 
     Args:
-        path: a YAML file, or None for defaults and environment alone.
+        path: a YAML file or a pipe, or None for defaults and environment alone.
         environ: the environment; `AWS_REGION` and `AWS_DEFAULT_REGION` fill a region that is not configured.
 
     Raises:
-        ConfigError: with every problem there is.
+        ConfigError: with every problem there is, up to `config_problems.MAX_PROBLEMS`.
     """
-    problems: list[str] = []
-    data = _substituted(Config, _read(path), environ, (), problems)
-    origins = _overlay(Config, data, environ, problems)
-    if data.get("region") is None:
-        data["region"] = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or None
-    config = Config()
+    reader = _Reader(environ)
+    data = reader.substituted(Config, {} if path is None else _read(path), ())
+    reader.overlay(data)
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
-        problems += [line for detail in error.errors() for line in _problem(detail, origins).splitlines()]
-    if problems:
-        raise ConfigError(problems)
+        for detail in error.errors(include_url=False):
+            reader.problems.append(sentence(Config, detail, reader.origins))
+            reader.refused.add(key_of(Config, detail["loc"]))
+        config = Config.model_validate(_without(Config, data, reader.refused))
+    # A combination is judged only where all its keys are what was configured, and none is the default of a refused one.
+    reader.problems += [one.sentence for one in impossible(config) if not any(map(reader.is_refused, one.keys))]
+    if reader.problems:
+        raise ConfigError(bounded(reader.problems))
     return config
 
 
 def warnings(config: Config, environ: Mapping[str, str]) -> list[str]:
-    """What is worth telling at start-up: keys that do nothing yet, variables that name no key."""
+    """What is worth reporting at start-up: keys that do nothing yet, variables that name no key."""
     defaults = Config()
-    told = [
+    found = [
         f"{key} is set, but its feature is not in this version"
         for key in NOT_BUILT
         if _get(config, key) != _get(defaults, key)
     ]
     known = {variable for variable, _, _ in _variables(Config, ())} | {f"{PREFIX}CONFIG"}
-    told += [
-        f"{variable} names no configuration key and is ignored"
+    found += [
+        f"{path_of([variable])} names no configuration key and is ignored"
         for variable in sorted(environ)
         if variable.startswith(PREFIX) and variable not in known
     ]
-    return told
+    return bounded(found)
 
 
 def dump(config: Config) -> str:
@@ -72,125 +75,146 @@ def dump(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(by_alias=True), sort_keys=False)
 
 
-def _read(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
+def _read(path: Path) -> dict[str, Any]:
+    text = config_file.read_text(path)
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"cannot read the configuration file {path}: {error}"]) from None
-    except yaml.YAMLError as error:
-        raise ConfigError([f"{path} is not YAML: {' '.join(str(error).split())}"]) from None
+        data = config_file.parse(text)
+    except ConfigError as error:
+        raise ConfigError(bounded([f"{path_of([path])}: {problem}" for problem in error.problems])) from None
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise ConfigError([f"{path} must hold keys and values at its top level"])
+        raise ConfigError([f"{path_of([path])} must hold keys and values at its top level"])
     return data
 
 
-def _substituted(
-    model: type[BaseModel],
-    data: dict[str, Any],
-    environ: Mapping[str, str],
-    path: tuple[str, ...],
-    problems: list[str],
-) -> dict[str, Any]:
-    """Fill `${VARIABLE}` and `${VARIABLE:-default}` in; a whole value then has the type its key asks for."""
-    fields = {info.alias or name: info.annotation for name, info in model.model_fields.items()}
-    filled: dict[str, Any] = {}
-    for key, value in data.items():
-        annotation = fields.get(key)
-        here = (*path, str(key))
-        section = _section(annotation)
-        if section is not None and isinstance(value, dict | None):
-            # Null is a section with every key commented out.
-            filled[key] = _substituted(section, value or {}, environ, here, problems)
-        elif isinstance(value, str) and _VARIABLE.search(value):
-            text = _fill(value, environ, here, problems)
+class _Reader:
+    """One reading of a configuration: the problems found on the way, and where values come from.
+
+    Attributes:
+        problems: a sentence each.
+        refused: the keys that have a problem.
+        origins: the paths that came from variables, each with its variable.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._characters_left = config_file.MAX_BYTES
+        self.problems: list[str] = []
+        self.refused: set[str] = set()
+        self.origins: dict[str, str] = {}
+
+    def is_refused(self, key: str) -> bool:
+        """Return True if the key, or the section it is in, has a problem."""
+        return key in self.refused or key.partition(".")[0] in self.refused
+
+    def substituted(self, model: type[BaseModel], data: dict[Any, Any], path: tuple[str, ...]) -> dict[Any, Any]:
+        """Fill `${VARIABLE}` and `${VARIABLE:-default}` in; a whole value then has the type its key asks for."""
+        fields = {info.alias or name: info.annotation for name, info in model.model_fields.items()}
+        filled: dict[Any, Any] = {}
+        for key, value in data.items():
+            annotation = fields.get(key)
+            here = (*path, str(key))
+            section = section_of(annotation)
+            if section is not None and isinstance(value, dict | None):
+                # Null is a section with every key commented out.
+                filled[key] = self.substituted(section, value or {}, here)
+                continue
+            value = self._filled(value, here)  # noqa: PLW2901  # the same value, filled in
+            if annotation is not None and value is not _ABSENT and _is_variable(data[key]):
+                value = self._typed(value, annotation, here)  # noqa: PLW2901  # likewise
+            if value is not _ABSENT:
+                filled[key] = value
+        return filled
+
+    def overlay(self, data: dict[Any, Any]) -> None:
+        """Lay the environment over the file's data."""
+        for variable, path, annotation in _variables(Config, ()):
+            text = self._environ.get(variable)
             if text is not None:
-                filled[key] = _typed(text, annotation)
-        else:
-            filled[key] = _fill_within(value, environ, here, problems)
-    return filled
+                self._set(data, path, self._typed(text, annotation, path, variable), variable)
+        for variable in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+            text = self._environ.get(variable)
+            if text and data.get("region") is None:
+                self._set(data, ("region",), self._typed(text, str, ("region",), variable), variable)
 
-
-def _fill_within(value: Any, environ: Mapping[str, str], path: tuple[str, ...], problems: list[str]) -> Any:
-    if isinstance(value, str):
-        return _fill(value, environ, path, problems)
-    if isinstance(value, dict):
-        items = {key: _fill_within(item, environ, (*path, str(key)), problems) for key, item in value.items()}
-        # What could not be filled in was told, and is not to be told again for what it is not.
-        return {key: item for key, item in items.items() if item is not None or value[key] is None}
-    if isinstance(value, list):
-        return [_fill_within(item, environ, (*path, str(i)), problems) for i, item in enumerate(value)]
-    return value
-
-
-def _fill(text: str, environ: Mapping[str, str], path: tuple[str, ...], problems: list[str]) -> str | None:
-    """Fill the variables in; None where one has no value, which is told."""
-    told = len(problems)
-
-    def value(match: re.Match[str]) -> str:
-        name, otherwise = match.groups()
-        found = environ.get(name)
-        if found is None and otherwise is None:
-            problems.append(f"{'.'.join(path)}: ${{{name}}} is not set in the environment, and has no :-default")
-        return found or otherwise or ""
-
-    filled = _VARIABLE.sub(value, text)
-    return filled if len(problems) == told else None
-
-
-def _overlay(
-    model: type[BaseModel], data: dict[str, Any], environ: Mapping[str, str], problems: list[str]
-) -> dict[str, str]:
-    """Lay the environment over the file's data; returns which variable each path came from."""
-    origins: dict[str, str] = {}
-    for variable, path, annotation in _variables(model, ()):
-        text = environ.get(variable)
-        if text is None:
-            continue
+    def _set(self, data: dict[Any, Any], path: tuple[str, ...], value: Any, variable: str) -> None:
+        if value is _ABSENT:
+            return
         place = data
         for section in path[:-1]:
             inner = place.setdefault(section, {})
             if not isinstance(inner, dict):
-                problems.append(f"{section}: must hold keys and values, so that {variable} can set one")
-                break
+                self._refuse((section,), f"must hold keys and values, so that {variable} can set one")
+                return
             place = inner
-        else:
-            place[path[-1]] = _typed(text, annotation)
-            origins[".".join(path)] = variable
-    return origins
+        place[path[-1]] = value
+        self.origins[".".join(path)] = variable
+
+    def _refuse(self, path: Sequence[str], problem: str) -> None:
+        self.problems.append(f"{path_of(path)}: {problem}")
+        self.refused.add(key_of(Config, path))
+
+    def _filled(self, value: Any, path: tuple[str, ...]) -> Any:
+        """Fill the variables of all text in; what cannot be filled in is reported and left out."""
+        if isinstance(value, str):
+            if not config_file.has_variable(value):
+                return value
+            text, problems = config_file.fill(value, self._environ, self._characters_left)
+            self._characters_left = max(0, self._characters_left - len(text))
+            for problem in problems:
+                self._refuse(path, problem)
+            return _ABSENT if problems else text
+        if isinstance(value, dict):
+            items = {key: self._filled(item, (*path, str(key))) for key, item in value.items()}
+            return {key: item for key, item in items.items() if item is not _ABSENT}
+        if isinstance(value, list):
+            elements = [self._filled(item, (*path, str(i))) for i, item in enumerate(value)]
+            return [item for item in elements if item is not _ABSENT]
+        return value
+
+    def _typed(self, text: str, annotation: Any, path: tuple[str, ...], variable: str | None = None) -> Any:
+        """Read text as the type its key asks for; what cannot be read is reported and left out."""
+        kinds = _kinds(annotation)
+        if type(None) in kinds and text in ("", "null"):
+            return None
+        try:
+            if str in kinds:
+                return config_file.checked(text)
+            return config_file.parse(text)  # numbers, booleans and JSON alike
+        except ConfigError as error:
+            source = f" (from {variable})" if variable else ""
+            for problem in error.problems:
+                self._refuse(path, problem + source)
+            return _ABSENT
 
 
-def _variables(model: type[BaseModel], path: tuple[str, ...]) -> list[tuple[str, tuple[str, ...], Any]]:
+def _is_variable(value: Any) -> bool:
+    return isinstance(value, str) and config_file.has_variable(value)
+
+
+def _without(model: type[BaseModel], data: dict[Any, Any], refused: set[str], path: tuple[str, ...] = ()) -> Any:
+    """The data without unknown and refused keys: these take their defaults."""
+    known: dict[str, Any] = {}
+    for name, info in model.model_fields.items():
+        key = info.alias or name
+        here = (*path, key)
+        if key not in data or ".".join(here) in refused:
+            continue
+        section = section_of(info.annotation)
+        known[key] = data[key] if section is None else _without(section, data[key], refused, here)
+    return known
+
+
+def _variables(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...], Any]]:
     """Every key as variable, path and type."""
-    found: list[tuple[str, tuple[str, ...], Any]] = []
     for name, info in model.model_fields.items():
         here = (*path, info.alias or name)
-        section = _section(info.annotation)
+        section = section_of(info.annotation)
         if section is not None:
-            found += _variables(section, here)
+            yield from _variables(section, here)
         else:
-            found.append((PREFIX + "__".join(here).upper(), here, info.annotation))
-    return found
-
-
-def _section(annotation: Any) -> type[BaseModel] | None:
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
-
-
-def _typed(text: str, annotation: Any) -> Any:
-    """Read text as the type its key asks for; what cannot be read stays text, for the validation to refuse."""
-    kinds = _kinds(annotation)
-    if type(None) in kinds and text in ("", "null"):
-        return None
-    if str in kinds:
-        return text
-    try:
-        return yaml.safe_load(text)  # numbers, booleans and JSON alike
-    except yaml.YAMLError:
-        return text
+            yield PREFIX + "__".join(here).upper(), here, info.annotation
 
 
 def _kinds(annotation: Any) -> set[Any]:
@@ -202,22 +226,6 @@ def _kinds(annotation: Any) -> set[Any]:
     if origin in (Union, types.UnionType):
         return set().union(*[_kinds(option) for option in get_args(annotation)])
     return {origin or annotation}
-
-
-def _problem(detail: Any, origins: Mapping[str, str]) -> str:
-    path = ".".join(str(step) for step in detail["loc"])
-    if not path:
-        return str(detail["msg"]).removeprefix("Value error, ")
-    if detail["type"] == "extra_forbidden":
-        place = detail["loc"][:-1]
-        model: type[BaseModel] = Config
-        for step in place:
-            model = _section(model.model_fields[str(step)].annotation) or model
-        known = ", ".join(info.alias or name for name, info in model.model_fields.items())
-        return f"{path}: unknown key; known here: {known}"
-    message = str(detail["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
-    source = f" (from {origins[path]})" if path in origins else ""
-    return f"{path}: {message}, got {detail['input']!r}{source}"
 
 
 def _get(config: Config, key: str) -> object:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from sidecar import naming
 from sidecar.errors import DecodeError
@@ -67,6 +67,39 @@ def _retention(days: int) -> int:
     return days
 
 
+def _endpoint(text: str) -> str:
+    try:
+        url = urlsplit(text)
+        host, _ = url.hostname, url.port
+    except ValueError as error:
+        # The error may quote a part of the URL: a password, perhaps.
+        raise ValueError("must be a URL" if "@" in text else f"must be a URL: {error}") from None
+    if url.username is not None or url.password is not None:
+        raise ValueError("must not carry a user or password: it is logged")
+    if url.scheme not in ("http", "https") or not host:
+        raise ValueError("must be http://host or https://host")
+    if not re.fullmatch(r"[A-Za-z0-9.:-]+", host):
+        raise ValueError(f"the SDK takes no host {host!r}: letters, digits, dots and hyphens only")
+    return text
+
+
+def _path(text: str) -> str:
+    if not text or "\0" in text:
+        raise ValueError("must be a path: not empty, without null characters")
+    return text
+
+
+def _host(text: str) -> str:
+    # What getaddrinfo() raises for these is no OSError, so that a listener would not be retried but end the process.
+    if not re.fullmatch(r"[^\s/@\[\]\x00-\x20]{1,253}", text):
+        raise ValueError("must be a host name or an address")
+    try:
+        text.encode("idna")
+    except UnicodeError as error:
+        raise ValueError(f"must be a host name or an address: {error.__cause__ or error}") from None
+    return text
+
+
 def _printable(text: str) -> str:
     if len(text) != 1 or not text.isascii() or not text.isprintable() or text in " :":
         raise ValueError("must be one printable ASCII character, neither a blank nor a colon")
@@ -77,7 +110,12 @@ Port = Annotated[int, Field(ge=1, le=65_535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Bytes = Annotated[int, Field(ge=65_536, le=2**40)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
+Host = Annotated[str, AfterValidator(_host)]
+Path = Annotated[str, AfterValidator(_path)]
 Rules = list[dict[str, Any]]
+
+_OWN_ADDRESSES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  # to recognise it
 
 
 class _Section(BaseModel):
@@ -87,16 +125,16 @@ class _Section(BaseModel):
 class Listen(_Section):
     """Where events arrive."""
 
-    statsd_host: str = "localhost"
+    statsd_host: Host = "localhost"
     statsd_port: Port | None = 8125
-    statsd_socket: str | None = None
-    statsd_stream_socket: str | None = None
+    statsd_socket: Path | None = None
+    statsd_stream_socket: Path | None = None
     socket_mode: Annotated[int, BeforeValidator(_octal), Field(ge=0, le=0o777)] = 0o622
-    emf_host: str = "localhost"
+    emf_host: Host = "localhost"
     emf_port: Port | None = 25888
-    http_host: str = "localhost"
+    http_host: Host = "localhost"
     http_port: Port | None = 8127
-    admin_host: str = "localhost"
+    admin_host: Host = "localhost"
     admin_port: Port | None = 9127
     receive_buffer_bytes: Annotated[int, Field(ge=4_096, le=2**30)] = 4_194_304
     max_body_bytes: Annotated[int, Field(ge=1_024, le=2**30)] = 5_242_880
@@ -109,6 +147,7 @@ class MetricRule(_Section):
     unit: Annotated[str, AfterValidator(_unit)] | None = None
     resolution: Literal[1, 60] | None = None
     percentiles: bool | None = None
+    signed_gauges: Literal["auto", "delta", "value"] | None = None
 
 
 class Metrics(_Section):
@@ -153,12 +192,12 @@ class Deliver(_Section):
     """Where batches go, and what happens while that fails."""
 
     target: Literal["cloudwatch", "local"] = "cloudwatch"
-    endpoint_url: str | None = None
+    endpoint_url: Annotated[str, AfterValidator(_endpoint)] | None = None
     role_arn: Annotated[str, Field(pattern=r"^arn:[a-z-]+:iam::\d{12}:role/.+")] | None = None
     memory_bytes: Annotated[int, Field(ge=8_388_608, le=2**40)] = 33_554_432
-    spool_dir: str | None = None
+    spool_dir: Path | None = None
     spool_max_bytes: Bytes = 536_870_912
-    local_path: str | None = None
+    local_path: Path | None = None
     local_max_bytes: Bytes = 268_435_456
     retry_base_seconds: Seconds = 0.2
     retry_max_seconds: Seconds = 20.0
@@ -187,49 +226,66 @@ class Config(_Section):
     deliver: Deliver = Deliver()
     observe: Observe = Observe()
 
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        """Refuse combinations that cannot work."""
-        problems = [*_listen_problems(self.listen), *_deliver_problems(self.deliver, self.listen)]
-        if self.logs.redact:
-            # Accepting it would store what the operator asked to have removed.
-            problems.append("logs.redact is not available in this version: nothing would be redacted")
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
+
+class Impossible(NamedTuple):
+    """A combination of keys that cannot work, though each value is allowed.
+
+    Attributes:
+        keys: every key on which the sentence depends, dotted.
+        sentence: which keys, and why.
+    """
+
+    keys: tuple[str, ...]
+    sentence: str
 
 
-def _listen_problems(listen: Listen) -> list[str]:
-    problems: list[str] = []
+def impossible(config: Config) -> list[Impossible]:
+    """All combinations of a configuration that cannot work."""
+    found = [*_listen_problems(config.listen), *_deliver_problems(config.deliver, config.listen)]
+    if config.logs.redact:
+        # Accepting it would store what the operator asked to have removed.
+        sentence = "logs.redact is not available in this version: nothing would be redacted"
+        found.append(Impossible(("logs.redact",), sentence))
+    return found
+
+
+def _listen_problems(listen: Listen) -> list[Impossible]:
+    found: list[Impossible] = []
     if listen.statsd_port is None and listen.http_port is None:
-        problems.append("listen.statsd_port and listen.http_port are both null: nothing could be received")
-    if listen.http_port is not None and listen.http_port == listen.admin_port:
-        problems.append(f"listen.http_port and listen.admin_port are both {listen.http_port}: they need one each")
-    return problems
+        keys = ("listen.statsd_port", "listen.http_port")
+        found.append(Impossible(keys, f"{' and '.join(keys)} are both null: nothing could be received"))
+    # TCP and UDP have ports of their own; embedded metric format listens on both.
+    for one, other in (("http", "admin"), ("http", "emf"), ("admin", "emf"), ("statsd", "emf")):
+        port, other_port = getattr(listen, f"{one}_port"), getattr(listen, f"{other}_port")
+        host, other_host = getattr(listen, f"{one}_host"), getattr(listen, f"{other}_host")
+        if port is not None and port == other_port and _overlap(host, other_host):
+            keys = (f"listen.{one}_port", f"listen.{other}_port")
+            sentence = f"{' and '.join(keys)} are both {port}: they need one each"
+            found.append(Impossible((*keys, f"listen.{one}_host", f"listen.{other}_host"), sentence))
+    if listen.statsd_socket is not None and listen.statsd_socket == listen.statsd_stream_socket:
+        keys = ("listen.statsd_socket", "listen.statsd_stream_socket")
+        found.append(Impossible(keys, f"{' and '.join(keys)} are the same path: they need one each"))
+    return found
 
 
-def _deliver_problems(deliver: Deliver, listen: Listen) -> list[str]:
-    problems: list[str] = []
+def _overlap(host: str, other: str) -> bool:
+    """Return True if two hosts certainly have an address in common; names are not resolved."""
+    return host == other or bool({host, other} & _EVERY_ADDRESS) or {host, other} <= _OWN_ADDRESSES
+
+
+def _deliver_problems(deliver: Deliver, listen: Listen) -> list[Impossible]:
+    found: list[Impossible] = []
     if deliver.retry_base_seconds > deliver.retry_max_seconds:
-        problems.append("deliver.retry_base_seconds is above deliver.retry_max_seconds")
+        keys = ("deliver.retry_base_seconds", "deliver.retry_max_seconds")
+        found.append(Impossible(keys, "deliver.retry_base_seconds is above deliver.retry_max_seconds"))
     if deliver.endpoint_url is not None:
-        try:
-            url = urlsplit(deliver.endpoint_url)
-            host, port = url.hostname, url.port
-        except ValueError as error:
-            return [*problems, f"deliver.endpoint_url {deliver.endpoint_url!r} is not a URL: {error}"]
-        if url.scheme not in ("http", "https") or not host:
-            problems.append(f"deliver.endpoint_url {deliver.endpoint_url!r} must be http://host or https://host")
-        if url.username is not None or url.password is not None:
-            problems.append("deliver.endpoint_url must not carry a user or password: it is logged")
-        if host and not re.fullmatch(r"[A-Za-z0-9.:-]+", host):
-            problems.append(
-                f"deliver.endpoint_url: the SDK takes no host {host!r}: letters, digits, dots and hyphens only"
-            )
         own = {listen.http_port, listen.admin_port, listen.emf_port} - {None}
-        if port in own and host in ("localhost", "127.0.0.1", "::1", "0.0.0.0"):  # noqa: S104
-            problems.append(f"deliver.endpoint_url {deliver.endpoint_url!r} is one of our own listeners")
-    return problems
+        url = urlsplit(deliver.endpoint_url)
+        if url.port in own and url.hostname in _OWN_ADDRESSES | _EVERY_ADDRESS:
+            sentence = f"deliver.endpoint_url {deliver.endpoint_url!r} is one of our own listeners"
+            listeners = ("listen.http_port", "listen.admin_port", "listen.emf_port")
+            found.append(Impossible(("deliver.endpoint_url", *listeners), sentence))
+    return found
 
 
 NOT_BUILT: Final = (
