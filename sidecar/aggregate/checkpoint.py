@@ -16,7 +16,7 @@ from typing import Any, Final
 import orjson
 
 from sidecar.aggregate.state import State, no_numbers
-from sidecar.aggregate.window import FORM_NAMES, FORMS, Accumulator, Window, Windows
+from sidecar.aggregate.window import FORMS, Accumulator, Checkpointed, Window, Windows
 from sidecar.model import Series
 
 WHOLE_FORMS: Final = ("statistics", "gauge")  # written whole each time: the last record counts
@@ -24,11 +24,12 @@ WHOLE_FORMS: Final = ("statistics", "gauge")  # written whole each time: the las
 
 def record(window: Window, series: Series, accumulator: Accumulator, *, full: bool) -> list[Any] | None:
     """One record of what an accumulator gained, which counts as saved then; None where that is nothing."""
+    assert isinstance(accumulator, Checkpointed)  # noqa: S101  # the windows of a daemon with a spool
     state = accumulator.unsaved(full=full)
     if state is None:
         return None
     return [
-        FORM_NAMES[type(accumulator)],
+        accumulator.form,
         window.start,
         [*series],
         state.samples,

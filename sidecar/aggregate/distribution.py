@@ -1,8 +1,8 @@
 """Values with their weights: exact while few are distinct, then buckets of one percent. Pure.
 
-Up to 150 distinct values are kept as they are (one datum's worth, `MetricDatum.Values`). Beyond, values fall
+Up to 150 distinct values are stored as they are (one datum's worth, `MetricDatum.Values`). Beyond, values fall
 into logarithmic buckets of ratio 1.01, and each bucket is represented by the mean of what fell in: no value is
-off by more than 1 % and the sum stays exact. The smallest and the largest value keep entries of their own, so
+off by more than 1 % and the sum stays exact. The smallest and the largest value have entries of their own, so
 minimum and maximum stay exact too. Zero has its own bucket and negatives mirror the positives.
 """
 
@@ -10,16 +10,15 @@ from __future__ import annotations
 
 from array import array
 from math import floor, inf, log, nextafter
-from typing import Final
+from typing import ClassVar, Final
 
-from sidecar.aggregate.state import State, no_numbers
+from sidecar.aggregate.state import State
 from sidecar.aggregate.tally import Tally
 from sidecar.limits import VALUES_PER_DATUM
 from sidecar.model import Measurement
 
 RATIO: Final = 1.01
 MAX_BUCKETS: Final = 2_048  # 2,048 buckets of 1 % span nine decades on their own
-MOST_UNSAVED: Final = 10_000  # values folded since a checkpoint: 160 kB of a series at its busiest
 _PER_LOG: Final = 1.0 / log(RATIO)
 # Bucket keys are integers: positives use k, negatives mirror them below this base. log(2^360) * _PER_LOG is
 # 25,078 and the smallest double gives -74,815, so the two ranges cannot meet.
@@ -28,32 +27,26 @@ _ZERO: Final = 1_000_000
 
 
 class Distribution:
-    """The values of one series in one window; one entry of the tally a distinct value or bucket."""
+    """The values of one series in one window; each distinct value or bucket is one entry of the tally."""
 
-    __slots__ = (
-        *("_buckets", "_extremes", "_kept", "_saved", "_shift", "_tally", "_track", "_unsaved", "_values"),
-        *("samples", "until"),
-    )
+    form: ClassVar[str] = "distribution"
 
-    def __init__(self, until: float, tally: Tally, *, track: bool = False) -> None:
+    __slots__ = ("_buckets", "_extremes", "_shift", "_tally", "_values", "samples", "until")
+
+    def __init__(self, until: float, tally: Tally) -> None:
         """Start empty.
 
         Args:
             until: the end of the window in wall seconds.
-            tally: what all open accumulators are counted in.
-            track: remember what is new since the last checkpoint.
+            tally: the counts over all open accumulators.
         """
         self.until = until
         self._tally = tally
-        self._track = track
         self.samples = 0
-        self._values: dict[float, float] = {}  # {value: weight}, not folded and not saved
-        self._kept: dict[float, float] = {}  # the same, saved
-        self._extremes: dict[float, float] = {}  # {value: weight} of minimum and maximum, once folded
+        self._values: dict[float, float] = {}  # {value: weight}, not in a bucket
+        self._extremes: dict[float, float] = {}  # {value: weight} of minimum and maximum, once there are buckets
         self._buckets: dict[int, list[float]] = {}  # {key: [weight, weighted sum]}
         self._shift = 0  # how often the widths have doubled
-        self._saved = 0  # samples the last checkpoint had
-        self._unsaved: tuple[array[float], array[float]] | None = None  # values and weights folded since
 
     def add(self, value: float, weight: float) -> None:
         """Add one sample that stands for `weight` measurements."""
@@ -69,105 +62,53 @@ class Distribution:
         values[value] = weight
         self._tally.entries += 1
 
-    def unsaved(self, *, full: bool) -> State | None:
-        """What was added since the last call, or everything where `full` asks for it; in any case saved now."""
-        samples = self.samples - (0 if full else self._saved)
-        if not samples:
-            return None
-        if full:
-            pairs = self._pairs()
-            values, weights = (array("d", [pair[column] for pair in pairs]) for column in (0, 1))
-        else:
-            values, weights = self._unsaved or (no_numbers(), no_numbers())
-            values.extend(self._values)
-            weights.extend(self._values.values())
-        self._saved, self._unsaved = self.samples, None
-        before = self._entries()
-        if not self._buckets:
-            if self._kept:
-                _pour_into(self._kept, self._values)
-            else:
-                self._kept = self._values
-            self._values = {}
-        self._tally.entries += self._entries() - before
-        if self._buckets or len(self._kept) > VALUES_PER_DATUM:
-            self._fold(saved=True)
-        return State(samples, numbers=values + weights)
-
-    def restore(self, state: State) -> None:
-        """Add a state that a checkpoint kept."""
-        samples = self.samples + state.samples
-        pairs = len(state.numbers) // 2
-        for value, weight in zip(state.numbers[:pairs], state.numbers[pairs:], strict=True):
-            self.add(value, weight)
-        self.samples = samples
-
-    def merge(self, other: Distribution) -> None:
-        """Add everything another distribution holds; the same, up to rounding, as adding its samples."""
-        before = self._entries()
-        self.samples += other.samples
-        for held in (other._values, other._kept, other._extremes):
-            _pour_into(self._values, held)
-        if other._buckets:
-            while self._shift < other._shift:
-                self._coarsen()
-            for key, (weight, total) in other._buckets.items():
-                self._pour(_coarser(key, self._shift - other._shift), weight, total)
-        self._tally.entries += self._entries() - before
-        if self._buckets or len(self._values) > VALUES_PER_DATUM:
-            self._fold()
-
     def take(self) -> Measurement | None:
-        """Empty the distribution, for good; None where it has nothing."""
+        """Empty the distribution for good; returns None if it holds nothing."""
         self.until = 0.0
         samples, self.samples = self.samples, 0
         if not samples:
             return None
         self._tally.samples -= samples
-        if not self._kept and not self._buckets and len(self._values) <= VALUES_PER_DATUM:
+        if not self._buckets:
             # Most series: 8 us less than by way of pairs.
-            held, self._values, self._unsaved = self._values, {}, None
+            held, self._values = self._values, {}
             self._tally.entries -= len(held)
             distinct = sorted(held)
             return Measurement(samples, values=tuple(distinct), counts=tuple([held[value] for value in distinct]))
-        if self._buckets or len(self._kept.keys() | self._values.keys()) > VALUES_PER_DATUM:
-            self._fold()
-        pairs = self._pairs()
-        self._tally.entries -= self._entries()
-        self._values, self._kept, self._extremes, self._buckets, self._shift = {}, {}, {}, {}, 0
-        self._unsaved = None
+        pairs = self.pairs()
+        self._clear()
         values, counts = zip(*pairs, strict=True)
         return Measurement(samples, values=values, counts=counts)
 
-    def _pairs(self) -> list[tuple[float, float]]:
-        """Value and weight of everything, ascending, values distinct; folds what is to be folded before."""
-        if self._buckets and (self._values or self._kept):
+    def pairs(self) -> list[tuple[float, float]]:
+        """Value and weight of everything, ascending, values distinct; values move into buckets if there are any."""
+        if not self._buckets:
+            return sorted(self._values.items())
+        if self._values:
             self._fold()
-        held = dict(self._kept)
-        _pour_into(held, self._values)
-        _pour_into(held, self._extremes)
         # Rounding may put the mean of equal values a step past them: onto an extreme, which has its own entry.
-        low, high = nextafter(min(self._extremes, default=0.0), inf), nextafter(max(self._extremes, default=0.0), -inf)
+        low, high = nextafter(min(self._extremes), inf), nextafter(max(self._extremes), -inf)
         pairs = [
             (mean if low <= (mean := total / weight) <= high else min(max(mean, low), high), weight)
             for weight, total in self._buckets.values()
         ]
-        pairs.extend(held.items())
+        pairs.extend(self._extremes.items())
         pairs.sort()
         return pairs
 
-    def _entries(self) -> int:
-        return len(self._values) + len(self._kept) + len(self._extremes) + len(self._buckets)
+    def _clear(self) -> None:
+        self._tally.entries -= self._entries()
+        self._values, self._extremes, self._buckets, self._shift = {}, {}, {}, 0
 
-    def _fold(self, *, saved: bool = False) -> None:
-        """Move what is held as values into buckets, but for the smallest and the largest; `saved`: it was just kept."""
+    def _entries(self) -> int:
+        return len(self._values) + len(self._extremes) + len(self._buckets)
+
+    def _fold(self) -> None:
+        """Move values into buckets, except for the smallest and the largest."""
         before = self._entries()
         values = self._values
-        if self._track and values and not saved:
-            self._remember(values)
-        _pour_into(values, self._kept)
-        _pour_into(values, self._extremes)
-        self._kept = {}
+        for value, weight in self._extremes.items():
+            values[value] = values.get(value, 0.0) + weight
         # A displaced extreme falls into its bucket with the rest. No bucket can hold a value equal to the new
         # extremes: what is in a bucket has been strictly between extremes once.
         self._extremes = {value: values.pop(value) for value in {min(values), max(values)}}
@@ -190,43 +131,76 @@ class Distribution:
             self._coarsen()
         self._tally.entries += self._entries() - before
 
-    def _remember(self, folded: dict[float, float]) -> None:
-        """Keep what is folded for the next checkpoint, within bounds: very much becomes one, in buckets."""
-        if self._unsaved is None:
-            self._unsaved = (no_numbers(), no_numbers())
-        values, weights = self._unsaved
-        values.extend(folded)
-        weights.extend(folded.values())
-        if len(values) >= MOST_UNSAVED:
-            gathered = Distribution(inf, Tally())
-            for value, weight in zip(values, weights, strict=True):
-                gathered.add(value, weight)
-            pairs = gathered._pairs()
-            self._unsaved = (array("d", [value for value, _ in pairs]), array("d", [weight for _, weight in pairs]))
-
     def _coarsen(self) -> None:
         """Double the width of every bucket."""
         buckets, self._buckets = self._buckets, {}
         for key, (weight, total) in buckets.items():
-            self._pour(_coarser(key, 1), weight, total)
+            bucket = self._buckets.setdefault(_twice_as_wide(key), [0.0, 0.0])
+            bucket[0] += weight
+            bucket[1] += total
         self._shift += 1
         self._tally.coarsened += 1
 
-    def _pour(self, key: int, weight: float, total: float) -> None:
-        bucket = self._buckets.setdefault(key, [0.0, 0.0])
-        bucket[0] += weight
-        bucket[1] += total
+
+class CheckpointedDistribution(Distribution):
+    """A distribution whose gains since the last checkpoint can be read, for a daemon with a spool.
+
+    It holds what was added since the last checkpoint; what a checkpoint has is in a second distribution, which `take`
+    gives out together with the rest. A value's bucket is the same in both, so the bounds of `Distribution` hold.
+    """
+
+    __slots__ = ("_checkpointed",)
+
+    def __init__(self, until: float, tally: Tally) -> None:
+        """Start empty; arguments as for `Distribution`."""
+        super().__init__(until, tally)
+        self._checkpointed = Distribution(until, tally)
+
+    def unsaved(self, *, full: bool) -> State | None:
+        """What was added since the last call, or everything if `full`; returns None if that is nothing.
+
+        Everything counts as saved afterwards.
+        """
+        samples = self.samples
+        gained = self.pairs()
+        self._merge_into_checkpointed(gained)
+        if full:
+            samples, gained = self._checkpointed.samples, self._checkpointed.pairs()
+        if not samples:
+            return None
+        values, weights = (array("d", [pair[column] for pair in gained]) for column in (0, 1))
+        return State(samples, numbers=values + weights)
+
+    def restore(self, state: State) -> None:
+        """Add a state read from a checkpoint."""
+        samples = self.samples + state.samples
+        pairs = len(state.numbers) // 2
+        for value, weight in zip(state.numbers[:pairs], state.numbers[pairs:], strict=True):
+            self.add(value, weight)
+        self.samples = samples
+
+    def take(self) -> Measurement | None:
+        """Empty the distribution for good; returns None if it holds nothing."""
+        if not self._checkpointed.samples:
+            return super().take()
+        self.until = 0.0
+        self._merge_into_checkpointed(self.pairs())
+        return self._checkpointed.take()
+
+    def _merge_into_checkpointed(self, gained: list[tuple[float, float]]) -> None:
+        """Move everything over; `gained` is `pairs()`."""
+        checkpointed = self._checkpointed
+        samples = checkpointed.samples + self.samples
+        self._clear()
+        for value, weight in gained:
+            checkpointed.add(value, weight)
+        checkpointed.samples, self.samples = samples, 0
 
 
-def _pour_into(held: dict[float, float], more: dict[float, float]) -> None:
-    for value, weight in more.items():
-        held[value] = held.get(value, 0.0) + weight
-
-
-def _coarser(key: int, shift: int) -> int:
-    """The key of the bucket that holds this one after `shift` doublings."""
+def _twice_as_wide(key: int) -> int:
+    """The key, after widths doubled, of the bucket that holds this one."""
     if key == _ZERO:
         return key
     if key > _NEGATIVE // 2:
-        return key >> shift
-    return _NEGATIVE - ((_NEGATIVE - key) >> shift)
+        return key >> 1
+    return _NEGATIVE - ((_NEGATIVE - key) >> 1)

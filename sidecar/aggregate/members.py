@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Final
+from typing import ClassVar, Final
 
 from sidecar.aggregate.state import State
 from sidecar.aggregate.tally import Tally
@@ -16,6 +16,8 @@ LONG_MEMBER: Final = 32
 
 class Members:
     """The distinct members of one series in one window; one entry of the tally a member."""
+
+    form: ClassVar[str] = "members"
 
     __slots__ = ("_members", "_saved", "_tally", "_unsaved", "samples", "until")
 

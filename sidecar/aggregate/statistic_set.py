@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from math import inf
+from typing import ClassVar
 
 from sidecar.aggregate.state import State
 from sidecar.aggregate.tally import Tally
@@ -14,6 +15,8 @@ from sidecar.model import Measurement, Statistics
 
 class StatisticSet:
     """The statistics of one series in one window; one entry of the tally."""
+
+    form: ClassVar[str] = "statistics"
 
     __slots__ = ("_saved", "_tally", "count", "maximum", "minimum", "samples", "sum", "until")
 
@@ -88,6 +91,8 @@ class Level:
 
 class Gauge(StatisticSet):
     """A statistic set of a gauge's values, which remembers the last one for signed lines."""
+
+    form: ClassVar[str] = "gauge"
 
     __slots__ = ("level",)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final, NamedTuple, TypeAlias
 
-from sidecar.aggregate.distribution import Distribution
+from sidecar.aggregate.distribution import CheckpointedDistribution, Distribution
 from sidecar.aggregate.members import Members
 from sidecar.aggregate.state import State
 from sidecar.aggregate.statistic_set import Gauge, Level, StatisticSet
@@ -19,18 +19,13 @@ from sidecar.model import Kind, Sample, Series
 
 Numeric: TypeAlias = StatisticSet | Distribution
 Accumulator: TypeAlias = Numeric | Members
+Checkpointed: TypeAlias = StatisticSet | CheckpointedDistribution | Members
 Key: TypeAlias = tuple[Series, type[Accumulator]]
 
 _SPREAD: Final = (Kind.TIMER, Kind.HISTOGRAM, Kind.DISTRIBUTION, Kind.SAMPLE)
 
 
-FORMS: Final[dict[str, type[Accumulator]]] = {
-    "statistics": StatisticSet,
-    "gauge": Gauge,
-    "distribution": Distribution,
-    "members": Members,
-}
-FORM_NAMES: Final = {form: name for name, form in FORMS.items()}
+FORMS: Final[dict[str, type[Accumulator]]] = {form.form: form for form in (StatisticSet, Gauge, Distribution, Members)}
 
 
 class Window(NamedTuple):
@@ -56,15 +51,15 @@ class Window(NamedTuple):
 class Windows:
     """All open windows."""
 
-    def __init__(self, *, track: bool = False, max_levels: int = 20_000) -> None:
+    def __init__(self, *, checkpointed: bool = False, max_levels: int = 20_000) -> None:
         """Start with none.
 
         Args:
-            track: have distributions remember what is new since the last checkpoint.
+            checkpointed: distributions can tell what they gained since the last checkpoint.
             max_levels: how many gauges' last values are remembered; the least recently opened goes first.
         """
         self.tally = Tally()
-        self._track = track
+        self._checkpointed = checkpointed
         self._serial = 0
         self._open: dict[tuple[int, int], Window] = {}
         self._levels: OrderedDict[Series, Level] = OrderedDict()
@@ -124,7 +119,7 @@ class Windows:
 
     def reopen(self, series: Series, accumulator: Numeric, now: float) -> Numeric:
         """Find or make the accumulator that follows one whose window is over."""
-        following = self.open(series, type(accumulator), now)
+        following = self.open(series, FORMS[accumulator.form], now)
         assert not isinstance(following, Members)  # noqa: S101  # it has the form of the one before
         return following
 
@@ -151,14 +146,15 @@ class Windows:
     def restore(self, series: Series, form: str, start: int, state: State) -> None:
         """Add a state that a checkpoint kept to the window it belongs to."""
         accumulator = self.open(series, FORMS[form], start)
+        assert isinstance(accumulator, Checkpointed)  # noqa: S101  # these windows are made for checkpoints
         accumulator.restore(state)
         self.tally.samples += state.samples
 
     def _make(self, series: Series, form: type[Accumulator], until: float) -> Accumulator:
         if form is Gauge:
             return self._gauge(series, until)
-        if form is Distribution:
-            return Distribution(until, self.tally, track=self._track)
+        if form is Distribution and self._checkpointed:
+            return CheckpointedDistribution(until, self.tally)
         return form(until, self.tally)
 
     def _gauge(self, series: Series, until: float) -> Gauge:

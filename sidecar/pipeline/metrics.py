@@ -66,7 +66,7 @@ class MetricPath:
         self._refusals = Refusals(limiter)
         self._clock = clock
         self._phase = phase
-        self.windows = Windows(track=sink.keeps, max_levels=config.max_series)
+        self.windows = Windows(checkpointed=sink.keeps, max_levels=config.max_series)
         self._known = KnownDocuments(self.windows, cardinality, clock, config.max_series)
         self.flushing = asyncio.Lock()  # held while samples are neither in a window nor offered to the sink
         self._packing = 0  # samples taken from windows and not yet offered to the sink

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.aggregate.checkpoint import blob, record, records, restore
-from sidecar.aggregate.window import FORM_NAMES, Windows
+from sidecar.aggregate.window import Windows
 from sidecar.limits import VALUES_PER_DATUM
 from sidecar.model import Kind, Measurement, Sample, Series
 from tests.strategies import NOW, samples
@@ -33,7 +33,7 @@ def checkpoint(windows: Windows, *, full: bool = False, per_blob: int = 2) -> Bl
 
 
 def restored(blobs: Blobs) -> tuple[Windows, int]:
-    windows = Windows(track=True)
+    windows = Windows(checkpointed=True)
     return windows, restore(windows, [(serial, records(body)) for serial, body in blobs])
 
 
@@ -44,7 +44,7 @@ def taken(windows: Windows) -> dict[tuple[int, Series, str], Measurement]:
         for (series, form), accumulator in window.accumulators.items():
             measurement = accumulator.take()
             if measurement is not None:
-                held[window.start, series, FORM_NAMES[form]] = measurement
+                held[window.start, series, form.form] = measurement
     return held
 
 
@@ -79,7 +79,7 @@ def test_all_blobs_of_the_open_windows_restored_are_the_open_windows(
     given_steps: list[tuple[Series, Sample] | str],
 ) -> None:
     """Samples of every kind; checkpoints, full and not, and closings of windows at any moment between them."""
-    windows = Windows(track=True)
+    windows = Windows(checkpointed=True)
     kept: Blobs = []
     for step in given_steps:
         if isinstance(step, tuple):
@@ -105,7 +105,7 @@ def test_all_blobs_of_the_open_windows_restored_are_the_open_windows(
 
 @given(st.lists(st.tuples(st.sampled_from(SERIES), samples()), max_size=30), st.integers(1, 5))
 def test_taking_checkpoints_changes_nothing(given_samples: list[tuple[Series, Sample]], every: int) -> None:
-    quiet, watched = Windows(), Windows(track=True)
+    quiet, watched = Windows(), Windows(checkpointed=True)
     for number, (series, sample) in enumerate(given_samples):
         quiet.add(series, sample, NOW)
         watched.add(series, sample, NOW)
@@ -122,7 +122,7 @@ def test_taking_checkpoints_changes_nothing(given_samples: list[tuple[Series, Sa
 
 @given(st.lists(st.tuples(st.sampled_from(SERIES), samples()), max_size=20))
 def test_what_did_not_change_is_not_written_again(given_samples: list[tuple[Series, Sample]]) -> None:
-    windows = Windows(track=True)
+    windows = Windows(checkpointed=True)
     for series, sample in given_samples:
         windows.add(series, sample, NOW)
     first = checkpoint(windows)
@@ -136,7 +136,7 @@ def test_what_was_restored_is_checkpointed_in_full_and_restored_again(
     given_samples: list[tuple[Series, Sample]], data: st.DataObject
 ) -> None:
     """As after two crashes in a row."""
-    windows = Windows(track=True)
+    windows = Windows(checkpointed=True)
     kept: Blobs = []
     for series, sample in given_samples:
         windows.add(series, sample, NOW)
@@ -158,7 +158,7 @@ def test_a_folded_distribution_stays_within_one_percent_and_exact_in_count_sum_a
     seed: int, size: int, every: int, full_every: int
 ) -> None:
     values = [math.exp((seed * 7 + i * 7919) % 10_007 / 1_000) for i in range(size)]
-    windows = Windows(track=True)
+    windows = Windows(checkpointed=True)
     kept: Blobs = []
     for number, value in enumerate(values, 1):
         windows.add(SERIES[0], Sample("n", Kind.TIMER, (value,), (1.0,)), NOW)

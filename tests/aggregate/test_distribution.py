@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.aggregate.distribution import MAX_BUCKETS, Distribution
+from sidecar.aggregate.distribution import MAX_BUCKETS, CheckpointedDistribution, Distribution
+from sidecar.aggregate.state import State
 from sidecar.aggregate.tally import Tally
 from sidecar.limits import VALUES_PER_DATUM
 from sidecar.model import Measurement
@@ -157,32 +158,34 @@ def test_a_rounded_mean_neither_reaches_nor_passes_the_extremes(near: float, wei
 
 
 @given(st.lists(weighted, max_size=4))
-def test_merging_equals_adding_everything_to_one(parts: list[Pairs]) -> None:
-    merged = Distribution(60.0, Tally())
+def test_checkpoints_between_samples_change_nothing(parts: list[Pairs]) -> None:
+    tally = Tally()
+    one = CheckpointedDistribution(60.0, tally)
     for part in parts:
-        merged.merge(filled(part))
+        for value, weight in part:
+            one.add(value, weight)
+        tally.samples += len(part)
+        one.unsaved(full=False)
 
-    assert_alike(merged.take(), filled([pair for part in parts for pair in part]).take())
-
-
-@given(weighted, weighted)
-def test_merging_is_commutative(a: Pairs, b: Pairs) -> None:
-    ab, ba = filled(a), filled(b)
-    ab.merge(filled(b))
-    ba.merge(filled(a))
-
-    assert_alike(ab.take(), ba.take())
+    assert_alike(one.take(), filled([pair for part in parts for pair in part]).take())
 
 
-@given(weighted, weighted, weighted)
-def test_merging_is_associative(a: Pairs, b: Pairs, c: Pairs) -> None:
-    left, right, right_tail = filled(a), filled(a), filled(b)
-    left.merge(filled(b))
-    left.merge(filled(c))
-    right_tail.merge(filled(c))
-    right.merge(right_tail)
+@given(st.lists(weighted, min_size=1, max_size=4), st.integers(0, 3))
+def test_what_the_checkpoints_gave_restored_is_the_distribution(parts: list[Pairs], full_at: int) -> None:
+    """Each gain since the last checkpoint once, or everything anew where a full one was asked for."""
+    one, restored = (CheckpointedDistribution(60.0, Tally()) for _ in range(2))
+    states: list[State | None] = []
+    for number, part in enumerate(parts):
+        for value, weight in part:
+            one.add(value, weight)
+        if number == full_at:
+            states.clear()
+        states.append(one.unsaved(full=number == full_at))
+    for state in states:
+        if state is not None:
+            restored.restore(state)
 
-    assert_alike(left.take(), right.take())
+    assert_alike(one.take(), restored.take())
 
 
 def assert_alike(one: Measurement | None, other: Measurement | None) -> None:
@@ -237,19 +240,6 @@ def test_coarsening_keeps_signs_apart() -> None:
     assert sum(count for value, count in zip(measurement.values, counts, strict=True) if value > 0) == 3_000.0
 
 
-def test_a_coarse_distribution_merges_with_a_fine_one() -> None:
-    coarse = [(10.0 ** (i / 100), 1.0) for i in range(-3_000, 3_000)]
-    fine = [(1.0 + i / 100, 1.0) for i in range(1_000)]
-    both, other_way = filled(coarse), filled(fine)
-    both.merge(filled(fine))
-    other_way.merge(filled(coarse))
-    one, one_counts = taken(both)
-    two, two_counts = taken(other_way)
-
-    assert math.fsum(one_counts) == math.fsum(two_counts) == 7_000.0
-    assert (one.values[0], one.values[-1]) == (two.values[0], two.values[-1]) == (coarse[0][0], coarse[-1][0])
-
-
 def test_a_taken_distribution_asks_for_its_successor() -> None:
     one = filled([(1.0, 1.0)])
     one.take()
@@ -263,7 +253,7 @@ def test_a_taken_distribution_asks_for_its_successor() -> None:
     st.lists(
         st.one_of(
             st.tuples(st.just("add"), st.integers(0, 2), weighted),
-            st.tuples(st.just("merge"), st.integers(0, 2), weighted),
+            st.tuples(st.just("checkpoint"), st.integers(0, 2), st.just([])),
             st.tuples(st.just("take"), st.integers(0, 2), st.just([])),
         ),
         max_size=12,
@@ -271,21 +261,19 @@ def test_a_taken_distribution_asks_for_its_successor() -> None:
 )
 def test_the_tally_returns_to_zero_after_any_interleaving(steps: list[tuple[str, int, Pairs]]) -> None:
     tally = Tally()
-    open_ = [Distribution(60.0, tally) for _ in range(3)]
+    open_: list[CheckpointedDistribution] = [CheckpointedDistribution(60.0, tally) for _ in range(3)]
     for step, which, pairs in steps:
         if step == "take":
             open_[which].take()
-            open_[which] = Distribution(60.0, tally)
+            open_[which] = CheckpointedDistribution(60.0, tally)
         elif step == "add":
             tally.samples += len(pairs)
             for value, weight in pairs:
                 open_[which].add(value, weight)
         else:
-            # What is merged in is counted in a tally of its own, as samples recovered from elsewhere would be.
-            tally.samples += len(pairs)
-            open_[which].merge(filled(pairs))
-        assert tally.entries == sum(one._entries() for one in open_)
-        assert tally.samples == sum(one.samples for one in open_)
+            open_[which].unsaved(full=False)
+        assert tally.entries == sum(one._entries() + one._checkpointed._entries() for one in open_)
+        assert tally.samples == sum(one.samples + one._checkpointed.samples for one in open_)
     for one in open_:
         one.take()
 
