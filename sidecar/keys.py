@@ -109,6 +109,7 @@ class MetricRule(_Section):
     unit: Annotated[str, AfterValidator(_unit)] | None = None
     resolution: Literal[1, 60] | None = None
     percentiles: bool | None = None
+    signed_gauges: Literal["auto", "delta", "value"] | None = None
 
 
 class Metrics(_Section):

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import translate
-from typing import Final
+from typing import Final, Literal
 
 REMEMBERED: Final = 10_000  # names whose rule is known; beyond, they are looked up anew
 
@@ -23,12 +23,15 @@ class Rule:
         unit: a CloudWatch unit, or None.
         resolution: 1 or 60 seconds, or None.
         percentiles: whether distributions keep their values, or None for the configured default.
+        signed_gauges: how a StatsD gauge with a sign (`+5`, `-5`) is read: `delta` changes the gauge's level,
+            `value` is the level itself, `auto` decides by the line's dialect; None for the configured default.
     """
 
     match: str
     unit: str | None = None
     resolution: int | None = None
     percentiles: bool | None = None
+    signed_gauges: Literal["auto", "delta", "value"] | None = None
 
 
 NO_RULE: Final = Rule("")

@@ -19,6 +19,14 @@ def test_the_first_rule_that_matches_applies() -> None:
     assert rules.find("Api.x").unit is None
 
 
+def test_a_rule_says_how_a_signed_gauge_is_read_and_else_leaves_it_to_the_default() -> None:
+    rules = Rules([Rule("cactus.*", signed_gauges="delta"), Rule("level.*", unit="Bytes")])
+
+    assert rules.find("cactus.open").signed_gauges == "delta"
+    assert rules.find("level.x").signed_gauges is None
+    assert rules.find("other").signed_gauges is None
+
+
 def test_without_a_match_nothing_is_said() -> None:
     assert Rules([Rule("a?c")]).find("abbc") is NO_RULE
 
