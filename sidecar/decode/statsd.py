@@ -184,7 +184,7 @@ def split_values(line: bytes) -> Iterator[bytes] | None:
         parts, fields = _split_parts(rest, line)
     except DecodeError:
         return None  # decoding the line says why
-    if len(parts) + sum([part.values.count(b":") for part in parts]) <= VALUES_AT_ONCE:
+    if sum([1 if part.is_set else 1 + part.values.count(b":") for part in parts]) <= VALUES_AT_ONCE:
         return None
     return _pieces(line[: len(line) - len(rest)], parts, fields)
 
@@ -196,7 +196,7 @@ def _pieces(opening: bytes, parts: list[_Part], fields: list[bytes]) -> Iterator
         parts[-1] = parts[-1]._replace(rate=rates[-1])
     ending = b"".join([b"|" + field for field in fields if field[:1] != b"@"])
     for part in parts:
-        values = [part.values] if KINDS.get(part.type_) is Kind.SET else _packed(part.values) or [b""]
+        values = [part.values] if part.is_set else _packed(part.values) or [b""]
         rate = b"" if part.rate is None else b"|@" + part.rate
         first = 0
         while first < len(values):
@@ -212,6 +212,11 @@ class _Part(NamedTuple):
     values: bytes
     type_: bytes
     rate: bytes | None
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the value is a member of a set, which may hold colons."""
+        return KINDS.get(self.type_) is Kind.SET
 
 
 def _split_name(line: bytes) -> tuple[str, bytes, list[tuple[str, str]] | None, bool]:
@@ -402,10 +407,10 @@ def _samples(
     mode = signed_gauges if isinstance(signed_gauges, str) else signed_gauges(name)
     dogstatsd = dogstatsd or len(texts) > 1  # only DogStatsD packs values
     deltas = mode == "delta" or (mode == "auto" and not dogstatsd)
-    samples = [
-        Sample(name, kind, (value,), (1.0,), delta=deltas and sign) for value, sign in zip(values, signed, strict=True)
-    ]
-    return samples, mode == "auto" and dogstatsd and any(signed)
+    if deltas and any(signed):
+        pairs = zip(values, signed, strict=True)
+        return [Sample(name, kind, (value,), (1.0,), delta=sign) for value, sign in pairs], False
+    return [Sample(name, kind, values, (1.0,) * len(values))], mode == "auto" and any(signed)
 
 
 def _packed(text: bytes) -> list[bytes]:

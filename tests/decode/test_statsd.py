@@ -187,12 +187,13 @@ def test_signed_gauges_are_read_as_configured(line: bytes, mode: SignedGauges, d
     assert one(line, mode).delta is delta
 
 
-def test_packed_gauges_are_one_sample_each_and_values_unless_deltas_are_asked_for() -> None:
+def test_packed_gauges_are_values_unless_deltas_are_asked_for() -> None:
     """Only DogStatsD's clients pack, and theirs are values whatever their sign."""
     for mode, second_is_delta in (("auto", False), ("value", False), ("delta", True)):
         samples = decode_line(b"g:5:-1|g", mode).samples  # type: ignore[arg-type]  # each is one of the modes
 
-        assert [(5.0, False), (-1.0, second_is_delta)] == [(one.values[0], one.delta) for one in samples]
+        values = [(value, one.delta) for one in samples for value in one.values]
+        assert [(5.0, False), (-1.0, second_is_delta)] == values
 
 
 @pytest.mark.parametrize(
