@@ -69,7 +69,12 @@ RETENTION_DAYS: Final = (
 )  # PutRetentionPolicy
 
 # --- ours ---------------------------------------------------------------------------------------
+SERIES_BYTES: Final = 1_536  # of memory for each of metrics.max_series: ten dimensions of usual length
+MIN_SERIES_BYTES: Final = 1_048_576  # however few series: the largest takes 41 kB
 DATAGRAM_BYTES: Final = 65_535  # the largest UDP datagram IPv4 can carry
 MIN_RATE: Final = 1e-6  # one line may stand for at most a million samples: caps the harm of "@1e-9"
+TAGS_PER_LINE: Final = 100  # CloudWatch takes 30; repeated, empty and internal ones come on top
+FIELDS_PER_LINE: Final = 64  # of DogStatsD behind the type; it has seven
+PARTS_PER_LINE: Final = 2_048  # of one line, between bars: values of an etsy repeat, and fields
 JSON_ITEMS_PER_DATAGRAM: Final = 4_000  # a datagram has room for some 3,000 that say anything
 ITEMS_PER_BODY: Final = 100_000

@@ -6,12 +6,16 @@ from array import array
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import orjson
 
 Dimensions: TypeAlias = tuple[tuple[str, str], ...]
 """Pairs of name and value, sorted by name, names distinct."""
+
+
+SignedGauges: TypeAlias = Literal["auto", "delta", "value"]
+"""How a StatsD gauge with a sign is read: as a change, as a value, or by the dialect of its line."""
 
 
 class Kind(Enum):
@@ -59,6 +63,7 @@ class Sample:
         dimensions: as the sender gave them; None of the configured ones yet.
         unit, namespace, resolution: None where the sender gave none.
         timestamp: seconds since the epoch, or None for the time of arrival.
+        adjusted: what was read past or changed to take it, each once, as bounded labels; empty for most.
     """
 
     name: str
@@ -73,6 +78,7 @@ class Sample:
     namespace: str | None = None
     resolution: int | None = None
     timestamp: float | None = None
+    adjusted: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -104,6 +110,11 @@ class Series(NamedTuple):
     dimensions: Dimensions
     unit: str
     resolution: int
+
+    @property
+    def memory_bytes(self) -> int:
+        """What it takes in memory with its place in a table, about; texts count in full though others may share them."""
+        return 300 + len(self.name) + sum([80 + len(name) + len(value) for name, value in self.dimensions])
 
 
 @dataclass(slots=True)

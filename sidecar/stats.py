@@ -60,7 +60,7 @@ class Stats:
                 {"route": route, "status": status, "answers": count}
                 for (route, status), count in sorted(ledger.answers.items())
             ],
-            "ignored": dict(ledger.ignored),
+            "adjusted": dict(ledger.adjusted),
             "dogstatsd_clients": dict(ledger.client_telemetry),
             "flushes": dict(ledger.flushes),
             "loop_stall_seconds": self._stall.longest(),

@@ -26,6 +26,7 @@ from sidecar.observe.log import Limiter
 from sidecar.pipeline import Pipeline
 from sidecar.shape.cardinality import Cardinality
 from sidecar.shape.routing import Router, Template
+from sidecar.shape.rules import Rule, Rules
 from sidecar.shape.series import Shaper
 from tests.strategies import NOW, any_lines, datagrams, json_bodies, log_items, statsd_lines
 
@@ -97,7 +98,7 @@ class Rig:
         group, stream, events = (Template(text, "host-1", {}) for text in ("/app", "{service}", "/events"))
         self.pipeline = Pipeline(
             self.config,
-            shaper=shaper(),
+            shaper=shaper(self.config),
             cardinality=Cardinality(self.config.metrics.max_series),
             router=Router(group, stream, events, 100),
             metrics=self.metrics,
@@ -144,8 +145,12 @@ def total(counts: dict[Any, int]) -> int:
     return sum(counts.values())
 
 
-def shaper() -> Shaper:
-    return Shaper(namespace="App", dimensions={"Env": "test"}, resolution=60)
+def shaper(config: Config | None = None) -> Shaper:
+    metrics = (config or Config()).metrics
+    rules = Rules([Rule(**rule.model_dump()) for rule in metrics.rules])
+    return Shaper(
+        namespace="App", dimensions={"Env": "test"}, resolution=60, replace_invalid=metrics.replace_invalid, rules=rules
+    )
 
 
 def run(awaitable: Coroutine[Any, Any, None]) -> None:
@@ -304,7 +309,7 @@ def test_the_table_gives_what_decoding_every_line_anew_gives(steps: list[tuple[b
     rig = Rig(metrics={"signed_gauges": mode})
     windows, account, now = Windows(), SignalLedger(), NOW
     for line, seconds in [*steps, *steps]:
-        if line.startswith((b"{", b"[", b"_e{", b"_sc|")) or line in (b"", b"\r"):
+        if line.lstrip().startswith((b"{", b"[", b"_e{", b"_sc|")) or not line.strip():
             continue
         now += seconds
         rig.clock.now = now
@@ -500,7 +505,7 @@ def test_a_large_event_is_cut_and_counted() -> None:
 
     (message,) = rig.events()
     assert orjson.loads(message)["message"].endswith("[truncated]")
-    assert rig.ledger.ignored["message_cut"] == 1
+    assert rig.ledger.adjusted["message_cut"] == 1
 
 
 # --- flushing -----------------------------------------------------------------------------------------

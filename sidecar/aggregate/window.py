@@ -14,7 +14,7 @@ from sidecar.aggregate.members import Members
 from sidecar.aggregate.state import State
 from sidecar.aggregate.statistic_set import Gauge, Level, StatisticSet
 from sidecar.aggregate.tally import Tally
-from sidecar.limits import RESOLUTIONS
+from sidecar.limits import MIN_SERIES_BYTES, RESOLUTIONS, SERIES_BYTES
 from sidecar.model import Kind, Sample, Series
 
 Numeric: TypeAlias = StatisticSet | Distribution
@@ -56,7 +56,8 @@ class Windows:
 
         Args:
             checkpointed: distributions can tell what they gained since the last checkpoint.
-            max_levels: how many gauges' last values are remembered; the least recently opened goes first.
+            max_levels: how many gauges' last values are remembered, and 1.5 kB of their names for each; the least
+                recently opened goes first.
         """
         self.tally = Tally()
         self._checkpointed = checkpointed
@@ -64,6 +65,8 @@ class Windows:
         self._open: dict[tuple[int, int], Window] = {}
         self._levels: OrderedDict[Series, Level] = OrderedDict()
         self._max_levels = max_levels
+        self._level_bytes = 0  # of the series whose levels are remembered
+        self._max_level_bytes = max(MIN_SERIES_BYTES, max_levels * SERIES_BYTES)
 
     @property
     def series(self) -> int:
@@ -161,8 +164,10 @@ class Windows:
         level = self._levels.get(series)
         if level is None:
             level = self._levels[series] = Level()
-            if len(self._levels) > self._max_levels:
-                self._levels.popitem(last=False)
+            self._level_bytes += series.memory_bytes
+            while len(self._levels) > self._max_levels or self._level_bytes > self._max_level_bytes:
+                forgotten, _ = self._levels.popitem(last=False)
+                self._level_bytes -= forgotten.memory_bytes
         else:
             self._levels.move_to_end(series)
         return Gauge(until, self.tally, level)

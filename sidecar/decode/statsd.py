@@ -7,23 +7,28 @@ Sources:  https://github.com/statsd/statsd/blob/master/docs/metric_types.md
           https://docs.datadoghq.com/developers/dogstatsd/datagram_shell (protocol 1.0 to 1.6)
           https://github.com/prometheus/statsd_exporter#tagging-extensions
 Differs:  an unusable rate refuses the line, it never quietly becomes 1; a counter keeps its fraction; a tag
-          without a value has the value `true`; an unknown field is ignored, the line is not lost.
+          without a value has the value `true`; an unknown field is ignored, the line is not lost; an empty packed
+          value is skipped; blanks around a line are trimmed.
+Bounds:   100 tags, 64 fields and 2,048 parts a line; `split_values` divides a line of very many values.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import isnan
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from sidecar.errors import DecodeError, Reason
-from sidecar.limits import MIN_RATE, VALUE_MAGNITUDE
-from sidecar.model import Dimensions, Kind, Sample
+from sidecar.limits import FIELDS_PER_LINE, MIN_RATE, PARTS_PER_LINE, TAGS_PER_LINE, VALUE_MAGNITUDE
+from sidecar.model import Dimensions, Kind, Sample, SignedGauges
 
-SignedGauges: TypeAlias = Literal["auto", "delta", "value"]
+SignedGaugesOf: TypeAlias = Callable[[str], SignedGauges]
+"""How the signs of a gauge of this name are read."""
 
 KINDS: Final = {
+    b"m": Kind.COUNTER,  # a meter counts what happens; its rate is the reader's to compute
     b"c": Kind.COUNTER,
     b"g": Kind.GAUGE,
     b"ms": Kind.TIMER,
@@ -35,7 +40,9 @@ UNRATED: Final = (Kind.GAUGE, Kind.SET)  # a rate means nothing for these
 
 UNIT_TAG: Final = "cw_unit"
 RESOLUTION_TAG: Final = "cw_resolution"
-_STRIPPED_TAGS: Final = frozenset({"dd.internal.entity_id"})  # the Datadog agent's own, never a dimension
+# What clients tell the Datadog agent of themselves: never a dimension, and of no use to anybody else.
+STRIPPED_TAGS: Final = frozenset({"dd.internal.entity_id", "dd.internal.card", "dd.internal.jmx_check_name"})
+VALUES_AT_ONCE: Final = 256  # values of one line that are read without a pause: under half a millisecond
 
 _MARKS: Final = re.compile(rb"([\[#,;])")  # what may open tags: SignalFx, Librato, Influx, Graphite
 
@@ -48,13 +55,13 @@ class Line:
         samples: in the order of the line; never empty.
         repeatable: everything but the value would read the same the next time, so that a reader may keep
             what it made of `(name, tail)`, the line split at its first colon and then at its first bar.
-        ignored: what was read past, as bounded labels: `unknown_field`, `rate_on_gauge`, `rate_on_set`,
-            `invalid_tag`.
+        assumed_value: a gauge with a sign was read as a value for no other reason than its DogStatsD fields: it
+            may have been meant as a change.
     """
 
     samples: tuple[Sample, ...]
     repeatable: bool
-    ignored: tuple[str, ...]
+    assumed_value: bool = False
 
 
 @dataclass(slots=True)
@@ -115,34 +122,44 @@ def in_range(value: float, shown: object) -> float:
     raise DecodeError(Reason.VALUE_OUT_OF_RANGE, f"{_shown(shown)} is outside -2^360..2^360")
 
 
-def decode_line(line: bytes, signed_gauges: SignedGauges = "auto") -> Line:
+def decode_line(line: bytes, signed_gauges: SignedGauges | SignedGaugesOf = "auto") -> Line:
     """Decode one line.
 
     Args:
-        line: one metric without its newline; a carriage return before it is taken off.
+        line: one metric without its newline; blanks around it are taken off.
         signed_gauges: whether `+1` and `-1` on a gauge add to the remembered value (`delta`), are values
             (`value`), or are values only where the line has a DogStatsD field or packed values (`auto`:
-            Datadog's clients send negative gauges that way).
+            Datadog's clients send negative gauges that way); or what says so by the gauge's name.
+
+    Returns:
+        Samples whose `adjusted` says what was read past: `unknown_field`, `invalid_tag`, `rate_on_gauge`,
+        `rate_on_set`.
 
     Raises:
         DecodeError: the line is unusable; `reason` is a stable label.
     """
-    line = line.removesuffix(b"\r")
+    line = line.strip()
     name, rest, styled, first_colon = _split_name(line)
     parts, tail = _split_parts(rest, line)
     ignored: list[str] = []
     fields = _read_fields(tail, ignored)
     if styled is not None and fields.tags is not None:
         raise DecodeError(Reason.MIXED_TAG_STYLES, f"{_shown(line)} mixes two styles of tags")
-    tags = styled if styled is not None else _dogstatsd_tags(fields.tags, ignored)
+    tags = styled if styled is not None else dogstatsd_tags(fields.tags, ignored)
     unit, resolution, dimensions = _reserved(tags)
     if fields.rate is not None and parts[-1].rate is None:
         parts[-1] = parts[-1]._replace(rate=fields.rate)  # a rate behind the tags
     samples: list[Sample] = []
+    assumed_value = False
     for part in parts:
-        for sample in _samples(name, part, signed_gauges, ignored, dogstatsd=fields.dogstatsd):
+        adjusted = ignored.copy()
+        read, assumed = _samples(name, part, signed_gauges, adjusted, dogstatsd=fields.dogstatsd)
+        assumed_value |= assumed
+        for sample in read:
             sample.unit, sample.resolution, sample.dimensions = unit, resolution, dimensions
             sample.timestamp = fields.timestamp
+            if adjusted:
+                sample.adjusted = tuple(dict.fromkeys(adjusted))
             samples.append(sample)
     repeatable = (
         first_colon
@@ -151,7 +168,42 @@ def decode_line(line: bytes, signed_gauges: SignedGauges = "auto") -> Line:
         and samples[0].kind is not Kind.SET
         and not any(sample.delta for sample in samples)
     )
-    return Line(tuple(samples), repeatable, tuple(ignored))
+    return Line(tuple(samples), repeatable, assumed_value)
+
+
+def split_values(line: bytes) -> Iterator[bytes] | None:
+    """Divide a line of very many values into lines of at most 256, so that a reader may pause between them.
+
+    Returns:
+        Lines that read the same one after another as the whole does, made as they are asked for; None where the
+        line has no more values than that, or cannot be read.
+    """
+    line = line.strip()
+    try:
+        _, rest, _, _ = _split_name(line)
+        parts, fields = _split_parts(rest, line)
+    except DecodeError:
+        return None  # decoding the line says why
+    if sum([1 if part.is_set else 1 + part.values.count(b":") for part in parts]) <= VALUES_AT_ONCE:
+        return None
+    return _pieces(line[: len(line) - len(rest)], parts, fields)
+
+
+def _pieces(opening: bytes, parts: list[_Part], fields: list[bytes]) -> Iterator[bytes]:
+    # A rate behind the tags is that of the last part alone.
+    rates = [field[1:] for field in fields if field[:1] == b"@"]
+    if rates and parts[-1].rate is None:
+        parts[-1] = parts[-1]._replace(rate=rates[-1])
+    ending = b"".join([b"|" + field for field in fields if field[:1] != b"@"])
+    for part in parts:
+        values = [part.values] if part.is_set else _packed(part.values) or [b""]
+        rate = b"" if part.rate is None else b"|@" + part.rate
+        first = 0
+        while first < len(values):
+            # Not one alone: a gauge's sign means another thing where values are packed.
+            last = first + VALUES_AT_ONCE if len(values) - first > VALUES_AT_ONCE + 1 else len(values)
+            yield opening + b":".join(values[first:last]) + b"|" + part.type_ + rate + ending
+            first = last
 
 
 class _Part(NamedTuple):
@@ -160,6 +212,11 @@ class _Part(NamedTuple):
     values: bytes
     type_: bytes
     rate: bytes | None
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the value is a member of a set, which may hold colons."""
+        return KINDS.get(self.type_) is Kind.SET
 
 
 def _split_name(line: bytes) -> tuple[str, bytes, list[tuple[str, str]] | None, bool]:
@@ -182,6 +239,8 @@ def _split_name(line: bytes) -> tuple[str, bytes, list[tuple[str, str]] | None, 
     first_colon = b":" not in name
     if b"=" not in name:
         return _utf8(name), rest, None, first_colon
+    if sum(map(name.count, (b"[", b"#", b",", b";"))) > TAGS_PER_LINE:
+        raise _too_many_tags(name)
     # A mark opens tags only where `key=value` follows before the next mark; else it is just part of the name.
     pieces = _MARKS.split(name)
     openers = [mark for mark, text in zip(pieces[1::2], pieces[2::2], strict=True) if b"=" in text]
@@ -216,7 +275,9 @@ def _split_parts(rest: bytes, line: bytes) -> tuple[list[_Part], list[bytes]]:
     A colon behind a type, or behind the rate that follows one, starts the next part of an etsy repeat; any other
     colon belongs to packed values, or to a field.
     """
-    tokens = rest.split(b"|")
+    tokens = rest.split(b"|", PARTS_PER_LINE)
+    if len(tokens) > PARTS_PER_LINE:
+        raise DecodeError(Reason.MALFORMED_LINE, f"{_shown(line)} has over {PARTS_PER_LINE} parts")
     parts: list[_Part] = []
     values = tokens[0]
     at = 1
@@ -237,6 +298,8 @@ def _split_parts(rest: bytes, line: bytes) -> tuple[list[_Part], list[bytes]]:
 
 
 def _read_fields(tokens: list[bytes], ignored: list[str]) -> _Fields:
+    if len(tokens) > FIELDS_PER_LINE:
+        raise DecodeError(Reason.MALFORMED_LINE, f"over {FIELDS_PER_LINE} fields behind the type")
     fields = _Fields()
     for field in tokens:
         mark = field[:1]
@@ -261,17 +324,29 @@ def _timestamp(text: bytes) -> float:
     return float(text)
 
 
-def _dogstatsd_tags(text: bytes | None, ignored: list[str]) -> list[tuple[str, str]]:
+def dogstatsd_tags(text: bytes | None, ignored: list[str]) -> list[tuple[str, str]]:
+    """Read the tags of a `|#` field; `invalid_tag` is appended to `ignored` for each that has no key.
+
+    Raises:
+        DecodeError: `too_many_dimensions` (over 100 tags) or `invalid_utf8`.
+    """
     if not text:
         return []
+    if text.count(b",") >= TAGS_PER_LINE:
+        raise _too_many_tags(text)
     tags: list[tuple[str, str]] = []
     for piece in text.split(b","):
-        tag = _tag(piece, b":")
+        # Some clients write the mark before each tag: `#a:b,#c:d`.
+        tag = _tag(piece.removeprefix(b"#"), b":")
         if tag is not None:
             tags.append(tag)
         elif piece and piece[:1] == b":":
             ignored.append("invalid_tag")
     return tags
+
+
+def _too_many_tags(text: bytes) -> DecodeError:
+    return DecodeError(Reason.TOO_MANY_DIMENSIONS, f"{_shown(text)} has over {TAGS_PER_LINE} tags")
 
 
 def _tag(piece: bytes, separator: bytes) -> tuple[str, str] | None:
@@ -286,7 +361,7 @@ def _reserved(tags: list[tuple[str, str]]) -> tuple[str | None, int | None, Dime
     """Take the reserved tags out: unit, resolution, and the dimensions that stay (the last of a key wins)."""
     if not tags:
         return None, None, ()
-    pairs = {key: value for key, value in tags if key not in _STRIPPED_TAGS}
+    pairs = {key: value for key, value in tags if key not in STRIPPED_TAGS}
     unit = pairs.pop(UNIT_TAG, None)
     resolution = pairs.pop(RESOLUTION_TAG, None)
     if resolution not in (None, "1", "60"):
@@ -311,26 +386,36 @@ def _weight(rate: bytes | None, kind: Kind, ignored: list[str]) -> float:
 
 
 def _samples(
-    name: str, part: _Part, signed_gauges: SignedGauges, ignored: list[str], *, dogstatsd: bool
-) -> list[Sample]:
+    name: str, part: _Part, signed_gauges: SignedGauges | SignedGaugesOf, ignored: list[str], *, dogstatsd: bool
+) -> tuple[list[Sample], bool]:
+    """The samples of one part, and whether a sign was read as that of a value for its dialect alone."""
     kind = KINDS.get(part.type_)
     if kind is None:
-        raise DecodeError(Reason.UNKNOWN_TYPE, f"{_shown(part.type_)} is none of c, g, ms, h, d, s")
+        raise DecodeError(Reason.UNKNOWN_TYPE, f"{_shown(part.type_)} is none of c, g, ms, h, d, s, m")
     weight = _weight(part.rate, kind, ignored)
     if kind is Kind.SET:
         if not part.values:
             raise DecodeError(Reason.INVALID_VALUE, "a set member is empty")
-        return [Sample(name, kind, members=(_utf8(part.values),))]
-    texts = part.values.split(b":")
+        return [Sample(name, kind, members=(_utf8(part.values),))], False
+    texts = _packed(part.values)
+    if not texts:
+        raise DecodeError(Reason.INVALID_VALUE, "there is no value")
     values = tuple([number(text) for text in texts])
     if kind is not Kind.GAUGE:
-        return [Sample(name, kind, values, (weight,) * len(values))]
+        return [Sample(name, kind, values, (weight,) * len(values))], False
+    signed = [text[:1] in (b"+", b"-") for text in texts]
+    mode = signed_gauges if isinstance(signed_gauges, str) else signed_gauges(name)
     dogstatsd = dogstatsd or len(texts) > 1  # only DogStatsD packs values
-    deltas = signed_gauges == "delta" or (signed_gauges == "auto" and not dogstatsd)
-    return [
-        Sample(name, kind, (value,), (1.0,), delta=deltas and text[:1] in (b"+", b"-"))
-        for text, value in zip(texts, values, strict=True)
-    ]
+    deltas = mode == "delta" or (mode == "auto" and not dogstatsd)
+    if deltas and any(signed):
+        pairs = zip(values, signed, strict=True)
+        return [Sample(name, kind, (value,), (1.0,), delta=sign) for value, sign in pairs], False
+    return [Sample(name, kind, values, (1.0,) * len(values))], mode == "auto" and any(signed)
+
+
+def _packed(text: bytes) -> list[bytes]:
+    """Packed values; clients that join what they have buffered leave some of them empty."""
+    return [value for value in text.split(b":") if value]
 
 
 def _utf8(text: bytes) -> str:
@@ -342,5 +427,6 @@ def _utf8(text: bytes) -> str:
 
 def _shown(text: object) -> str:
     """Quote what a sender sent, short enough for a log line and an answer."""
-    shown = ascii(text.decode("utf-8", "backslashreplace") if isinstance(text, bytes) else text)
+    # Cut first: a datagram's worth of bytes that are not UTF-8 takes 30 ms to quote.
+    shown = ascii(text[:100].decode("utf-8", "backslashreplace") if isinstance(text, bytes) else text)
     return shown if len(shown) <= 80 else shown[:76] + "...'"

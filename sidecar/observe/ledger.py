@@ -93,6 +93,7 @@ class Ledger:
         self.datagrams = DatagramLedger()
         self.requests = RequestLedger()
         self.answers: Counter[tuple[str, int]] = Counter()  # {(route, status): answers} of the ingest server
-        self.ignored: Counter[str] = Counter()  # what was read past, by kind; nothing was lost by it
+        # {kind: samples or log events} that were taken, but changed: cut, folded, repaired, a field ignored.
+        self.adjusted: Counter[str] = Counter()
         self.client_telemetry: Counter[str] = Counter()  # {name: total} of what DogStatsD clients say of themselves
         self.flushes: Counter[str] = Counter()  # {cause: flushes}

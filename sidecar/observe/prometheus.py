@@ -60,12 +60,14 @@ class LedgerCollector(Collector):
         up.add_metric(["metrics"], _up(self._health.metrics))
         up.add_metric(["logs"], _up(self._health.logs))
         yield up
-        ignored = CounterMetricFamily(
-            "sidecar_ignored", "Parts of events that were read past; nothing was lost.", labels=["kind"]
+        adjusted = CounterMetricFamily(
+            "sidecar_adjusted",
+            "Samples and log events that were taken, but changed: cut, folded, repaired, a field ignored.",
+            labels=["kind"],
         )
-        for kind, times in list(ledger.ignored.items()):
-            ignored.add_metric([kind], times)
-        yield ignored
+        for kind, units in list(ledger.adjusted.items()):
+            adjusted.add_metric([kind], units)
+        yield adjusted
         answers = CounterMetricFamily(
             "sidecar_http_answers", "Answers of the ingest server.", labels=["route", "status"]
         )

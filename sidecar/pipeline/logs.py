@@ -151,11 +151,11 @@ class LogPath:
         event = events.decode_log(item, now)
         event.from_statsd = input_ == "statsd"
         if event.late_stamped:
-            self._ledger.ignored["unreadable_timestamp"] += 1
+            self._ledger.adjusted["unreadable_timestamp"] += 1
         if len(event.message) > UNCUT_CHARACTERS:
             event.message, was_cut = cut(event.message)
             if was_cut:
-                self._ledger.ignored["message_cut"] += 1
+                self._ledger.adjusted["message_cut"] += 1
                 self._limiter.warning("message_cut", "a log event is over 1,048,550 bytes and was cut", input=input_)
         return event
 
@@ -163,7 +163,7 @@ class LogPath:
         overflowed = self._router.overflowed
         destination = self._router.route(event, self._clock.monotonic())
         if self._router.overflowed > overflowed:
-            self._ledger.ignored["stream_overflow"] += 1
+            self._ledger.adjusted["stream_overflow"] += 1
             self._limiter.warning("stream_overflow", "logs.max_streams is reached: events go to the default stream")
         return destination
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 from sidecar.aggregate.window import Accumulator, Windows
 from sidecar.batch.metrics import Packer, encode
@@ -15,7 +15,7 @@ from sidecar.decode.documents import Item
 from sidecar.decode.fields import check_timestamp
 from sidecar.errors import DecodeError, Reason
 from sidecar.limits import RESOLUTIONS
-from sidecar.model import MetricBatch, Sample, Series
+from sidecar.model import MetricBatch, Sample, Series, SignedGauges
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
 from sidecar.pipeline.known import KnownDocuments
@@ -27,7 +27,22 @@ from sidecar.turns import Turns
 
 EARLY_SECONDS: Final = 5.0  # between two early flushes
 MOST_ENTRIES: Final = 2  # times metrics.flush_entries may be open; what asks for more is refused
+MOST_SHOWN: Final = 500  # characters of a series in a log line
 PHASE_SECONDS: Final = 20.0  # the most a process flushes after the boundary
+
+
+class Taken(NamedTuple):
+    """Where a sample went.
+
+    Attributes:
+        accumulator: which takes more samples of the same series, kind and time.
+        series: its own, or the one it was folded into.
+        adjusted: what was changed to take it, each once: the sample's own, `name_repaired`, `series_folded`.
+    """
+
+    accumulator: Accumulator
+    series: Series
+    adjusted: tuple[str, ...]
 
 
 class MetricPath:
@@ -107,19 +122,19 @@ class MetricPath:
             account.received[input_] += 1
             return self._refusals.bug(account, 1, input_)
         if unknown:
-            self._ledger.ignored["unknown_field"] += len(unknown)
+            sample.adjusted = ("unknown_field",)
             names = sorted(unknown)[:10]
             self._limiter.warning("unknown_field", "fields of a metric were ignored", fields=names, metric=sample.name)
         taken = self.sample(sample, input_, now)
         if isinstance(taken, DecodeError):
             return taken
-        if not unknown:
-            self._known.learn(key, sample, *taken)
+        if not taken.adjusted:  # else each is read in full, and counted as adjusted
+            self._known.learn(key, sample, taken.accumulator, taken.series)
         return None
 
     def sample(
         self, sample: Sample, input_: str, now: float, line: bytes | None = None
-    ) -> tuple[Accumulator, Series] | DecodeError:
+    ) -> Taken | DecodeError:
         """Shape and aggregate one sample; returns where it went, or why nowhere, already counted."""
         account = self._ledger.samples
         account.received[input_] += sample.size
@@ -129,21 +144,28 @@ class MetricPath:
             if sample.timestamp is not None:
                 check_timestamp(sample.timestamp, now)
             asked = self._shaper.series(sample)
+            adjusted = sample.adjusted
             if self._shaper.repaired(sample, asked):
-                self._ledger.ignored["name_repaired"] += sample.size
+                adjusted += ("name_repaired",)
             series = self._cardinality.admit(asked, self._clock.monotonic())
-            if series is not asked:
-                self._ledger.ignored["series_folded"] += sample.size
-                self._limiter.warning(
-                    "series_folded", "metrics.max_series is reached: new series are folded", into=str(series)
-                )
+            if series is not asked and series != asked:
+                adjusted += ("series_folded",)
+                into = str(series)[:MOST_SHOWN]
+                self._limiter.warning("series_folded", "metrics.max_series is reached: new series are folded", into=into)
             percentiles = self._shaper.keeps_values(sample, self._config.percentiles)
-            return self.windows.add(series, sample, now, percentiles=percentiles), series
+            accumulator = self.windows.add(series, sample, now, percentiles=percentiles)
+            for kind in adjusted:
+                self._ledger.adjusted[kind] += sample.size
+            return Taken(accumulator, series, adjusted)
         except DecodeError as error:
             self._refusals.refuse(account, error, sample.size, input_, line)
             return error
         except Exception:  # noqa: BLE001  # a bug in one sample costs that sample, counted and told
             return self._refusals.bug(account, sample.size, input_)
+
+    def signed_gauges(self, name: str) -> SignedGauges:
+        """How the signs of a gauge of this name are read: by rule, else `metrics.signed_gauges`."""
+        return self._shaper.signed_gauges(name, self._config.signed_gauges)
 
     def look_for_early_flush(self) -> None:
         """See whether a threshold is reached; to be called after every burst and body."""

@@ -1,12 +1,16 @@
 """The way of a datagram: StatsD lines by the table or in full, JSON by its items.
 
 The table makes StatsD fast: a line's name and tail (everything but its value) lead straight to the accumulator
-that took the last line like it, so that a line's tags are parsed once.
+that took the last line like it, so that a line's tags are parsed once. Tables are bounded in entries and in bytes.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import re
+from collections import Counter, deque
+from collections.abc import Iterator
+from itertools import chain
+from typing import Final, TypeAlias
 
 from sidecar.aggregate.members import Members
 from sidecar.aggregate.window import Numeric
@@ -15,12 +19,12 @@ from sidecar.config import Metrics
 from sidecar.decode import dogstatsd, statsd
 from sidecar.decode.documents import Item, documents, metric_items
 from sidecar.errors import DecodeError, Reason
-from sidecar.limits import JSON_ITEMS_PER_DATAGRAM
+from sidecar.limits import JSON_ITEMS_PER_DATAGRAM, NAME_CHARACTERS
 from sidecar.model import Kind, Sample, Series
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
 from sidecar.pipeline.logs import LogPath
-from sidecar.pipeline.metrics import MetricPath
+from sidecar.pipeline.metrics import MetricPath, Taken
 from sidecar.pipeline.refusals import Refusals
 from sidecar.shape.cardinality import Cardinality
 
@@ -28,16 +32,56 @@ NUMBERS: Final = 8_192  # values whose text is remembered; most values of most s
 REMEMBERED_NUMBER_BYTES: Final = 32
 REMEMBERED_LINE_BYTES: Final = 1_024  # longer lines are decoded each time: the tables are bounded in bytes too
 TELEMETRY_NAMES: Final = 100
-TURN_SECONDS: Final = 0.002  # after which lines that need a closer look are put off
-SLOW_LINES: Final = 32  # such lines between two looks at the clock: some 0.5 ms
+TURN_SECONDS: Final = 0.002  # after which the rest of a burst is put off
+# Work is counted in units of about 10 ns, and the clock is looked at after half a millisecond of it: a line that needs
+# more than a look-up costs so many units, and so many for each of its bytes; four bytes of known lines cost one.
+WORK_PER_LOOK: Final = 65_536
+LINE_WORK: Final = 2_048
+BYTE_WORK: Final = 32
+LONG_LINE_BYTES: Final = 2_048  # longer lines are looked at for many values
 SMALL_BURST_BYTES: Final = 65_536
 JSON_OPENINGS: Final = (b"{", b"[")
 WHOLE_LINES: Final = 16_384  # lines of counters that are known whole
+WHOLE_LINE_BYTES: Final = 256  # longer ones are not
 REPEATS_PAY: Final = 4  # looking for whole lines pays where one in so many is found
 BURSTS_PER_TRY: Final = 16
 LINES_PER_SERIES: Final = 4  # places in the table for each series: lines differ in rate and in order of tags
+BYTES_PER_SERIES: Final = 1_024  # of the table, for each series
+ENTRY_BYTES: Final = 350  # what a place takes beside the bytes of its line
+WARNED_NAMES: Final = 100  # gauges whose signs were warned of
 # What DogStatsD clients report of themselves: not the application's, so not for its bill; shown in /stats.
 CLIENT_TELEMETRY: Final = "datadog.dogstatsd.client."
+# What follows a bracket in JSON: a container, text, or a plain value and then a comma or the end. SignalFx puts tags
+# there: `[region=eu]hits:1|c`.
+_JSON_ARRAY: Final = re.compile(
+    rb"\[[ \t\r\n]*(?:[{\[\"]|\]?[ \t\r\n]*\Z|(?:-?[0-9][0-9.eE+-]*|true|false|null|-?NaN|-?Infinity)[ \t\r\n]*[,\]])"
+)
+
+
+class Adjusted:
+    """An accumulator in a table whose samples are taken with something changed: counts that for each of them."""
+
+    __slots__ = ("_accumulator", "_counts", "_kinds")
+
+    def __init__(self, accumulator: Numeric, kinds: tuple[str, ...], counts: Counter[str]) -> None:
+        """Stand for an accumulator; `kinds` is what is counted in `counts` for each sample."""
+        self._accumulator = accumulator
+        self._kinds = kinds
+        self._counts = counts
+
+    @property
+    def until(self) -> float:
+        """The end of the accumulator's window in wall seconds."""
+        return self._accumulator.until
+
+    def add(self, value: float, weight: float) -> None:
+        """Add one sample."""
+        for kind in self._kinds:
+            self._counts[kind] += 1
+        self._accumulator.add(value, weight)
+
+
+Target: TypeAlias = Numeric | Adjusted
 
 
 class DatagramPath:
@@ -60,32 +104,37 @@ class DatagramPath:
             config: the section `metrics`.
             metrics: takes samples and JSON metrics.
             logs: takes log events.
-            cardinality: told of every series that goes on in a new window.
+            cardinality: notes every series that goes on in a new window.
             ledger: where samples are counted.
             limiter: limits the rate of log lines.
             clock: wall time, read once a burst.
         """
-        self._signed_gauges = config.signed_gauges
         self._metrics = metrics
         self._windows = metrics.windows
         self._logs = logs
         self._cardinality = cardinality
         self._ledger = ledger
+        self._limiter = limiter
         self._refusals = Refusals(limiter)
         self._clock = clock
         # By name and tail of a line: where its samples go, the weight of each, and which series that is.
-        self._table: dict[tuple[bytes, bytes], tuple[Numeric, float, Series]] = {}
+        self._table: dict[tuple[bytes, bytes], tuple[Target, float, Series]] = {}
         self._table_limit = LINES_PER_SERIES * config.max_series
+        self._table_bytes = 0
+        self._table_bytes_limit = BYTES_PER_SERIES * config.max_series
         self._last = 0.0  # wall seconds of the last burst
         self._numbers: dict[bytes, float] = {}
-        self._put_off: list[bytes] = []  # datagrams that were too much work for one turn
+        # What was too much work for one turn: the rest of a datagram of lines, and the datagrams behind it.
+        self._lines: Iterator[bytes] = iter(())
+        self._waiting: deque[bytes] = deque()
         # Whole lines of counters: where to add, which value, and its weight.
-        self._whole: dict[bytes, tuple[Numeric, float, float]] = {}
+        self._whole: dict[bytes, tuple[Target, float, float]] = {}
         self._repeating = True  # enough lines of the last burst were known whole
         self._bursts = 0
+        self._warned: set[str] = set()  # names of gauges whose signs were warned of
 
     def take(self, burst: list[bytes]) -> bool:
-        """Take a burst of datagrams: StatsD lines, or JSON where the first byte opens an object or array.
+        """Take a burst of datagrams: StatsD lines, or JSON where the datagram starts like an object or array.
 
         The hottest loop of the program. What it cannot do at once goes to `_careful`; where that takes too long,
         what is left of the burst is put off.
@@ -93,20 +142,16 @@ class DatagramPath:
         Returns:
             Whether something is put off: call again, with nothing.
         """
-        if self._put_off:
-            burst, self._put_off = self._put_off + burst, []
+        waiting, lines = self._waiting, self._lines
+        waiting += _joined(burst)
         now = self._time()
         turn_ends = self._clock.monotonic() + TURN_SECONDS
-        slow = 0
+        work = 0
         table, numbers = self._table, self._numbers
         whole = self._whole.get if self._look_for_repeats() else None
         taken = repeats = 0
-        waiting = iter(_joined(burst))
-        for datagram in waiting:
-            if datagram[:1] in JSON_OPENINGS:
-                self._json(datagram, now)
-                continue
-            lines = iter(datagram.split(b"\n"))
+        late = False
+        while not late:
             for line in lines:
                 if whole is not None:
                     # A counter's line mostly reads the same each time: found whole it costs half of what is below.
@@ -128,20 +173,37 @@ class DatagramPath:
                         accumulator.add(value, weight)
                         taken += 1
                         continue
+                if len(line) > LONG_LINE_BYTES and (pieces := statsd.split_values(line)) is not None:
+                    lines = chain(pieces, lines)
+                    break
                 taken += self._careful(line, (name, tail), text, now)
-                slow += 1
-                if slow >= SLOW_LINES:
-                    slow = 0
-                    if self._clock.monotonic() >= turn_ends:
-                        # The comprehension empties both iterators: this is the end of both loops.
-                        self._put_off = [b"\n".join(lines), *waiting]
+                work += LINE_WORK + BYTE_WORK * len(line)
+                if work >= WORK_PER_LOOK:
+                    work = 0
+                    late = self._clock.monotonic() >= turn_ends
+                    if late:
+                        break
+            else:
+                if work >= WORK_PER_LOOK:
+                    work = 0
+                    late = self._clock.monotonic() >= turn_ends
+                elif not waiting:
+                    break
+                elif _is_json(waiting[0]):
+                    self._json(waiting.popleft(), now)
+                    work = WORK_PER_LOOK
+                else:
+                    datagram = waiting.popleft()
+                    work += len(datagram) // 4
+                    lines = iter(datagram.split(b"\n"))
+        self._lines = lines
         self._repeating = repeats * REPEATS_PAY >= taken
         taken += repeats
         self._ledger.samples.received["statsd"] += taken
         self._windows.tally.samples += taken
         self._metrics.look_for_early_flush()
         self._logs.save()
-        return bool(self._put_off)
+        return late
 
     def _look_for_repeats(self) -> bool:
         """Whether to look for whole lines: where few repeat it costs a tenth of every line. Asked now and then."""
@@ -152,8 +214,7 @@ class DatagramPath:
         """Wall seconds. Where the clock was set back, lines belong to earlier windows than the tables lead to."""
         now = self._clock.wall()
         if now < self._last:
-            self._table.clear()
-            self._whole.clear()
+            self._forget_lines()
             if self._last - now >= 1.0:
                 self._metrics.flush_soon()  # what is open would wait for its time to come again
         self._last = now
@@ -161,25 +222,38 @@ class DatagramPath:
 
     def _careful(self, line: bytes, key: tuple[bytes, bytes], text: bytes, now: float) -> int:
         """Take a line that needs more than a look-up; returns the samples the caller is to count."""
-        if not line or line == b"\r":
+        if not line or line.isspace():
             return 0
         entry = self._table.get(key)
         if entry is not None:
             accumulator, weight, series = entry
             value = self._numbers.get(text)
             values = (value,) if value is not None else self._values(text)
-            ended = accumulator.until <= now
-            if values and not (ended and not self._cardinality.refresh(series, self._clock.monotonic())):
-                if ended:
-                    accumulator = self._windows.reopen(series, accumulator, now)
+            if values and accumulator.until <= now:
+                following = self._following(accumulator, series, now)
+                if following is None:
+                    values = ()
+                else:
+                    accumulator = following
                     self._table[key] = (accumulator, weight, series)
                     if line in self._whole:
                         self._whole[line] = (accumulator, values[0], weight)
+            if values:
                 for number in values:
                     accumulator.add(number, weight)
                 return len(values)
         self._line(line, key, now)
         return 0
+
+    def _following(self, accumulator: Target, series: Series, now: float) -> Numeric | None:
+        """The accumulator after one whose window is over; None where the line is to be decoded anew.
+
+        That is where the series was forgotten, and once a window for lines that are adjusted: a series that was folded
+        may have a place of its own by now.
+        """
+        if isinstance(accumulator, Adjusted) or not self._cardinality.refresh(series, self._clock.monotonic()):
+            return None
+        return self._windows.reopen(series, accumulator, now)
 
     def _values(self, text: bytes) -> tuple[float, ...]:
         """Read one value, or several packed ones; empty where any of them deserves a closer look."""
@@ -193,19 +267,20 @@ class DatagramPath:
         values: list[float] = []
         for piece in text.split(b":"):
             value = statsd.plain_number(piece)
-            if value is None:
+            if value is not None:
+                values.append(value)
+            elif piece:
                 return ()
-            values.append(value)
         return tuple(values)
 
     def _line(self, line: bytes, key: tuple[bytes, bytes], now: float) -> None:
         """Decode a line in full; remember where lines like it lead."""
-        if line.startswith(dogstatsd.OPENINGS):
-            self._event(line, now)
+        if line.lstrip().startswith(dogstatsd.OPENINGS):
+            self._event(line.lstrip(), now)
             return
         account = self._ledger.samples
         try:
-            decoded = statsd.decode_line(line, self._signed_gauges)
+            decoded = statsd.decode_line(line, self._metrics.signed_gauges)
         except DecodeError as error:
             account.received["statsd"] += 1
             self._refusals.refuse(account, error, 1, "statsd", line)
@@ -214,32 +289,55 @@ class DatagramPath:
             account.received["statsd"] += 1
             self._refusals.bug(account, 1, "statsd")
             return
-        for kind in decoded.ignored:
-            self._ledger.ignored[kind] += 1
+        if decoded.assumed_value:
+            self._warn_of_sign(decoded.samples[0].name)
         for sample in decoded.samples:
             if sample.name.startswith(CLIENT_TELEMETRY):
                 self._client_telemetry(sample)
                 continue
             taken = self._metrics.sample(sample, "statsd", now, line)
-            short = len(line) <= REMEMBERED_LINE_BYTES
-            if (
-                short
-                and decoded.repeatable
-                and not isinstance(taken, DecodeError)
-                and not isinstance(taken[0], Members)
-            ):
-                if len(self._table) >= self._table_limit:
-                    self._table.clear()
-                self._table[key] = (taken[0], sample.weights[0], taken[1])
-                if sample.kind is Kind.COUNTER and len(sample.values) == 1:
-                    if len(self._whole) >= WHOLE_LINES:
-                        self._whole.clear()
-                    self._whole[line] = (taken[0], sample.values[0], sample.weights[0])
+            if decoded.repeatable and len(line) <= REMEMBERED_LINE_BYTES and not isinstance(taken, DecodeError):
+                self._remember(line, key, sample, taken)
+
+    def _remember(self, line: bytes, key: tuple[bytes, bytes], sample: Sample, taken: Taken) -> None:
+        """Remember where a line's sample went, for lines that differ from it in nothing but the value."""
+        target: Target
+        accumulator, series, kinds = taken
+        if isinstance(accumulator, Members):
+            return
+        target = Adjusted(accumulator, kinds, self._ledger.adjusted) if kinds else accumulator
+        if key not in self._table:
+            self._table_bytes += ENTRY_BYTES + len(line)
+            if len(self._table) >= self._table_limit or self._table_bytes > self._table_bytes_limit:
+                self._forget_lines()
+                self._table_bytes = ENTRY_BYTES + len(line)
+        self._table[key] = (target, sample.weights[0], series)
+        if sample.kind is Kind.COUNTER and len(sample.values) == 1 and len(line) <= WHOLE_LINE_BYTES:
+            if len(self._whole) >= WHOLE_LINES:
+                self._whole.clear()
+            self._whole[line] = (target, sample.values[0], sample.weights[0])
+
+    def _forget_lines(self) -> None:
+        self._table.clear()
+        self._whole.clear()
+        self._table_bytes = 0
+
+    def _warn_of_sign(self, name: str) -> None:
+        """Say once a name that a gauge's sign is ambiguous, and how to decide it."""
+        if name in self._warned or len(self._warned) >= WARNED_NAMES or len(name) > NAME_CHARACTERS:
+            return
+        self._warned.add(name)
+        self._limiter.warning(
+            f"signed_gauge {name}",
+            "a gauge with a sign and DogStatsD fields is read as a value: where its client means a change, set"
+            " signed_gauges: delta in a rule of metrics.rules that matches it, else signed_gauges: value",
+            metric=name,
+        )
 
     def _client_telemetry(self, sample: Sample) -> None:
         """Add up what a DogStatsD client says of itself, by name; a client has some twenty names."""
         told = self._ledger.client_telemetry
-        if sample.name in told or len(told) < TELEMETRY_NAMES:
+        if sample.name in told or (len(told) < TELEMETRY_NAMES and len(sample.name) <= NAME_CHARACTERS):
             told[sample.name] += round(sum(sample.values))
 
     def _event(self, line: bytes, now: float) -> None:
@@ -277,6 +375,12 @@ class DatagramPath:
             else:
                 for metric in metric_items([item]):
                     self._metrics.item(metric, "udp", now)
+
+
+def _is_json(datagram: bytes) -> bool:
+    """Whether a datagram is read as JSON: it opens an object, or an array and not the tags of a line."""
+    opening = datagram[:1]
+    return opening in JSON_OPENINGS and (opening == b"{" or _JSON_ARRAY.match(datagram) is not None)
 
 
 def _joined(burst: list[bytes]) -> list[bytes]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from fnmatch import translate
 from typing import Final, Literal
 
+from sidecar.limits import NAME_CHARACTERS
+
 REMEMBERED: Final = 10_000  # names whose rule is known; beyond, they are looked up anew
 
 
@@ -47,7 +49,8 @@ class Rules:
 
     def find(self, name: str) -> Rule:
         """The rule for a metric name; one that says nothing where none matches."""
-        if not self._rules:
+        # A name longer than CloudWatch takes is refused: not remembered, at up to 64 kB each.
+        if not self._rules or len(name) > NAME_CHARACTERS:
             return NO_RULE
         rule = self._known.get(name)
         if rule is None:

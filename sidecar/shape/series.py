@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from sys import intern
 from typing import Final
 
 from sidecar import naming
-from sidecar.model import DEFAULT_UNIT, Sample, Series
+from sidecar.model import DEFAULT_UNIT, Sample, Series, SignedGauges
 from sidecar.shape.rules import Rules
 
 # Series by what samples said of themselves; beyond, they are named anew. Few: what comes again and again is known by its
 # line or its document, and 16,384 of these took 0.6 kB each.
 REMEMBERED: Final = 1_024
+REMEMBERED_BYTES: Final = 2_048  # larger ones are named anew
+# Texts of which all series share one copy: most series have their name and most of their dimensions in common. Not
+# `sys.intern`: on Python 3.12 what is interned stays for ever.
+SHARED_TEXTS: Final = 8_192
+SHARED_CHARACTERS: Final = 128
 
 
 class Shaper:
@@ -42,6 +46,7 @@ class Shaper:
         self._replace = replace_invalid
         self._rules = rules or Rules([])
         self._known: dict[tuple[object, ...], Series] = {}
+        self._texts: dict[str, str] = {}
 
     def repaired(self, sample: Sample, series: Series) -> bool:
         """Whether a name had to be changed for CloudWatch to take it."""
@@ -55,6 +60,10 @@ class Shaper:
         percentiles = self._rules.find(sample.name).percentiles
         return default if percentiles is None else percentiles
 
+    def signed_gauges(self, name: str, default: SignedGauges) -> SignedGauges:
+        """How the signs of a gauge of this name, as it was sent, are read: by rule or by default."""
+        return self._rules.find(name).signed_gauges or default
+
     def series(self, sample: Sample) -> Series:
         """Name the series.
 
@@ -66,9 +75,10 @@ class Shaper:
         known = self._known.get(asked)
         if known is None:
             known = self._name(sample)
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()
-            self._known[asked] = known
+            if known.memory_bytes <= REMEMBERED_BYTES:
+                if len(self._known) >= REMEMBERED:
+                    self._known.clear()
+                self._known[asked] = known
         return known
 
     def _name(self, sample: Sample) -> Series:
@@ -77,11 +87,22 @@ class Shaper:
         unit = rule.unit if sample.unit is None else naming.unit(sample.unit)
         resolution = rule.resolution if sample.resolution is None else sample.resolution
         dimensions = naming.dimensions(self._dimensions + sample.dimensions, self._replace)
-        # One copy of a text for all the series that have it: most share their name and most of their dimensions.
+        shared = self._shared
         return Series(
-            self._namespace if namespace is None else intern(naming.namespace(namespace, self._replace)),
-            intern(naming.metric_name(sample.name, self._replace)),
-            tuple([(intern(name), intern(value)) for name, value in dimensions]),
+            self._namespace if namespace is None else shared(naming.namespace(namespace, self._replace)),
+            shared(naming.metric_name(sample.name, self._replace)),
+            tuple([(shared(name), shared(value)) for name, value in dimensions]),
             DEFAULT_UNIT[sample.kind] if unit is None else unit,
             self._resolution if resolution is None else resolution,
         )
+
+    def _shared(self, text: str) -> str:
+        """The one copy of a text, where it is short."""
+        known = self._texts.get(text)
+        if known is None:
+            if len(text) > SHARED_CHARACTERS:
+                return text
+            if len(self._texts) >= SHARED_TEXTS:
+                self._texts.clear()
+            known = self._texts[text] = text
+        return known

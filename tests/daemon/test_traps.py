@@ -221,7 +221,7 @@ def test_an_event_of_the_size_the_service_takes_arrives_whole(start: Start, doub
 
     assert stats["log_events"]["delivered"] == 2
     assert sorted(len(text) for _, text in double.logs.events("/app")) == [262_145, 1_048_550]
-    assert stats["ignored"] == {}
+    assert stats["adjusted"] == {}
 
 
 def test_a_log_write_that_failed_is_no_success(start: Start, double: ThreadedCloudWatchDouble) -> None:

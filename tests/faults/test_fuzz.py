@@ -15,7 +15,7 @@ from sidecar.aggregate.window import Windows
 from sidecar.decode import dogstatsd, events, statsd
 from sidecar.decode.documents import Item, documents, metric_items, text_lines
 from sidecar.errors import DecodeError
-from sidecar.model import Sample, Series
+from sidecar.model import Sample, Series, SignedGauges
 from sidecar.receive.inflate import ENCODINGS, InflateError, TooLargeError, inflate
 from tests.strategies import NOW, any_lines, garbage, json_bodies, json_values, log_items, spoiled_items
 from tests.strategies import metric_items as metrics
@@ -70,7 +70,7 @@ def _pack(data: bytes, window_bits: int) -> bytes:
 
 @fuzz
 @given(st.one_of(any_lines, mutated(any_lines), garbage), st.sampled_from(["auto", "delta", "value"]))
-def test_a_line_is_samples_or_a_decode_error(line: bytes, signed: statsd.SignedGauges) -> None:
+def test_a_line_is_samples_or_a_decode_error(line: bytes, signed: SignedGauges) -> None:
     try:
         decoded = statsd.decode_line(line, signed)
     except DecodeError:

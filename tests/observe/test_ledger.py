@@ -142,7 +142,7 @@ def full() -> Ledger:
     ledger.datagrams.read = 8
     ledger.requests.observe("PutMetricData", "throttle", 0.3)
     ledger.answers["/ingest/logs", 202] += 4
-    ledger.ignored["unknown_field"] += 1
+    ledger.adjusted["unknown_field"] += 1
     ledger.flushes["metrics_timer"] += 1
     return ledger
 
@@ -164,7 +164,7 @@ def test_every_figure_is_exposed_under_its_name() -> None:
         ("sidecar_ambiguous_total", (("signal", "logs"),)): 0,
         ("sidecar_requests_total", (("operation", "PutMetricData"), ("outcome", "throttle"))): 1,
         ("sidecar_http_answers_total", (("route", "/ingest/logs"), ("status", "202"))): 4,
-        ("sidecar_ignored_total", (("kind", "unknown_field"),)): 1,
+        ("sidecar_adjusted_total", (("kind", "unknown_field"),)): 1,
         ("sidecar_flushes_total", (("cause", "metrics_timer"),)): 1,
         ("sidecar_series", ()): 7,
         ("sidecar_loop_stall_seconds", ()): 0.25,
