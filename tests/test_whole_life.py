@@ -146,8 +146,8 @@ class Answer(NamedTuple):
     error: DeliveryError | None = None
 
 
-def _error(code: str, status: int = 400, *, ambiguous: bool = False) -> DeliveryError:
-    return DeliveryError(code, "as the test has it", status=status, ambiguous=ambiguous)
+def _error(code: str, status: int = 400, *, ambiguous: bool = False, retry_after: float | None = None) -> DeliveryError:
+    return DeliveryError(code, "as the test has it", status=status, ambiguous=ambiguous, retry_after=retry_after)
 
 
 _LOST: Final = _error("Timeout", 0, ambiguous=True)
@@ -157,6 +157,8 @@ ANSWERS: Final = (
     OK,
     Answer("slow", stores=True, seconds=0.3),
     Answer("throttle", stores=False, error=_error("ThrottlingException")),
+    Answer("throttle 429", stores=False, error=_error("TooManyRequestsException", 429, retry_after=1.0)),
+    Answer("slow throttle", stores=False, seconds=0.3, error=_error("ThrottlingException")),
     Answer("server error", stores=False, error=_error("InternalFailure", 500)),
     Answer("access denied", stores=False, error=_error("AccessDeniedException")),
     Answer("timed out, stored", stores=True, error=_LOST),
@@ -170,6 +172,7 @@ ANSWERS: Final = (
     # What a split leaves meets a service that is away.
     Answer("invalid", stores=False, error=_error("InternalFailure", 500)),
     Answer("too large", stores=False, error=_error("InternalFailure", 500)),
+    Answer("invalid", stores=False, error=_error("TooManyRequestsException", 429)),
 )
 
 
@@ -189,6 +192,7 @@ class FarEnd(Generic[B]):
         self._read: Callable[[B, list[str]], list[Element]] = read
         self.answer = OK
         self.broken: list[str] = []  # promises
+        self.refusals = 0  # requests
         # Of all lives, by number:
         self.sent: Counter[int] = Counter()  # to the daemon
         self.safe: Counter[int] = Counter()  # must arrive or be refused, whatever happens
@@ -272,9 +276,10 @@ class FarEnd(Generic[B]):
     def _refuse_invalid(self, elements: list[Element], named: list[int]) -> None:
         for index in named or ([0] if len(elements) == 1 else []):
             self._refuse(elements[index], Reason.REJECTED)
-        raise DeliveryError(
-            "InvalidParameterValue", " ".join(f"MetricData.member.{index + 1}.Value" for index in named), status=400
-        )
+        # No two messages are alike: in the same words again and again it would be the request and not its elements.
+        self.refusals += 1
+        message = " ".join(f"MetricData.member.{index + 1}.Value" for index in named)
+        raise DeliveryError("InvalidParameterValue", f"{message} (refusal {self.refusals})", status=400)
 
     def check(self, *, kept: bool) -> None:
         """What holds at every moment of a life; `kept`: it had the spool from its start."""
