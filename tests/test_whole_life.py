@@ -58,6 +58,7 @@ SAME: Final = -1  # the number of every sample of the one line that is always th
 DIGITS: Final = 20  # samples of one series of statistic sets: digits of base 4 a float's sum keeps apart
 SPREAD: Final = 100  # of one distribution: below the 150 values it keeps exact
 REFUSALS: Final = (Reason.REJECTED, Reason.REQUEST_TOO_LARGE, Reason.EXPIRED)
+STALL_SECONDS: Final = 1.0  # after which nobody waits for a disk that does not answer
 NEVER: Final = (Reason.SPOOL_FULL, Reason.SPOOL_DAMAGED, Reason.INTERNAL_ERROR)
 WITHOUT_SPOOL: Final = (Reason.MEMORY_FULL, Reason.ABANDONED)
 
@@ -200,7 +201,9 @@ class FarEnd(Generic[B]):
         self.refused: Counter[int] = Counter()
         self.may_repeat: Counter[int] = Counter()  # stored, and the daemon was not told or could not note it
         self.noting: Counter[int] = Counter()  # stored, and the daemon may still be noting it
-        self.before_units = 0  # counted as ambiguous in earlier lives
+        self.unmarked = 0  # units stored while the disk hung, or since in memory only: a crash forgets it
+        self.disk_hung: Callable[[], bool] = lambda: False  # and has not caught up since
+        self.before_units = 0  # counted as ambiguous in earlier lives, or unmarked when they ended
         self.sending = 0  # requests
         # Of this life:
         self.account = SignalLedger()
@@ -216,7 +219,8 @@ class FarEnd(Generic[B]):
 
     def die(self) -> None:
         """A life ends, in whatever way."""
-        self.before_units += self.account.ambiguous
+        self.before_units += self.account.ambiguous + self.unmarked
+        self.unmarked = 0
         self.may_repeat += self.noting
         self.noting.clear()
 
@@ -257,6 +261,8 @@ class FarEnd(Generic[B]):
 
     def _store(self, batch: B, held: Counter[int]) -> None:
         self.arrived += held
+        if self.disk_hung() or batch.row is None:
+            self.unmarked += held.total()
         counted = self.before_units + self.account.ambiguous
         if self.repeated > counted:
             self.broken.append(f"{self.operation}: {self.repeated} units stored twice, {counted} counted as ambiguous")
@@ -550,6 +556,8 @@ class Life:
         self.spool, self.keeper = spool, keeper
         self.pipeline, self.ledger = self.app._pipeline, self.app._ledger
         self.disk_works = True
+        self.disk_hung = False
+        target.metrics.disk_hung = target.logs.disk_hung = lambda: self.disk_hung
         self.draining = False
         self.flushes: list[Flush] = []
         self.flushed: list[Flush] = []
@@ -579,6 +587,7 @@ class Life:
     def turn(self) -> None:
         """Let the loop come round once, and the disk do one thing."""
         self.loop.turn()
+        self.disk_hung |= not self.disk_works and bool(self.thread.jobs)
         if self.disk_works:
             self.thread.work()
         self._note()
@@ -684,6 +693,8 @@ class Life:
             if self.flushed_at < at:  # else windows may have been half way between checkpoints and batches
                 self._now_safe(at)
         if self._written():
+            self.disk_hung = False
+            self.target.metrics.unmarked = self.target.logs.unmarked = 0
             self.target.metrics.noting.clear()
             self.target.logs.noting.clear()
             if self.spool.opened:
@@ -890,6 +901,18 @@ class WholeLife(RuleBasedStateMachine):
         self.life.disk_works = disk_works
         for _ in range(turns):
             self.life.turn()
+
+    @rule(flush=st.booleans(), seconds=st.sampled_from([0.5, STALL_SECONDS, 5.0, 61.0]), works=st.booleans())
+    def the_disk_hangs(self, flush: bool, seconds: float, works: bool) -> None:  # noqa: FBT001
+        """For so long, with something to write or not, and perhaps from then on."""
+        self.life.disk_works = False
+        if flush:
+            self.flush()
+        self.life.settle()
+        for part in (min(seconds, STALL_SECONDS), seconds - min(seconds, STALL_SECONDS)):
+            self.life.pass_time(part + 0.1)
+            self.life.settle()
+        self.life.disk_works = works
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 2.0, REQUEST_SECONDS, 61.0, -90.0]), settle=st.booleans())
     def time_passes(self, seconds: float, settle: bool) -> None:  # noqa: FBT001

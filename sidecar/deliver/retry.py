@@ -95,7 +95,8 @@ _ADVICE: Final[dict[Failure, str]] = {
     "logs:CreateLogGroup for what is configured",
     Failure.MISSING_DESTINATION: "create the log group and stream, or allow logs:CreateLogGroup and CreateLogStream",
     Failure.CLOCK_SKEW: "set the machine's clock: it differs from the service's by more than the service accepts",
-    Failure.THROTTLE: "requests are refused as too many: raise the account's quota or lengthen flush_seconds",
+    Failure.THROTTLE: "the service throttles requests: ask for a higher quota of the account and Region, "
+    "or lengthen flush_seconds",
     Failure.NETWORK: "check the route to the endpoint: NAT, VPC endpoint, security group or deliver.endpoint_url",
     Failure.TIMEOUT: "the endpoint does not answer in time: check the route, or raise deliver.request_seconds",
 }

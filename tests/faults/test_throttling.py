@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import pytest
@@ -41,14 +42,13 @@ class Sender(threading.Thread):
         self._daemon = daemon
         self._streams = streams
         self._stop_asked = threading.Event()
-        self.rounds = 0
 
     def run(self) -> None:
         while not self._stop_asked.wait(0.5):
             self._daemon.udp(b"hits:1|c")
             body = [{"message": "x", "stream": str(stream)} for stream in range(self._streams)]
-            self._daemon.post("/ingest/logs", body)
-            self.rounds += 1
+            with suppress(TimeoutError):  # of a machine under load; what was received is what counts
+                self._daemon.post("/ingest/logs", body)
 
     def stop(self) -> None:
         self._stop_asked.set()
@@ -101,10 +101,11 @@ def test_a_minute_after_a_minute_of_throttles_the_backlog_is_gone(
         assert delivery[signal]["slowed"] is True
         assert delivery[signal]["up"] is False
         assert "quota" in delivery[signal]["fix"]
-    final = one.settled(sender.rounds, sender.rounds * streams)
+    final = one.settled()
     assert_balanced(final)
     assert final["samples"]["dropped"] == final["log_events"]["dropped"] == 0
-    assert len(double.logs.events(GROUP)) == sender.rounds * streams
+    assert len(double.logs.events(GROUP)) == final["log_events"]["received"] > 60 * streams
+    assert double.metrics.statistics("App", "hits").sum == final["samples"]["received"] > 60
     one.wait_until(lambda: not one.ready()[1]["delivery"]["logs"]["slowed"], "at full speed", 40.0)
     one.stop()
 
