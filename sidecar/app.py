@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import random
 import resource
 import signal
 import socket
@@ -98,7 +97,7 @@ class App:
             ledger=self._ledger,
             limiter=self._limiter,
             clock=self._clock,
-            phase=random.random(),  # noqa: S311  # spreads a fleet, protects nothing
+            pace=self._delivery.metrics.pace,
         )
         self._keeper: Keeper | None = None
         if self._delivery.spool is not None:

@@ -97,6 +97,8 @@ class DeliveryError(SidecarError):
         detail: the message that came with it.
         retry_after: seconds the service asked us to wait, or None.
         ambiguous: whether the request may have been stored all the same.
+        operation: the operation that failed, where it is another than the destination's own; such as
+            `CreateLogStream`, which has a quota of its own.
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class DeliveryError(SidecarError):
         status: int = 0,
         retry_after: float | None = None,
         ambiguous: bool = False,
+        operation: str | None = None,
     ) -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
@@ -114,6 +117,7 @@ class DeliveryError(SidecarError):
         self.detail = detail
         self.retry_after = retry_after
         self.ambiguous = ambiguous
+        self.operation = operation
 
 
 class BusyError(SidecarError):

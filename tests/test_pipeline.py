@@ -18,6 +18,7 @@ from sidecar.batch.metrics import Packer, encode
 from sidecar.config import Config
 from sidecar.decode.fields import check_timestamp
 from sidecar.decode.statsd import decode_line
+from sidecar.deliver.pace import Pace
 from sidecar.errors import BusyError, DecodeError, DrainingError, Reason, UnsupportedError
 from sidecar.limits import EVENTS_PER_REQUEST, LOG_REQUEST_BYTES
 from sidecar.model import LogBatch, MetricBatch, Outcome
@@ -88,12 +89,20 @@ class Recording(Generic[B]):
 class Rig:
     """A pipeline with everything around it."""
 
-    def __init__(self, *, sink: Recording[LogBatch] | None = None, **sections: Any) -> None:
+    def __init__(
+        self,
+        *,
+        sink: Recording[LogBatch] | None = None,
+        metric_sink: Recording[MetricBatch] | None = None,
+        clock: Any = None,
+        pace: Pace | None = None,
+        **sections: Any,
+    ) -> None:
         metrics = {"max_series": SERIES, **sections.pop("metrics", {})}
         self.config = Config.model_validate({"metrics": metrics, **sections})
-        self.clock = HandClock()
+        self.clock = clock or HandClock()
         self.ledger = Ledger()
-        self.metrics: Recording[MetricBatch] = Recording()
+        self.metrics: Recording[MetricBatch] = metric_sink or Recording()
         self.logs: Recording[LogBatch] = sink or Recording()
         group, stream, events = (Template(text, "host-1", {}) for text in ("/app", "{service}", "/events"))
         self.pipeline = Pipeline(
@@ -106,7 +115,7 @@ class Rig:
             ledger=self.ledger,
             limiter=Limiter(self.clock.monotonic),
             clock=self.clock,
-            phase=0.0,
+            pace=pace or Pace(1.0, lambda low, _high: low),
         )
 
     def send(self, *burst: bytes) -> None:

@@ -58,6 +58,7 @@ SAME: Final = -1  # the number of every sample of the one line that is always th
 DIGITS: Final = 20  # samples of one series of statistic sets: digits of base 4 a float's sum keeps apart
 SPREAD: Final = 100  # of one distribution: below the 150 values it keeps exact
 REFUSALS: Final = (Reason.REJECTED, Reason.REQUEST_TOO_LARGE, Reason.EXPIRED)
+STALL_SECONDS: Final = 1.0  # after which nobody waits for a disk that does not answer
 NEVER: Final = (Reason.SPOOL_FULL, Reason.SPOOL_DAMAGED, Reason.INTERNAL_ERROR)
 WITHOUT_SPOOL: Final = (Reason.MEMORY_FULL, Reason.ABANDONED)
 
@@ -146,8 +147,8 @@ class Answer(NamedTuple):
     error: DeliveryError | None = None
 
 
-def _error(code: str, status: int = 400, *, ambiguous: bool = False) -> DeliveryError:
-    return DeliveryError(code, "as the test has it", status=status, ambiguous=ambiguous)
+def _error(code: str, status: int = 400, *, ambiguous: bool = False, retry_after: float | None = None) -> DeliveryError:
+    return DeliveryError(code, "as the test has it", status=status, ambiguous=ambiguous, retry_after=retry_after)
 
 
 _LOST: Final = _error("Timeout", 0, ambiguous=True)
@@ -157,6 +158,8 @@ ANSWERS: Final = (
     OK,
     Answer("slow", stores=True, seconds=0.3),
     Answer("throttle", stores=False, error=_error("ThrottlingException")),
+    Answer("throttle 429", stores=False, error=_error("TooManyRequestsException", 429, retry_after=1.0)),
+    Answer("slow throttle", stores=False, seconds=0.3, error=_error("ThrottlingException")),
     Answer("server error", stores=False, error=_error("InternalFailure", 500)),
     Answer("access denied", stores=False, error=_error("AccessDeniedException")),
     Answer("timed out, stored", stores=True, error=_LOST),
@@ -170,6 +173,7 @@ ANSWERS: Final = (
     # What a split leaves meets a service that is away.
     Answer("invalid", stores=False, error=_error("InternalFailure", 500)),
     Answer("too large", stores=False, error=_error("InternalFailure", 500)),
+    Answer("invalid", stores=False, error=_error("TooManyRequestsException", 429)),
 )
 
 
@@ -189,6 +193,7 @@ class FarEnd(Generic[B]):
         self._read: Callable[[B, list[str]], list[Element]] = read
         self.answer = OK
         self.broken: list[str] = []  # promises
+        self.refusals = 0  # requests
         # Of all lives, by number:
         self.sent: Counter[int] = Counter()  # to the daemon
         self.safe: Counter[int] = Counter()  # must arrive or be refused, whatever happens
@@ -196,7 +201,9 @@ class FarEnd(Generic[B]):
         self.refused: Counter[int] = Counter()
         self.may_repeat: Counter[int] = Counter()  # stored, and the daemon was not told or could not note it
         self.noting: Counter[int] = Counter()  # stored, and the daemon may still be noting it
-        self.before_units = 0  # counted as ambiguous in earlier lives
+        self.unmarked = 0  # units stored while the disk hung, or since in memory only: a crash forgets it
+        self.disk_hung: Callable[[], bool] = lambda: False  # and has not caught up since
+        self.before_units = 0  # counted as ambiguous in earlier lives, or unmarked when they ended
         self.sending = 0  # requests
         # Of this life:
         self.account = SignalLedger()
@@ -212,7 +219,8 @@ class FarEnd(Generic[B]):
 
     def die(self) -> None:
         """A life ends, in whatever way."""
-        self.before_units += self.account.ambiguous
+        self.before_units += self.account.ambiguous + self.unmarked
+        self.unmarked = 0
         self.may_repeat += self.noting
         self.noting.clear()
 
@@ -253,6 +261,8 @@ class FarEnd(Generic[B]):
 
     def _store(self, batch: B, held: Counter[int]) -> None:
         self.arrived += held
+        if self.disk_hung() or batch.row is None:
+            self.unmarked += held.total()
         counted = self.before_units + self.account.ambiguous
         if self.repeated > counted:
             self.broken.append(f"{self.operation}: {self.repeated} units stored twice, {counted} counted as ambiguous")
@@ -272,9 +282,10 @@ class FarEnd(Generic[B]):
     def _refuse_invalid(self, elements: list[Element], named: list[int]) -> None:
         for index in named or ([0] if len(elements) == 1 else []):
             self._refuse(elements[index], Reason.REJECTED)
-        raise DeliveryError(
-            "InvalidParameterValue", " ".join(f"MetricData.member.{index + 1}.Value" for index in named), status=400
-        )
+        # No two messages are alike: in the same words again and again it would be the request and not its elements.
+        self.refusals += 1
+        message = " ".join(f"MetricData.member.{index + 1}.Value" for index in named)
+        raise DeliveryError("InvalidParameterValue", f"{message} (refusal {self.refusals})", status=400)
 
     def check(self, *, kept: bool) -> None:
         """What holds at every moment of a life; `kept`: it had the spool from its start."""
@@ -545,6 +556,8 @@ class Life:
         self.spool, self.keeper = spool, keeper
         self.pipeline, self.ledger = self.app._pipeline, self.app._ledger
         self.disk_works = True
+        self.disk_hung = False
+        target.metrics.disk_hung = target.logs.disk_hung = lambda: self.disk_hung
         self.draining = False
         self.flushes: list[Flush] = []
         self.flushed: list[Flush] = []
@@ -574,6 +587,7 @@ class Life:
     def turn(self) -> None:
         """Let the loop come round once, and the disk do one thing."""
         self.loop.turn()
+        self.disk_hung |= not self.disk_works and bool(self.thread.jobs)
         if self.disk_works:
             self.thread.work()
         self._note()
@@ -679,6 +693,8 @@ class Life:
             if self.flushed_at < at:  # else windows may have been half way between checkpoints and batches
                 self._now_safe(at)
         if self._written():
+            self.disk_hung = False
+            self.target.metrics.unmarked = self.target.logs.unmarked = 0
             self.target.metrics.noting.clear()
             self.target.logs.noting.clear()
             if self.spool.opened:
@@ -885,6 +901,18 @@ class WholeLife(RuleBasedStateMachine):
         self.life.disk_works = disk_works
         for _ in range(turns):
             self.life.turn()
+
+    @rule(flush=st.booleans(), seconds=st.sampled_from([0.5, STALL_SECONDS, 5.0, 61.0]), works=st.booleans())
+    def the_disk_hangs(self, flush: bool, seconds: float, works: bool) -> None:  # noqa: FBT001
+        """For so long, with something to write or not, and perhaps from then on."""
+        self.life.disk_works = False
+        if flush:
+            self.flush()
+        self.life.settle()
+        for part in (min(seconds, STALL_SECONDS), seconds - min(seconds, STALL_SECONDS)):
+            self.life.pass_time(part + 0.1)
+            self.life.settle()
+        self.life.disk_works = works
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 2.0, REQUEST_SECONDS, 61.0, -90.0]), settle=st.booleans())
     def time_passes(self, seconds: float, settle: bool) -> None:  # noqa: FBT001

@@ -21,6 +21,7 @@ OPERATION = "PutLogEvents"
 RETRY_SETUP_SECONDS: Final = 3_600.0
 _MISSING: Final = "ResourceNotFoundException"
 _EXISTS: Final = "ResourceAlreadyExistsException"
+_CREATES: Final = {"create_log_stream": "CreateLogStream", "create_log_group": "CreateLogGroup"}
 
 
 class CloudWatchLogs:
@@ -94,6 +95,7 @@ class CloudWatchLogs:
             await self._client.call(operation, parameters)
         except DeliveryError as error:
             if error.code != _EXISTS:
+                error.operation = _CREATES[operation]
                 raise
             return False
         return True

@@ -12,7 +12,8 @@ from sidecar.clock import Clock
 from sidecar.config import Config
 from sidecar.deliver.backlog import Backlog
 from sidecar.deliver.codec import Codec, LogCodec, MetricCodec
-from sidecar.deliver.retry import Backoff, Pacer
+from sidecar.deliver.pace import Pace
+from sidecar.deliver.retry import Backoff
 from sidecar.deliver.spool import Spool
 from sidecar.deliver.target import open_target
 from sidecar.deliver.worker import Destination, Worker
@@ -28,13 +29,14 @@ B = TypeVar("B", MetricBatch, LogBatch)
 
 
 class Lane(Generic[B]):
-    """One signal's way out: backlog, channel and worker."""
+    """One signal's way out: backlog, channel, worker, and the pace of both flushes and requests."""
 
-    def __init__(self, channel: Channel[B], backlog: Backlog[B], worker: Worker[B]) -> None:
+    def __init__(self, channel: Channel[B], backlog: Backlog[B], worker: Worker[B], pace: Pace) -> None:
         """Hold them together."""
         self.channel: Channel[B] = channel
         self.backlog: Backlog[B] = backlog
         self.worker: Worker[B] = worker
+        self.pace = pace
 
 
 class Delivery:
@@ -71,6 +73,8 @@ class Delivery:
         concurrency: int,
     ) -> Lane[B]:
         channel = Channel[B](capacity_bytes, self._clock.monotonic)
+        pace = Pace(self._config.retry_max_seconds, random.uniform)
+        health.rate_limit = lambda: pace.limit(self._clock.monotonic())
         backlog = Backlog[B](
             signal,
             channel,
@@ -86,7 +90,7 @@ class Delivery:
             destination,
             journal=backlog,
             backoff=Backoff(self._config.retry_base_seconds, self._config.retry_max_seconds, random.uniform),
-            pacer=Pacer(self._config.retry_max_seconds),
+            pace=pace,
             account=account,
             requests=self._ledger.requests,
             health=health,
@@ -94,7 +98,7 @@ class Delivery:
             limiter=self._limiter,
             concurrency=concurrency,
         )
-        return Lane(channel, backlog, worker)
+        return Lane(channel, backlog, worker, pace)
 
     def workers(self) -> list[Coroutine[Any, Any, None]]:
         """What sends, until it is drained."""

@@ -1,8 +1,8 @@
 """What a failed request means, and how long to wait before the next. Pure.
 
 Source of the codes: the CommonErrors pages of both services, the PutMetricData and PutLogEvents pages and the
-service models, read 2026-11-20. A code that is not known is kept and retried: data is dropped only where the
-service calls it invalid.
+service models, read 2026-11-20; the throttling codes are those of botocore's retry tables and of the CloudWatch
+agent. A request that fails with an unknown code is retried: data is dropped only where the service calls it invalid.
 """
 
 from __future__ import annotations
@@ -10,9 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from enum import Enum
-from typing import Final
+from typing import Final, TypeVar
 
 from sidecar.errors import DeliveryError
+
+V = TypeVar("V")
+
+MAX_LANES: Final = 2_000  # remembered; a lane's batches may be dropped without any of its requests succeeding again
+MAX_REFUSALS: Final = 32  # over twice the 15 that halving takes to isolate the first of 10,000 elements
 
 
 class Failure(Enum):
@@ -39,7 +44,9 @@ _CODES: Final[dict[str, Failure]] = {
         (
             *("Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled"),
             *("RequestThrottledException", "RequestLimitExceeded", "TooManyRequestsException", "SlowDown"),
-            *("LimitExceeded", "LimitExceededException", "BandwidthLimitExceeded"),
+            *("LimitExceeded", "LimitExceededException", "LimitExceededFault", "BandwidthLimitExceeded"),
+            *("TooManyRequests", "EC2ThrottledException", "ProvisionedThroughputExceededException"),
+            *("TransactionInProgressException", "PriorRequestNotComplete"),
         ),
         Failure.THROTTLE,
     ),
@@ -88,7 +95,8 @@ _ADVICE: Final[dict[Failure, str]] = {
     "logs:CreateLogGroup for what is configured",
     Failure.MISSING_DESTINATION: "create the log group and stream, or allow logs:CreateLogGroup and CreateLogStream",
     Failure.CLOCK_SKEW: "set the machine's clock: it differs from the service's by more than the service accepts",
-    Failure.THROTTLE: "requests are refused as too many: raise the account's quota or lengthen flush_seconds",
+    Failure.THROTTLE: "the service throttles requests: ask for a higher quota of the account and Region, "
+    "or lengthen flush_seconds",
     Failure.NETWORK: "check the route to the endpoint: NAT, VPC endpoint, security group or deliver.endpoint_url",
     Failure.TIMEOUT: "the endpoint does not answer in time: check the route, or raise deliver.request_seconds",
 }
@@ -162,36 +170,6 @@ def culprits(error: DeliveryError, size: int) -> list[int]:
     return sorted(index for index in named if 0 <= index < size)
 
 
-class Pacer:
-    """The time between requests of one operation: doubled by a throttle, shortened a little by each success.
-
-    A throttle is said of the account, not of a batch: whatever is sent next has to slow down as well.
-    """
-
-    FIRST_SECONDS: Final = 0.1
-    RECOVERY_SECONDS: Final = 0.05
-
-    def __init__(self, max_seconds: float) -> None:
-        """Start without a pause; `max_seconds` bounds it."""
-        self._max = max_seconds
-        self._pause = 0.0
-        self._next_at = 0.0
-
-    def reserve(self, now: float) -> float:
-        """Seconds to wait before the next request, whose turn is taken by asking (`now`: monotonic)."""
-        at = max(now, self._next_at)
-        self._next_at = at + self._pause
-        return at - now
-
-    def throttled(self) -> None:
-        """The service said: too many."""
-        self._pause = min(self._max, max(self.FIRST_SECONDS, 2.0 * self._pause))
-
-    def succeeded(self) -> None:
-        """A request went through."""
-        self._pause = max(0.0, self._pause - self.RECOVERY_SECONDS)
-
-
 class Backoff:
     """Full jitter: uniform between zero and a ceiling that doubles with each failure in a row.
 
@@ -199,16 +177,20 @@ class Backoff:
     """
 
     def __init__(self, base_seconds: float, max_seconds: float, uniform: Callable[[float, float], float]) -> None:
-        """Take the first ceiling, the last one, and the source of chance (`random.uniform`)."""
+        """Take the first ceiling, the last one, and the source of randomness (`random.uniform`)."""
         self._base = base_seconds
         self._max = max_seconds
         self._uniform = uniform
-        self._failures: dict[str, int] = {}  # {lane: failures in a row}
+        self._failures: dict[str, int] = {}  # {lane: failures in a row}, at most MAX_LANES
+
+    def failures(self, lane: str) -> int:
+        """How often requests of a lane have failed in a row."""
+        return self._failures.get(lane, 0)
 
     def after(self, lane: str, failure: Failure, retry_after: float | None) -> float:
         """Seconds to wait after one more failure of a lane; the server's own hint is the least."""
-        failures = self._failures.get(lane, 0)
-        self._failures[lane] = failures + 1
+        failures = self.failures(lane)
+        _remember(self._failures, lane, failures + 1)
         if failure in SLOW:
             delay = self._uniform(self._max / 2, self._max)
         else:
@@ -217,5 +199,38 @@ class Backoff:
         return max(delay, retry_after or 0.0)
 
     def reset(self, lane: str) -> None:
-        """A request of the lane went through."""
+        """A request of the lane succeeded."""
         self._failures.pop(lane, None)
+
+
+class Refusals:
+    """Tells requests with a few culprits in them, which are found by halving, from requests that are refused as a whole.
+
+    Halving finds one culprit of n elements in 2*log2(n) requests, but where the cause is outside the elements (the
+    destination, the credentials' account) it takes 2n - 1 to drop n. The culprits' batch shows itself soon: one of its
+    parts succeeds. So a batch is given up when MAX_REFUSALS requests of its lane in a row were refused with the same
+    message and none succeeded.
+    """
+
+    def __init__(self) -> None:
+        """Start without refusals."""
+        self._lanes: dict[str, tuple[str, int]] = {}  # {lane: (message, how often in a row)}, at most MAX_LANES
+
+    def hopeless(self, lane: str, message: str) -> bool:
+        """Count one more refusal; True where halving is not worth another request."""
+        last, times = self._lanes.get(lane, (message, 0))
+        times = times + 1 if last == message else 1
+        _remember(self._lanes, lane, (message, times))
+        return times > MAX_REFUSALS
+
+    def reset(self, lane: str) -> None:
+        """A request of the lane succeeded."""
+        self._lanes.pop(lane, None)
+
+
+def _remember(table: dict[str, V], lane: str, value: V) -> None:
+    """Set a lane's value; beyond MAX_LANES the lane that was set longest ago starts over."""
+    table.pop(lane, None)
+    table[lane] = value
+    if len(table) > MAX_LANES:
+        del table[next(iter(table))]

@@ -9,17 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import structlog
 
 from sidecar.channel import Channel, ChannelClosedError, Queued
 from sidecar.clock import Clock
-from sidecar.deliver.retry import Backoff, Failure, Pacer, advice, classify, culprits
+from sidecar.deliver.pace import Pace
+from sidecar.deliver.retry import Backoff, Failure, Refusals, advice, classify, culprits
 from sidecar.errors import DeliveryError, Reason
 from sidecar.observe.health import DeliveryHealth
 from sidecar.observe.ledger import RequestLedger, SignalLedger
 from sidecar.observe.log import Limiter
+
+THROTTLES_DOWN: Final = 5
+"""Throttled requests in a row after which delivery counts as failing; before that it is only slowed."""
 
 
 class Batch(Queued, Protocol):
@@ -99,7 +103,7 @@ class Worker(Generic[B]):
         *,
         journal: Journal[B],
         backoff: Backoff,
-        pacer: Pacer,
+        pace: Pace,
         account: SignalLedger,
         requests: RequestLedger,
         health: DeliveryHealth,
@@ -119,7 +123,10 @@ class Worker(Generic[B]):
         self._clock = clock
         self._limiter = limiter
         self._concurrency = concurrency
-        self._pacer = pacer
+        self._pace = pace
+        self._turn = asyncio.Lock()  # first come, first served
+        self._throttles = 0  # in a row
+        self._refusals = Refusals()
         self._draining = False
         self._drain_begun = asyncio.Event()
         self._log = structlog.get_logger(signal=signal)
@@ -155,6 +162,8 @@ class Worker(Generic[B]):
         except DeliveryError as error:
             failure = classify(error)
             self._observe(failure.value, started)
+            if failure is Failure.THROTTLE:
+                self._throttled(batch, error, started)
             self._failed(batch, error, failure)
         except BaseException:
             # The drain deadline, or a bug: it may have been stored, but nobody will know. It is still ours.
@@ -165,12 +174,31 @@ class Worker(Generic[B]):
             self._delivered(batch, rejected)
 
     async def _take_turn(self) -> None:
-        """Wait for the turn that throttling leaves this operation; in a drain nothing waits."""
-        pause = self._pacer.reserve(self._clock.monotonic())
-        if pause > 0.0 and not self._draining:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._drain_begun.wait()
+        """Wait until the pace of this operation allows another request; in a drain nothing waits."""
+        async with self._turn:
+            while not self._draining and (pause := self._pace.pause(self._clock.monotonic())) > 0.0:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._drain_begun.wait()
+            self._pace.begin(self._clock.monotonic())
+
+    def _throttled(self, batch: B, error: DeliveryError, started: float) -> None:
+        """Slow down, where it was this operation that was throttled, and say so."""
+        self._throttles += 1
+        operation = error.operation or self._destination.operation
+        now = self._clock.monotonic()
+        if operation == self._destination.operation:
+            self._pace.throttled(now, started, first_attempt=not self._backoff.failures(batch.lane))
+        limit = self._pace.limit(now)
+        self._limiter.warning(
+            f"throttled {operation}",
+            "the service throttles requests, they are retried more slowly",
+            signal=self._signal,
+            operation=operation,
+            requests_per_second_limit=limit and round(limit, 3),
+            error=str(error),
+            fix=advice(Failure.THROTTLE, error),
+        )
 
     def _observe(self, outcome: str, started: float) -> None:
         self._requests.observe(self._destination.operation, outcome, self._clock.monotonic() - started)
@@ -179,7 +207,8 @@ class Worker(Generic[B]):
         if self._health.succeeded(self._clock.wall()):
             self._log.info("delivery works again")
         self._backoff.reset(batch.lane)
-        self._pacer.succeeded()
+        self._refusals.reset(batch.lane)
+        self._throttles = 0
         units = batch.units
         for index, reason in rejected:
             lost = batch.units_of(index)
@@ -203,13 +232,12 @@ class Worker(Generic[B]):
         if failure is Failure.TOO_LARGE:
             self._halve(batch, error, Reason.REQUEST_TOO_LARGE)
             return
-        if failure is Failure.THROTTLE:
-            self._pacer.throttled()
         if not error.ambiguous:
             self._journal.unsent(batch)
         elif not self._draining:
             self._account.ambiguous += batch.units
-        if self._health.failed(self._clock.wall(), str(error), advice(failure, error)):
+        slowed = failure is Failure.THROTTLE and self._throttles < THROTTLES_DOWN
+        if not slowed and self._health.failed(self._clock.wall(), str(error), advice(failure, error)):
             self._log.warning(
                 "delivery fails, will retry", failure=failure.value, error=str(error), fix=advice(failure, error)
             )
@@ -223,12 +251,31 @@ class Worker(Generic[B]):
         """Take out what the service calls invalid; everything beside it goes again."""
         named = culprits(error, len(batch))
         if not named:
-            self._halve(batch, error, Reason.REJECTED)
+            if self._refusals.hopeless(batch.lane, str(error)) and len(batch) > 1:
+                self._give_up(batch, error)
+            else:
+                self._halve(batch, error, Reason.REJECTED)
             return
         for index in named:
             self._refused(batch, index, error, Reason.REJECTED)
         rest = [index for index in range(len(batch)) if index not in set(named)]
         self._replace(batch, [batch.part(rest)] if rest else [])
+
+    def _give_up(self, batch: B, error: DeliveryError) -> None:
+        """Drop a batch that is refused as a whole."""
+        self._account.dropped[Reason.REJECTED] += batch.units
+        first = batch.describe(0)
+        self._journal.refused(Reason.REJECTED, str(error), f"{len(batch)} elements, the first: {first}", batch.units)
+        self._limiter.error(
+            f"refused whole {self._signal} {error.code}",
+            "the service refuses whole requests, whatever is in them: they are dropped",
+            signal=self._signal,
+            reason=Reason.REJECTED,
+            error=str(error)[:300],
+            lane=batch.lane.replace("\n", " "),
+            first=first,
+        )
+        self._settle(batch)
 
     def _halve(self, batch: B, error: DeliveryError, reason: Reason) -> None:
         """Split the batch; a single element is the culprit."""

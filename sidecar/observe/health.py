@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+SLOWED_FIX: Final = (
+    "the service throttles requests: ask for a higher quota of the account and Region, or lengthen flush_seconds"
+)
 
 
 @dataclass(slots=True)
@@ -12,10 +16,12 @@ class DeliveryHealth:
     """Whether one signal reaches its destination.
 
     Attributes:
-        up: the last request succeeded; None before the first.
+        up: the last request succeeded; None before the first. A throttled request counts as a failure once five in a
+            row were throttled.
         error: what the last failure said, or None.
         advice: what a person can do about it, or None.
         failing_since, last_success: wall seconds, or None.
+        rate_limit: gives the requests per second that delivery is slowed to, or None where it is not slowed.
     """
 
     up: bool | None = None
@@ -23,6 +29,7 @@ class DeliveryHealth:
     advice: str | None = None
     failing_since: float | None = None
     last_success: float | None = None
+    rate_limit: Callable[[], float | None] = lambda: None
 
     def succeeded(self, now: float) -> bool:
         """Note a success at `now` (wall seconds); True where it ends a failure."""
@@ -41,7 +48,10 @@ class DeliveryHealth:
 
     def summary(self) -> dict[str, Any]:
         """As `/ready` and `/stats` show it."""
-        shown: dict[str, Any] = {"up": self.up, "last_success": self.last_success}
+        limit = self.rate_limit()
+        shown: dict[str, Any] = {"up": self.up, "slowed": limit is not None, "last_success": self.last_success}
+        if limit is not None:
+            shown |= {"requests_per_second_limit": round(limit, 3), "fix": SLOWED_FIX}
         if self.up is False:
             shown |= {"error": self.error, "fix": self.advice, "failing_since": self.failing_since}
         return shown

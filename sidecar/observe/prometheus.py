@@ -60,6 +60,14 @@ class LedgerCollector(Collector):
         up.add_metric(["metrics"], _up(self._health.metrics))
         up.add_metric(["logs"], _up(self._health.logs))
         yield up
+        slowed = GaugeMetricFamily(
+            "sidecar_delivery_slowed",
+            "1 while requests are spaced because the service throttled one in the last 30 seconds.",
+            labels=["signal"],
+        )
+        slowed.add_metric(["metrics"], self._health.metrics.rate_limit() is not None)
+        slowed.add_metric(["logs"], self._health.logs.rate_limit() is not None)
+        yield slowed
         adjusted = CounterMetricFamily(
             "sidecar_adjusted",
             "Samples and log events that were taken, but changed: cut, folded, repaired, a field ignored.",

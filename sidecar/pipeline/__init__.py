@@ -15,6 +15,7 @@ from typing import Any, Final
 from sidecar.clock import Clock
 from sidecar.config import Config
 from sidecar.decode.documents import Item, documents, looks_like_json, metric_items, text_lines
+from sidecar.deliver.pace import Pace
 from sidecar.errors import BusyError, DecodeError, DrainingError, UnsupportedError
 from sidecar.model import MEMORY_PER_ELEMENT, LogBatch, MetricBatch, Outcome
 from sidecar.observe.ledger import Ledger
@@ -48,7 +49,7 @@ class Pipeline:
         ledger: Ledger,
         limiter: Limiter,
         clock: Clock,
-        phase: float,
+        pace: Pace,
     ) -> None:
         """Take over the collaborators; the paths say what each is for.
 
@@ -62,7 +63,7 @@ class Pipeline:
             ledger: where everything is counted.
             limiter: for what is worth a line but may come a million times.
             clock: wall time for windows, monotonic time for waiting.
-            phase: 0 to 1, how far into its allowance this process flushes.
+            pace: of metrics: when to flush.
         """
         self._config = config
         self._clock = clock
@@ -74,7 +75,7 @@ class Pipeline:
         self._idle.set()
         shared: dict[str, Any] = {"ledger": ledger, "limiter": limiter, "clock": clock}
         self._metrics = MetricPath(
-            config.metrics, shaper=shaper, cardinality=cardinality, sink=metrics, phase=phase, **shared
+            config.metrics, shaper=shaper, cardinality=cardinality, sink=metrics, pace=pace, **shared
         )
         open_bytes = config.deliver.memory_bytes // LOG_OPEN_SHARE
         self._logs = LogPath(config.logs, open_bytes=open_bytes, router=router, sink=logs, **shared)

@@ -13,6 +13,7 @@ from sidecar.config import Metrics
 from sidecar.decode import events
 from sidecar.decode.documents import Item
 from sidecar.decode.fields import check_timestamp
+from sidecar.deliver.pace import Pace
 from sidecar.errors import DecodeError, Reason
 from sidecar.limits import RESOLUTIONS
 from sidecar.model import MetricBatch, Sample, Series, SignedGauges
@@ -28,7 +29,6 @@ from sidecar.turns import Turns
 EARLY_SECONDS: Final = 5.0  # between two early flushes
 MOST_ENTRIES: Final = 2  # times metrics.flush_entries may be open; what asks for more is refused
 MOST_SHOWN: Final = 500  # characters of a series in a log line
-PHASE_SECONDS: Final = 20.0  # the most a process flushes after the boundary
 
 
 class Taken(NamedTuple):
@@ -58,7 +58,7 @@ class MetricPath:
         ledger: Ledger,
         limiter: Limiter,
         clock: Clock,
-        phase: float,
+        pace: Pace,
     ) -> None:
         """Take over the collaborators.
 
@@ -70,7 +70,7 @@ class MetricPath:
             ledger: where samples are counted.
             limiter: for what is worth a line but may come a million times.
             clock: wall time for windows, monotonic time for waiting.
-            phase: 0 to 1, how far into its allowance this process flushes, so that a fleet spreads.
+            pace: says how long after the boundary to flush, so that a fleet spreads; it is told of each flush.
         """
         self._config = config
         self._shaper = shaper
@@ -80,7 +80,7 @@ class MetricPath:
         self._limiter = limiter
         self._refusals = Refusals(limiter)
         self._clock = clock
-        self._phase = phase
+        self._pace = pace
         self.windows = Windows(checkpointed=sink.keeps, max_levels=config.max_series)
         self._known = KnownDocuments(self.windows, cardinality, clock, config.max_series)
         self.flushing = asyncio.Lock()  # held while samples are neither in a window nor offered to the sink
@@ -182,21 +182,30 @@ class MetricPath:
 
     # --- out -----------------------------------------------------------------------------------------
 
-    async def flush(self, cause: str, *, unfinished: bool, resolutions: tuple[int, ...] = RESOLUTIONS) -> None:
+    async def flush(
+        self,
+        cause: str,
+        *,
+        unfinished: bool,
+        resolutions: tuple[int, ...] = RESOLUTIONS,
+        spread_seconds: float | None = None,
+    ) -> None:
         """Take windows out, batch them and send them, with a turn for the sockets every half millisecond.
 
         Args:
             cause: timer, threshold or drain, for the count.
             unfinished: also the open part of windows that have not ended; CloudWatch merges the parts.
             resolutions: which windows.
+            spread_seconds: time until the next flush, over a part of which the requests of this one are spaced.
+                None: they are sent as soon as they can be.
         """
         async with self.flushing:
-            cancelled = await self._flush(unfinished=unfinished, resolutions=resolutions)
+            cancelled = await self._flush(unfinished=unfinished, resolutions=resolutions, spread_seconds=spread_seconds)
         self._ledger.flushes[f"metrics_{cause}"] += 1
         if cancelled:
             raise asyncio.CancelledError
 
-    async def _flush(self, *, unfinished: bool, resolutions: tuple[int, ...]) -> bool:
+    async def _flush(self, *, unfinished: bool, resolutions: tuple[int, ...], spread_seconds: float | None) -> bool:
         """Flush; True where it was cancelled on the way, and finished all the same."""
         packer = Packer()
         batches: list[MetricBatch] = []
@@ -223,20 +232,33 @@ class MetricPath:
         batches += packer.close()
         for batch in batches:
             self._packing -= batch.units
+        if spread_seconds is not None:
+            self._pace.flushed(len(batches), spread_seconds)
         # All at once: in the spool they take the place of the windows' checkpoints, whole windows at a time.
         self._sink.offer(batches, windows=[window.serial for window in windows])
         return cancelled
 
     async def run_timer(self, resolution: int, flush_seconds: float) -> None:
-        """Flush one resolution's windows at every boundary of `flush_seconds`, shifted by the phase."""
-        phase = self._phase * min(PHASE_SECONDS, flush_seconds)
+        """Flush one resolution's windows after every boundary of `flush_seconds`, later by the phase.
+
+        The phase is asked for at the boundary: it may have been redrawn since the last flush.
+        """
         unfinished = flush_seconds < resolution
-        interval = (self._clock.wall() - phase) // flush_seconds
+        boundary = self._clock.wall() // flush_seconds * flush_seconds
         while True:
-            await asyncio.sleep(flush_seconds - (self._clock.wall() - phase) % flush_seconds)
-            before, interval = interval, (self._clock.wall() - phase) // flush_seconds
-            if interval != before:  # a loop may wake up just before the boundary, and once more at it
-                await self.flush("timer", unfinished=unfinished, resolutions=(resolution,))
+            boundary += flush_seconds
+            if abs(boundary - self._clock.wall()) > flush_seconds:  # the clock was set
+                boundary = (self._clock.wall() // flush_seconds + 1) * flush_seconds
+            await self._sleep_until(boundary, flush_seconds)
+            phase = self._pace.phase(flush_seconds, self._clock.monotonic())
+            await self._sleep_until(boundary + phase, flush_seconds)
+            await self.flush("timer", unfinished=unfinished, resolutions=(resolution,), spread_seconds=flush_seconds)
+
+    async def _sleep_until(self, wall: float, most: float) -> None:
+        """Sleep until the wall clock shows `wall`; not at all where that is over `most` seconds away."""
+        # A loop may wake up just before the time, and the clock may be set back meanwhile.
+        while 0.0 < (left := wall - self._clock.wall()) <= most:  # noqa: ASYNC110  # time itself has no event
+            await asyncio.sleep(left)
 
     async def run_early_flushes(self) -> None:
         """Flush when a threshold is reached, at most every five seconds."""

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 from typing import Final
 
+import botocore.session
 import pytest
+from botocore.retries.standard import ThrottledRetryableChecker
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.deliver.retry import SLOW, Backoff, Failure, Pacer, advice, classify, culprits
+from sidecar.deliver.retry import (
+    _CODES,
+    MAX_LANES,
+    MAX_REFUSALS,
+    SLOW,
+    Backoff,
+    Failure,
+    Refusals,
+    advice,
+    classify,
+    culprits,
+)
 from sidecar.errors import DeliveryError
 
+OPERATIONS: Final = {
+    "cloudwatch": ["PutMetricData"],
+    "logs": ["PutLogEvents", "CreateLogStream", "CreateLogGroup", "PutRetentionPolicy"],
+}
 SLOW_ONES: Final = [failure for failure in Failure if failure in SLOW]  # in a stable order
 BY_CODE: Final = [
     ("Throttling", 400, Failure.THROTTLE),
@@ -47,6 +64,33 @@ BY_CODE: Final = [
     ("MissingParameter", 400, Failure.INVALID),
     ("MissingRequiredParameterException", 400, Failure.INVALID),
     ("ValidationError", 400, Failure.INVALID),
+    ("ValidationException", 400, Failure.INVALID),
+    ("InvalidParameterCombinationException", 400, Failure.INVALID),
+    ("InvalidFormat", 400, Failure.INVALID),
+    ("InvalidFormatFault", 400, Failure.INVALID),
+    ("SerializationException", 400, Failure.INVALID),
+    ("MalformedInput", 400, Failure.INVALID),
+    ("ThrottledException", 400, Failure.THROTTLE),
+    ("RequestThrottled", 400, Failure.THROTTLE),
+    ("RequestThrottledException", 400, Failure.THROTTLE),
+    ("SlowDown", 503, Failure.THROTTLE),
+    ("LimitExceeded", 400, Failure.THROTTLE),
+    ("LimitExceededFault", 400, Failure.THROTTLE),
+    ("BandwidthLimitExceeded", 400, Failure.THROTTLE),
+    ("TooManyRequests", 429, Failure.THROTTLE),
+    ("EC2ThrottledException", 400, Failure.THROTTLE),
+    ("ProvisionedThroughputExceededException", 400, Failure.THROTTLE),
+    ("TransactionInProgressException", 400, Failure.THROTTLE),
+    ("PriorRequestNotComplete", 400, Failure.THROTTLE),
+    ("InternalServerError", 500, Failure.SERVER),
+    ("RequestTimeoutException", 400, Failure.TIMEOUT),
+    ("MissingAuthenticationToken", 403, Failure.CREDENTIALS),
+    ("MissingAuthenticationTokenException", 403, Failure.CREDENTIALS),
+    ("InvalidSignatureException", 403, Failure.CREDENTIALS),
+    ("IncompleteSignature", 400, Failure.CREDENTIALS),
+    ("InvalidAccessKeyId", 403, Failure.CREDENTIALS),
+    ("OptInRequired", 403, Failure.ACCESS_DENIED),
+    ("UnauthorizedOperation", 403, Failure.ACCESS_DENIED),
 ]
 BY_STATUS: Final = [
     (413, Failure.TOO_LARGE),
@@ -61,6 +105,31 @@ BY_STATUS: Final = [
     (200, Failure.UNKNOWN),
     (0, Failure.UNKNOWN),
 ]
+
+
+UNCLASSIFIED: Final = {
+    "InvalidSequenceTokenException",  # no longer returned
+    "DataAlreadyAcceptedException",  # no longer returned
+    "ResourceAlreadyExistsException",  # of the creating operations: success, decided where they are called
+}
+
+
+def throttling_codes() -> set[str]:
+    """The union of the throttling codes the SDK has seen of any service."""
+    return set(ThrottledRetryableChecker._THROTTLED_ERROR_CODES)
+
+
+def modelled_errors() -> set[tuple[str, int]]:
+    """Every error in the models of the operations we use: (code on the wire, status), and its legacy code."""
+    session, errors = botocore.session.get_session(), set()
+    for service, operations in OPERATIONS.items():
+        model = session.get_service_model(service)
+        for operation in operations:
+            for shape in model.operation_model(operation).error_shapes:
+                legacy = shape.metadata.get("error") or {}
+                status = int(legacy.get("httpStatusCode", 400))
+                errors |= {(shape.name, status), (str(legacy.get("code", shape.name)), status)}
+    return errors
 
 
 @pytest.mark.parametrize(("code", "status", "expected"), BY_CODE)
@@ -85,10 +154,31 @@ def test_a_signature_out_of_time_is_the_clock_and_not_the_credentials(detail: st
     assert classify(DeliveryError("SignatureDoesNotMatch", detail, status=403)) is Failure.CLOCK_SKEW
 
 
-@given(st.text(max_size=30), st.integers(0, 599))
+def test_the_table_above_has_every_code() -> None:
+    assert sorted(code for code, _, _ in BY_CODE) == sorted(_CODES)
+
+
+@pytest.mark.parametrize("code", sorted(throttling_codes()))
+def test_what_the_sdk_calls_throttling_is_throttling(code: str) -> None:
+    assert classify(DeliveryError(code, "Rate exceeded", status=400)) is Failure.THROTTLE
+
+
+@pytest.mark.parametrize(("code", "status"), sorted(modelled_errors()))
+def test_every_error_of_the_service_models_is_classified(code: str, status: int) -> None:
+    assert code in _CODES or code in UNCLASSIFIED
+    failure = classify(DeliveryError(code, "", status=status))
+    assert failure is not Failure.INVALID or code.startswith(("InvalidParameter", "Missing"))
+
+
+@given(
+    st.one_of(
+        st.text(max_size=30), st.from_regex(r"(Invalid|Malformed|Missing|Validation)[A-Za-z]{0,20}", fullmatch=True)
+    ),
+    st.integers(0, 599),
+)
 def test_only_what_the_service_calls_invalid_is_given_up(code: str, status: int) -> None:
-    """An error nobody has seen before never costs data."""
-    if code not in {known for known, _, _ in BY_CODE}:
+    """An error nobody has seen before never costs data, however it is named."""
+    if code not in _CODES:
         assert classify(DeliveryError(code, "", status=status)) is not Failure.INVALID
 
 
@@ -185,19 +275,27 @@ def test_the_services_own_hint_is_the_least(hint: float | None, expected: float)
     assert Backoff(0.2, 20.0, highest).after("a", Failure.THROTTLE, hint) == expected
 
 
-def test_a_throttle_doubles_the_pause_and_success_shortens_it_a_little() -> None:
-    pacer = Pacer(1.0)
-    assert [pacer.reserve(0.0), pacer.reserve(0.0)] == [0.0, 0.0]
-    pacer.throttled()
-    pacer.throttled()
+def test_lanes_that_never_succeed_again_are_forgotten() -> None:
+    """A lane's batches may be pushed out of memory: then no success ever comes to forget the lane by."""
+    backoff, refusals = Backoff(0.2, 20.0, highest), Refusals()
+    for number in range(3 * MAX_LANES):
+        backoff.after(f"lane {number}", Failure.SERVER, None)
+        backoff.after("busy", Failure.SERVER, None)
+        refusals.hopeless(f"lane {number}", "refused")
 
-    assert [round(pacer.reserve(10.0), 6) for _ in range(3)] == [0.0, 0.2, 0.4]
-    pacer.succeeded()
-    assert round(pacer.reserve(20.0) + pacer.reserve(20.0), 6) == 0.15
-    for _ in range(20):
-        pacer.throttled()
-    assert (pacer.reserve(30.0), round(pacer.reserve(30.0), 6)) == (0.0, 1.0)
-    for _ in range(20):
-        pacer.succeeded()
-    pacer.reserve(40.0)
-    assert pacer.reserve(40.0) == 0.0
+    assert len(backoff._failures) == len(refusals._lanes) == MAX_LANES
+    assert backoff.failures("busy") == 3 * MAX_LANES
+    assert backoff.failures("lane 0") == 0
+
+
+def test_refusals_in_the_same_words_become_hopeless_until_a_request_succeeds() -> None:
+    refusals = Refusals()
+
+    assert not any(refusals.hopeless("a", "refused") for _ in range(MAX_REFUSALS))
+    assert refusals.hopeless("a", "refused")
+    assert not refusals.hopeless("b", "refused")
+    assert not refusals.hopeless("a", "refused otherwise")
+    assert not any(refusals.hopeless("a", "refused") for _ in range(MAX_REFUSALS))
+    refusals.reset("a")
+    refusals.reset("never refused")
+    assert not refusals.hopeless("a", "refused")

@@ -81,6 +81,7 @@ def test_a_failure_says_what_since_when_and_what_to_fix() -> None:
 
     assert delivery.summary() == {
         "up": False,
+        "slowed": False,
         "last_success": 1.0,
         "error": "Timeout: no answer",
         "fix": "check the route",
@@ -93,9 +94,21 @@ def test_a_success_takes_back_what_was_said_of_the_failure() -> None:
     delivery.failed(2.0, "Network: refused", "check the route")
     delivery.succeeded(3.0)
 
-    assert delivery.summary() == {"up": True, "last_success": 3.0}
+    assert delivery.summary() == {"up": True, "slowed": False, "last_success": 3.0}
     delivery.failed(8.0, "Network: refused", "check the route")
     assert delivery.failing_since == 8.0
+
+
+def test_delivery_that_is_slowed_says_so_whether_it_is_up_or_not() -> None:
+    delivery = DeliveryHealth(rate_limit=lambda: 1.23456)
+    delivery.succeeded(1.0)
+    slowed = delivery.summary()
+    delivery.failed(2.0, "Network: refused", "check the route")
+
+    assert (slowed["up"], slowed["slowed"], slowed["requests_per_second_limit"]) == (True, True, 1.235)
+    assert "quota" in slowed["fix"]
+    assert delivery.summary()["slowed"] is True
+    assert delivery.summary()["fix"] == "check the route"
 
 
 def test_a_listener_shows_where_it_listens_or_why_it_does_not() -> None:
@@ -117,8 +130,8 @@ def test_the_summary_has_every_listener_and_both_signals(health: Health) -> None
 
     assert set(summary["listeners"]) == {"statsd", "http", "admin"}
     assert summary["delivery"] == {
-        "metrics": {"up": None, "last_success": None},
-        "logs": {"up": None, "last_success": None},
+        "metrics": {"up": None, "slowed": False, "last_success": None},
+        "logs": {"up": None, "slowed": False, "last_success": None},
     }
 
 

@@ -200,6 +200,15 @@ def test_delivery_is_up_until_a_request_fails() -> None:
     assert values["sidecar_delivery_up", (("signal", "logs"),)] == 1
 
 
+def test_delivery_is_slowed_while_requests_are_limited() -> None:
+    health = Health()
+    health.logs.rate_limit = lambda: 0.5
+
+    values = scrape(Ledger(), health)
+    assert values["sidecar_delivery_slowed", (("signal", "metrics"),)] == 0
+    assert values["sidecar_delivery_slowed", (("signal", "logs"),)] == 1
+
+
 def test_what_the_system_cannot_tell_is_left_out_rather_than_zero() -> None:
     """A kernel without the counter is not a kernel that dropped nothing."""
     ledger = Ledger()

@@ -17,6 +17,7 @@ from sidecar.config import Config
 from sidecar.decode.dogstatsd import decode_event
 from sidecar.decode.fields import check_timestamp
 from sidecar.decode.statsd import KINDS, decode_line
+from sidecar.deliver.pace import Pace
 from sidecar.errors import DecodeError, Reason
 from sidecar.model import Kind, LogBatch, MetricBatch, Sample, Series, SignedGauges
 from sidecar.observe.ledger import Ledger
@@ -411,7 +412,7 @@ def run(bursts: list[list[bytes]], mode: SignedGauges) -> tuple[Totals, int, Cou
         ledger=ledger,
         limiter=Limiter(clock.monotonic),
         clock=clock,
-        phase=0.0,
+        pace=Pace(1.0, lambda low, _high: low),
     )
     for burst in bursts:
         more = pipeline.datagrams(burst)
