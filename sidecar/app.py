@@ -12,10 +12,8 @@ import asyncio
 import gc
 import os
 import random
-import resource
 import signal
 import socket
-import sys
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Final, Protocol
@@ -27,7 +25,6 @@ from sidecar.clock import Clock, SystemClock
 from sidecar.config import Config
 from sidecar.deliver.delivery import Delivery
 from sidecar.keeper import Keeper
-from sidecar.observe import log
 from sidecar.observe.admin import AdminServer
 from sidecar.observe.health import Health, ListenerHealth
 from sidecar.observe.ledger import Ledger
@@ -35,6 +32,7 @@ from sidecar.observe.log import Limiter
 from sidecar.observe.prometheus import LedgerCollector
 from sidecar.observe.stall import StallProbe
 from sidecar.pipeline import Pipeline
+from sidecar.process import tune_process
 from sidecar.receive.http import HttpReceiver
 from sidecar.receive.udp import UdpReceiver
 from sidecar.shape.cardinality import Cardinality
@@ -47,10 +45,6 @@ REBIND_SECONDS: Final = 1.0  # between two tries of a port that is taken
 QUIET_SECONDS: Final = 0.5  # without input, after which the drain closes the door
 QUIET_SHARE: Final = 0.4  # of drain_seconds: the longest wait for that quiet
 CLOSING_SECONDS: Final = 0.4  # kept of drain_seconds for closing what is open
-
-
-DESCRIPTORS: Final = 65_536
-LAST_LINES_SECONDS: Final = 0.5  # for the log to be written at the very end
 
 
 class Listener(Protocol):
@@ -328,31 +322,14 @@ def _router(config: Config) -> Router:
     return Router(group, stream, events_group, config.logs.max_streams)
 
 
-def tune_process() -> None:
-    """Settings of the whole process; for a daemon, not for a library's user."""
-    # Every connection is a descriptor: take what we are allowed.
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    # A background thread may hold the interpreter this long: the default 5 ms is longer than a default socket
-    # buffer lasts at 100,000 datagrams a second.
-    sys.setswitchinterval(0.0005)
-    # Objects are looked at in small helpings, under 0.5 ms each, values of distributions and all. Full collections,
-    # which walk every live object, hardly ever come: nothing of ours makes cycles on the hot path.
-    gc.set_threshold(1_000, 5, 50_000)
-
-
 def run(config: Config) -> int:
     """Run the daemon on uvloop and return its exit status."""
     import uvloop
 
     tune_process()
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_main(config))
-    finally:
-        if log.console is not None:
-            log.console.close(LAST_LINES_SECONDS)
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    # The runner is not closed: it would wait for threads that hang, past the deadline of the drain.
+    return runner.run(_main(config))
 
 
 async def _main(config: Config) -> int:
