@@ -24,6 +24,7 @@ from sidecar import __version__
 from sidecar.clock import Clock, SystemClock
 from sidecar.config import Config
 from sidecar.deliver.delivery import Delivery
+from sidecar.http_server import CONNECTIONS
 from sidecar.keeper import Keeper
 from sidecar.observe.admin import AdminServer
 from sidecar.observe.health import Health, ListenerHealth
@@ -32,7 +33,7 @@ from sidecar.observe.log import Limiter
 from sidecar.observe.prometheus import LedgerCollector
 from sidecar.observe.stall import StallProbe
 from sidecar.pipeline import Pipeline
-from sidecar.process import tune_process
+from sidecar.process import descriptors_for_connections, tune_process
 from sidecar.receive.http import HttpReceiver
 from sidecar.receive.udp import UdpReceiver
 from sidecar.shape.cardinality import Cardinality
@@ -73,6 +74,8 @@ class App:
         self._stall = StallProbe(self._clock.monotonic)
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._bug = asyncio.Event()
+        self._bugs: list[Exception] = []  # raised in callbacks, which no task would end with
         self._delivery = Delivery(
             config, ledger=self._ledger, health=self._health, limiter=self._limiter, clock=self._clock
         )
@@ -139,12 +142,14 @@ class App:
             # One more signal must not turn a clean end into a killed process.
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
-        return 1 if crashed else 0
+        return 1 if crashed or self._bugs else 0
 
     # --- starting --------------------------------------------------------------------------------
 
     def _listeners(self) -> tuple[UdpReceiver | None, HttpReceiver | None, AdminServer | None]:
         listen = self._config.listen
+        # A quarter of the descriptors for each of the two HTTP listeners, where the system allows few.
+        connections = min(CONNECTIONS, descriptors_for_connections() // 4)
         statsd: UdpReceiver | None = None
         http: HttpReceiver | None = None
         admin: AdminServer | None = None
@@ -156,6 +161,7 @@ class App:
                 handle=self._pipeline.datagrams,
                 datagrams=self._ledger.datagrams,
                 health=self._listener_health("statsd"),
+                failed=self._failed,
             )
         if listen.http_port is not None:
             http = HttpReceiver(
@@ -168,6 +174,9 @@ class App:
                 },
                 answers=self._ledger.answers,
                 health=self._listener_health("http"),
+                limiter=self._limiter,
+                allowed_hosts=listen.allowed_hosts,
+                connections=connections,
             )
         if listen.admin_port is not None:
             admin = AdminServer(
@@ -183,6 +192,10 @@ class App:
                     self._keeper.checkpoint_age if self._keeper is not None else None,
                 ),
                 stats=self._stats.summary,
+                answers=self._ledger.answers,
+                limiter=self._limiter,
+                allowed_hosts=listen.allowed_hosts,
+                connections=connections,
             )
         return statsd, http, admin
 
@@ -211,7 +224,7 @@ class App:
                 return
 
     def _timers(self) -> list[Coroutine[Any, Any, None]]:
-        timers = [*self._pipeline.timers(), self._stall.run(), *self._delivery.timers()]
+        timers = [*self._pipeline.timers(), self._stall.run(), *self._delivery.timers(), self._watch_callbacks()]
         if self._keeper is not None:
             timers.append(self._keeper.run())
         return timers
@@ -222,6 +235,16 @@ class App:
         if self._stop.is_set():
             self._hurry.set()
         self._stop.set()
+
+    def _failed(self, error: Exception) -> None:
+        """Take a bug that was raised in a callback of the event loop."""
+        self._bugs.append(error)
+        self._bug.set()
+
+    async def _watch_callbacks(self) -> None:
+        """Wait for a bug in a callback and raise it, as a task with a bug would."""
+        await self._bug.wait()
+        raise self._bugs[0]
 
     async def _until_stopped(self, tasks: list[asyncio.Task[None]]) -> bool:
         """Wait for a signal, or for a task that ends with a bug; True for the latter."""
@@ -282,7 +305,9 @@ class App:
             await asyncio.sleep(0.02)
 
     def _inputs_seen(self) -> int:
-        return self._ledger.datagrams.read + self._ledger.answers.total()
+        # Refused requests are no input: neither probes nor strangers shall prolong the drain.
+        answers = sum(count for (_, status), count in self._ledger.answers.items() if status == 202)
+        return self._ledger.datagrams.read + answers
 
     async def _wait_for_workers(self, workers: list[asyncio.Task[None]], deadline: float) -> None:
         hurry = asyncio.create_task(self._hurry.wait())

@@ -53,9 +53,13 @@ def run(path: Path | None) -> None:
     config = _load(path)
     _require_threads()
     _start_logging(config)
-    from sidecar.app import run as run_app
 
-    _run_and_leave(lambda: run_app(config))
+    def daemon() -> int:
+        from sidecar.app import run as run_app
+
+        return run_app(config)
+
+    _run_and_leave(daemon)
 
 
 @cli.command()

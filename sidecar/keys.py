@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from sidecar import naming
 from sidecar.errors import DecodeError
-from sidecar.limits import RETENTION_DAYS
+from sidecar.limits import METRICS_SHARE, RETENTION_DAYS
 
 _PLACES: Final = re.compile(r"\{[^{}]+\}")
 
@@ -100,6 +100,7 @@ class Listen(_Section):
     admin_port: Port | None = 9127
     receive_buffer_bytes: Annotated[int, Field(ge=4_096, le=2**30)] = 4_194_304
     max_body_bytes: Annotated[int, Field(ge=1_024, le=2**30)] = 5_242_880
+    allowed_hosts: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,253}$")]] = []
 
 
 class MetricRule(_Section):
@@ -165,6 +166,13 @@ class Deliver(_Section):
     request_seconds: Seconds = 10.0
     drain_seconds: Seconds = 25.0
 
+    def capacities(self) -> tuple[int, int]:
+        """The most that may wait of metrics and of logs, bytes: in the spool, or without one in memory."""
+        if self.spool_dir is not None:
+            return self.spool_max_bytes, self.spool_max_bytes
+        metrics = self.memory_bytes // METRICS_SHARE
+        return metrics, self.memory_bytes - metrics
+
 
 class Observe(_Section):
     """What the daemon says of itself."""
@@ -210,6 +218,14 @@ def _listen_problems(listen: Listen) -> list[str]:
 
 def _deliver_problems(deliver: Deliver, listen: Listen) -> list[str]:
     problems: list[str] = []
+    # A metric body is held as long as it is; in a log event every quote and backslash is written as two bytes.
+    metrics, logs = deliver.capacities()
+    most = min(metrics, logs // 2)
+    if listen.http_port is not None and listen.max_body_bytes > most:
+        problems.append(
+            f"listen.max_body_bytes is {listen.max_body_bytes}, and {most} is the most that ever fits: lower it, or raise"
+            f" {'deliver.spool_max_bytes' if deliver.spool_dir is not None else 'deliver.memory_bytes'}"
+        )
     if deliver.retry_base_seconds > deliver.retry_max_seconds:
         problems.append("deliver.retry_base_seconds is above deliver.retry_max_seconds")
     if deliver.endpoint_url is not None:

@@ -31,7 +31,7 @@ def open_missing_streams() -> None:
                 os.close(opened)
         if getattr(sys, name) is None:
             mode = "r" if name == "stdin" else "w"
-            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: PTH123, SIM115  # a descriptor
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115  # a descriptor
 
 
 def missing_threads() -> str | None:

@@ -188,6 +188,10 @@ def _catch_the_standard_library(level: int) -> None:
     logging.getLogger("aiohttp").setLevel(logging.ERROR)
     log = logging.getLogger("python")
 
+    def uncaught_in_main(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        uncaught(kind, error, trace)
+        close()  # the process ends now, and the thread with it
+
     def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         log.critical("uncaught exception", exc_info=(kind, error, trace))
 
@@ -199,6 +203,6 @@ def _catch_the_standard_library(level: int) -> None:
         error = arguments.exc_value or arguments.exc_type()
         log.error("exception ignored", exc_info=(arguments.exc_type, error, arguments.exc_traceback))
 
-    sys.excepthook = uncaught
+    sys.excepthook = uncaught_in_main
     threading.excepthook = uncaught_in_thread
     sys.unraisablehook = unraisable

@@ -47,7 +47,7 @@ class Redirected(Daemon):
             stdin=subprocess.DEVNULL,
             stdout=first,
             stderr=second,
-            preexec_fn=close,
+            preexec_fn=close,  # noqa: PLW1509  # no other thread runs here
         )
         self.wait_until(lambda: self.ready()[0] == 200, "ready")
 
@@ -150,4 +150,4 @@ def test_what_was_closed_is_never_a_socket(started: Any) -> None:
     one = started("closed", "closed")
     assert one.process is not None
     for number in (1, 2):
-        assert os.readlink(f"/proc/{one.process.pid}/fd/{number}") == "/dev/null"
+        assert Path(f"/proc/{one.process.pid}/fd/{number}").readlink() == Path("/dev/null")
