@@ -189,15 +189,13 @@ def _catch_the_standard_library(level: int) -> None:
     log = logging.getLogger("python")
 
     def uncaught_in_main(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        uncaught(kind, error, trace)
+        log.critical("uncaught exception: exiting", exc_info=(kind, error, trace))
         close()  # the process ends now, and the thread with it
-
-    def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        log.critical("uncaught exception", exc_info=(kind, error, trace))
 
     def uncaught_in_thread(arguments: threading.ExceptHookArgs) -> None:
         if arguments.exc_type is not SystemExit and arguments.exc_value is not None:
-            uncaught(arguments.exc_type, arguments.exc_value, arguments.exc_traceback)
+            found = (arguments.exc_type, arguments.exc_value, arguments.exc_traceback)
+            log.critical("uncaught exception in a thread", exc_info=found)
 
     def unraisable(arguments: Any) -> None:
         error = arguments.exc_value or arguments.exc_type()
