@@ -23,12 +23,12 @@ def main() -> None:
 
         sys.exit(probe(sys.argv[2:]))
     if sys.argv[1:2] in (["run"], ["demo"]):
-        from sidecar.process import open_missing_streams
-
-        open_missing_streams()
         # Until the daemon handles signals itself, there is nothing to drain: a stop is a success.
         signal.signal(signal.SIGTERM, _stop)
         signal.signal(signal.SIGINT, _stop)
+        from sidecar.process import open_missing_streams
+
+        open_missing_streams()
     from sidecar.cli import cli
 
     cli(prog_name="sidecar")

@@ -9,8 +9,6 @@ import sys
 import threading
 from typing import Final, NoReturn
 
-import structlog
-
 DESCRIPTORS: Final = 65_536
 DESCRIPTORS_SPARE: Final = 256  # for everything that is no connection: files, data sockets, connections to AWS
 THREADS: Final = 8  # log, console, spool, compression, and the loop's own for files and name resolution
@@ -67,6 +65,8 @@ def tune_process() -> None:
         if soft != resource.RLIM_INFINITY and soft < most:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     except (OSError, ValueError) as error:  # seccomp filters forbid prlimit
+        import structlog
+
         structlog.get_logger().warning(
             "cannot read or raise the limit of open files: connections may be refused under load", error=str(error)
         )

@@ -111,8 +111,8 @@ async def test_where_all_connections_have_a_request_in_work_another_is_503(rig: 
     rig.release.set()
     for one, _ in busy:
         assert (await one.readline()).startswith(b"HTTP/1.1 200")
-    for _, one in [*busy, (reader, writer)]:
-        one.close()
+    for _, each in [*busy, (reader, writer)]:
+        each.close()
 
 
 async def test_a_client_that_half_closes_while_its_request_is_in_work_gets_its_response(rig: Rig) -> None:

@@ -135,7 +135,7 @@ class Pipeline:
         elif looks_like_json(body):
             items = documents(body)
         elif content_type == FORM:
-            items = await asyncio.to_thread(form_items, body)  # it may be large, and is taken apart in Python
+            items = form_items(body)
         else:
             raise UnsupportedError(
                 f"{content_type}: the body must be JSON, a form, or text/plain with one event a line"
