@@ -24,10 +24,11 @@ from benchmarks.traffic import (
     packed,
     timer_lines,
 )
-from sidecar.app import App, tune_process
+from sidecar.app import App
 from sidecar.config import Config, Deliver
 from sidecar.model import Outcome
 from sidecar.pipeline import Pipeline
+from sidecar.process import tune_process
 from sidecar.receive.udp import MOST_IN_A_BURST
 
 _ROUNDS: Final = 9

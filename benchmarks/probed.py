@@ -22,9 +22,10 @@ from typing import Any, Final
 import uvloop
 
 from benchmarks.delays import DelayReader
-from sidecar.app import App, tune_process
+from sidecar.app import App
 from sidecar.config import Config, load
 from sidecar.observe import log
+from sidecar.process import tune_process
 
 _LOOK_SECONDS: Final = 0.005
 _LAST_LINES_SECONDS: Final = 0.5

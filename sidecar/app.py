@@ -11,10 +11,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import resource
 import signal
 import socket
-import sys
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Final, Protocol
@@ -25,8 +23,8 @@ from sidecar import __version__
 from sidecar.clock import Clock, SystemClock
 from sidecar.config import Config
 from sidecar.deliver.delivery import Delivery
+from sidecar.http_server import CONNECTIONS
 from sidecar.keeper import Keeper
-from sidecar.observe import log
 from sidecar.observe.admin import AdminServer
 from sidecar.observe.health import Health, ListenerHealth
 from sidecar.observe.ledger import Ledger
@@ -34,6 +32,7 @@ from sidecar.observe.log import Limiter
 from sidecar.observe.prometheus import LedgerCollector
 from sidecar.observe.stall import StallProbe
 from sidecar.pipeline import Pipeline
+from sidecar.process import descriptors_for_connections, tune_process
 from sidecar.receive.http import HttpReceiver
 from sidecar.receive.udp import UdpReceiver
 from sidecar.shape.cardinality import Cardinality
@@ -46,10 +45,6 @@ REBIND_SECONDS: Final = 1.0  # between two tries of a port that is taken
 QUIET_SECONDS: Final = 0.5  # without input, after which the drain closes the door
 QUIET_SHARE: Final = 0.4  # of drain_seconds: the longest wait for that quiet
 CLOSING_SECONDS: Final = 0.4  # kept of drain_seconds for closing what is open
-
-
-DESCRIPTORS: Final = 65_536
-LAST_LINES_SECONDS: Final = 0.5  # for the log to be written at the very end
 
 
 class Listener(Protocol):
@@ -78,6 +73,8 @@ class App:
         self._stall = StallProbe(self._clock.monotonic)
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._bug = asyncio.Event()
+        self._bugs: list[Exception] = []  # raised in callbacks, which no task would end with
         self._delivery = Delivery(
             config, ledger=self._ledger, health=self._health, limiter=self._limiter, clock=self._clock
         )
@@ -144,12 +141,14 @@ class App:
             # One more signal must not turn a clean end into a killed process.
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
-        return 1 if crashed else 0
+        return 1 if crashed or self._bugs else 0
 
     # --- starting --------------------------------------------------------------------------------
 
     def _listeners(self) -> tuple[UdpReceiver | None, HttpReceiver | None, AdminServer | None]:
         listen = self._config.listen
+        # A quarter of the descriptors for each of the two HTTP listeners, where the system allows few.
+        connections = min(CONNECTIONS, descriptors_for_connections() // 4)
         statsd: UdpReceiver | None = None
         http: HttpReceiver | None = None
         admin: AdminServer | None = None
@@ -161,6 +160,7 @@ class App:
                 handle=self._pipeline.datagrams,
                 datagrams=self._ledger.datagrams,
                 health=self._listener_health("statsd"),
+                failed=self._failed,
             )
         if listen.http_port is not None:
             http = HttpReceiver(
@@ -173,6 +173,9 @@ class App:
                 },
                 answers=self._ledger.answers,
                 health=self._listener_health("http"),
+                limiter=self._limiter,
+                allowed_hosts=listen.allowed_hosts,
+                connections=connections,
             )
         if listen.admin_port is not None:
             admin = AdminServer(
@@ -188,6 +191,10 @@ class App:
                     self._keeper.checkpoint_age if self._keeper is not None else None,
                 ),
                 stats=self._stats.summary,
+                answers=self._ledger.answers,
+                limiter=self._limiter,
+                allowed_hosts=listen.allowed_hosts,
+                connections=connections,
             )
         return statsd, http, admin
 
@@ -216,7 +223,7 @@ class App:
                 return
 
     def _timers(self) -> list[Coroutine[Any, Any, None]]:
-        timers = [*self._pipeline.timers(), self._stall.run(), *self._delivery.timers()]
+        timers = [*self._pipeline.timers(), self._stall.run(), *self._delivery.timers(), self._watch_callbacks()]
         if self._keeper is not None:
             timers.append(self._keeper.run())
         return timers
@@ -227,6 +234,16 @@ class App:
         if self._stop.is_set():
             self._hurry.set()
         self._stop.set()
+
+    def _failed(self, error: Exception) -> None:
+        """Take a bug that was raised in a callback of the event loop."""
+        self._bugs.append(error)
+        self._bug.set()
+
+    async def _watch_callbacks(self) -> None:
+        """Wait for a bug in a callback and raise it, as a task with a bug would."""
+        await self._bug.wait()
+        raise self._bugs[0]
 
     async def _until_stopped(self, tasks: list[asyncio.Task[None]]) -> bool:
         """Wait for a signal, or for a task that ends with a bug; True for the latter."""
@@ -287,7 +304,9 @@ class App:
             await asyncio.sleep(0.02)
 
     def _inputs_seen(self) -> int:
-        return self._ledger.datagrams.read + self._ledger.answers.total()
+        # Refused requests are no input: neither probes nor strangers shall prolong the drain.
+        answers = sum(count for (_, status), count in self._ledger.answers.items() if status == 202)
+        return self._ledger.datagrams.read + answers
 
     async def _wait_for_workers(self, workers: list[asyncio.Task[None]], deadline: float) -> None:
         hurry = asyncio.create_task(self._hurry.wait())
@@ -327,31 +346,14 @@ def _router(config: Config) -> Router:
     return Router(group, stream, events_group, config.logs.max_streams)
 
 
-def tune_process() -> None:
-    """Settings of the whole process; for a daemon, not for a library's user."""
-    # Every connection is a descriptor: take what we are allowed.
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    # A background thread may hold the interpreter this long: the default 5 ms is longer than a default socket
-    # buffer lasts at 100,000 datagrams a second.
-    sys.setswitchinterval(0.0005)
-    # Objects are looked at in small helpings, under 0.5 ms each, values of distributions and all. Full collections,
-    # which walk every live object, hardly ever come: nothing of ours makes cycles on the hot path.
-    gc.set_threshold(1_000, 5, 50_000)
-
-
 def run(config: Config) -> int:
     """Run the daemon on uvloop and return its exit status."""
     import uvloop
 
     tune_process()
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_main(config))
-    finally:
-        if log.console is not None:
-            log.console.close(LAST_LINES_SECONDS)
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    # The runner is not closed: it would wait for threads that hang, past the deadline of the drain.
+    return runner.run(_main(config))
 
 
 async def _main(config: Config) -> int:

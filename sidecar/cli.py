@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -50,13 +51,15 @@ def cli() -> None:
 def run(path: Path | None) -> None:
     """Run the daemon until SIGTERM or SIGINT."""
     config = _load(path)
+    _require_threads()
     _start_logging(config)
-    from sidecar.app import run as run_app
 
-    try:
-        sys.exit(run_app(config))
-    except ConfigError as error:
-        _exit_with(error)
+    def daemon() -> int:
+        from sidecar.app import run as run_app
+
+        return run_app(config)
+
+    _run_and_leave(daemon)
 
 
 @cli.command()
@@ -137,7 +140,38 @@ def demo(seconds: float) -> None:
     """Run the daemon on the local target with an example application sending to it."""
     from sidecar.demo import run_demo
 
-    sys.exit(run_demo(seconds))
+    _require_threads()
+    _run_and_leave(lambda: run_demo(seconds))
+
+
+def _require_threads() -> None:
+    from sidecar.process import missing_threads
+
+    problem = missing_threads()
+    if problem is not None:
+        click.echo(problem, err=True)
+        sys.exit(2)
+
+
+def _run_and_leave(daemon: Callable[[], int]) -> NoReturn:
+    """Run a daemon and end the process with its status, whatever standard output and standard error do."""
+    import structlog
+
+    from sidecar.observe import log
+    from sidecar.process import leave
+
+    try:
+        status = daemon()
+    except ConfigError as error:
+        # Through the console's thread: standard error may be a pipe that nobody reads.
+        for problem in error.problems:
+            log.write(f"configuration: {problem}\n")
+        status = 2
+    except Exception:  # noqa: BLE001  # the last guard: the traceback goes where the log goes
+        structlog.get_logger().exception("a bug: exiting")
+        status = 1
+    log.close()
+    leave(status)
 
 
 def _load(path: Path | None) -> Config:

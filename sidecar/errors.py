@@ -140,6 +140,10 @@ class TooManyItemsError(SidecarError):
     """Raised when a body holds more items than one request may; nothing of it was taken."""
 
 
+class BodyTooLargeError(SidecarError):
+    """Raised when a body is larger than any that can be taken; nothing of it was taken."""
+
+
 class UnsupportedError(SidecarError):
     """Raised when a body is of a kind the route does not read."""
 

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from sidecar import naming
 from sidecar.errors import DecodeError
-from sidecar.limits import RETENTION_DAYS
+from sidecar.limits import METRICS_SHARE, RETENTION_DAYS
 
 _PLACES: Final = re.compile(r"\{[^{}]+\}")
 
@@ -138,6 +138,7 @@ class Listen(_Section):
     admin_port: Port | None = 9127
     receive_buffer_bytes: Annotated[int, Field(ge=4_096, le=2**30)] = 4_194_304
     max_body_bytes: Annotated[int, Field(ge=1_024, le=2**30)] = 5_242_880
+    allowed_hosts: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,253}$")]] = []
 
 
 class MetricRule(_Section):
@@ -203,6 +204,13 @@ class Deliver(_Section):
     retry_max_seconds: Seconds = 20.0
     request_seconds: Seconds = 10.0
     drain_seconds: Seconds = 25.0
+
+    def capacities(self) -> tuple[int, int]:
+        """The most that may wait of metrics and of logs, bytes: in the spool, or without one in memory."""
+        if self.spool_dir is not None:
+            return self.spool_max_bytes, self.spool_max_bytes
+        metrics = self.memory_bytes // METRICS_SHARE
+        return metrics, self.memory_bytes - metrics
 
 
 class Observe(_Section):
@@ -275,6 +283,16 @@ def _overlap(host: str, other: str) -> bool:
 
 def _deliver_problems(deliver: Deliver, listen: Listen) -> list[Impossible]:
     found: list[Impossible] = []
+    # A metric body is held as long as it is; in a log event every quote and backslash is written as two bytes.
+    metrics, logs = deliver.capacities()
+    most = min(metrics, logs // 2)
+    if listen.http_port is not None and listen.max_body_bytes > most:
+        capacity = "deliver.spool_max_bytes" if deliver.spool_dir is not None else "deliver.memory_bytes"
+        sentence = (
+            f"listen.max_body_bytes is {listen.max_body_bytes}, and {most} is the most that ever fits: lower it, or raise"
+            f" {capacity}"
+        )
+        found.append(Impossible(("listen.max_body_bytes", "listen.http_port", "deliver.spool_dir", capacity), sentence))
     if deliver.retry_base_seconds > deliver.retry_max_seconds:
         keys = ("deliver.retry_base_seconds", "deliver.retry_max_seconds")
         found.append(Impossible(keys, "deliver.retry_base_seconds is above deliver.retry_max_seconds"))

@@ -78,3 +78,4 @@ FIELDS_PER_LINE: Final = 64  # of DogStatsD behind the type; it has seven
 PARTS_PER_LINE: Final = 2_048  # of one line, between bars: values of an etsy repeat, and fields
 JSON_ITEMS_PER_DATAGRAM: Final = 4_000  # a datagram has room for some 3,000 that say anything
 ITEMS_PER_BODY: Final = 100_000
+METRICS_SHARE: Final = 4  # of deliver.memory_bytes metrics have one part in so many, logs the rest

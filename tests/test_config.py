@@ -275,6 +275,30 @@ def test_an_impossible_combination_is_refused_and_names_its_key(file: Path, text
     assert path in told
 
 
+def test_a_body_that_could_never_fit_is_an_impossible_configuration(file: Path) -> None:
+    file.write_text("deliver: {memory_bytes: 8388608}")
+    with pytest.raises(ConfigError, match=r"listen\.max_body_bytes is 5242880, and 2097152 is the most") as caught:
+        load(file, {})
+    assert "deliver.memory_bytes" in caught.value.problems[0]
+    for text in (
+        "{deliver: {memory_bytes: 8388608}, listen: {max_body_bytes: 2097152}}",
+        "{deliver: {memory_bytes: 8388608}, listen: {http_port: null}}",
+        "{deliver: {memory_bytes: 8388608, spool_dir: /spool}}",
+    ):
+        file.write_text(text)
+        load(file, {})
+    file.write_text("deliver: {spool_dir: /spool, spool_max_bytes: 1000000}")
+    with pytest.raises(ConfigError, match=r"deliver\.spool_max_bytes"):
+        load(file, {})
+
+
+@pytest.mark.parametrize("host", ["http://a.test", "a/b", "", "a b", "*"])
+def test_an_allowed_host_is_a_name_and_nothing_else(file: Path, host: str) -> None:
+    file.write_text(f"listen: {{allowed_hosts: ['{host}']}}")
+    with pytest.raises(ConfigError, match="allowed_hosts"):
+        load(file, {})
+
+
 def test_impossible_combinations_are_told_all_at_once(file: Path) -> None:
     told = problems(file, "\n".join([IMPOSSIBLE[0][0], IMPOSSIBLE[2][0], IMPOSSIBLE[9][0]]))
 

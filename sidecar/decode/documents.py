@@ -93,13 +93,22 @@ def text_lines(body: bytes) -> Iterator[Item]:
 
 
 def metric_items(items: Iterable[Item]) -> Iterator[Item]:
-    """Unfold whole PutMetricData requests, so that each datum is an item of its own."""
-    for item in items:
+    """Unfold whole PutMetricData requests, so that each datum is an item of its own.
+
+    Raises:
+        TooManyItemsError: over 100,000 datums in the first request; before the first is given out. A later request
+            with so many is an item with an error: those before it have been taken.
+    """
+    for position, item in enumerate(items):
         value = item.value
         if isinstance(value, dict) and "MetricData" in value:
             datums = value["MetricData"]
             if not isinstance(datums, list):
                 yield Item(None, error=wrong_type("MetricData", "an array", datums))
+                continue
+            if position > 0 and len(datums) > ITEMS_PER_BODY:
+                detail = f"MetricData has {len(datums)} elements, at most {ITEMS_PER_BODY}"
+                yield Item(None, error=DecodeError(Reason.TOO_MANY_ITEMS, detail))
                 continue
             _check_number(len(datums))
             namespace = value.get("Namespace")

@@ -17,12 +17,12 @@ from sidecar.deliver.retry import Backoff
 from sidecar.deliver.spool import Spool
 from sidecar.deliver.target import open_target
 from sidecar.deliver.worker import Destination, Worker
+from sidecar.limits import METRICS_SHARE
 from sidecar.model import LogBatch, MetricBatch
 from sidecar.observe.health import DeliveryHealth, Health
 from sidecar.observe.ledger import Ledger, SignalLedger
 from sidecar.observe.log import Limiter
 
-METRICS_SHARE: Final = 4  # of deliver.memory_bytes metrics get one part in so many, logs the rest
 LOG_REQUESTS: Final = 4  # log streams sent to at the same time
 
 B = TypeVar("B", MetricBatch, LogBatch)

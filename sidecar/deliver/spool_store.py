@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
+import structlog
+
 from sidecar.errors import SidecarError
 
 VERSION: Final = 1
@@ -211,9 +213,15 @@ class SpoolStore:
             raise SpoolError(f"cannot use {directory}: {error.strerror}") from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             os.close(lock)
             raise SpoolLockedError(f"another daemon uses {directory}") from None
+        except OSError as error:  # some network and FUSE file systems have no locks, some seccomp filters forbid them
+            structlog.get_logger().warning(
+                "the spool directory cannot be locked: make sure that no other daemon uses it",
+                directory=str(directory),
+                error=str(error),
+            )
         path = directory / FILE
         try:
             try:

@@ -7,8 +7,8 @@ form). /metrics is Prometheus, /stats the same as JSON.
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 import orjson
@@ -16,9 +16,11 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from sidecar.http_server import CONNECTIONS, HttpServer, json_response
 from sidecar.observe.health import Health, ListenerHealth
+from sidecar.observe.log import Limiter
 from sidecar.observe.prometheus import LedgerCollector
-from sidecar.sockets import open_sockets, shown
+from sidecar.observe.responses import ResponseLog
 
 
 class AdminServer:
@@ -33,24 +35,49 @@ class AdminServer:
         listener: ListenerHealth,
         collector: LedgerCollector,
         stats: Callable[[], Awaitable[dict[str, Any]]],
+        answers: Counter[tuple[str, int]],
+        limiter: Limiter,
+        allowed_hosts: Collection[str] = (),
+        connections: int = CONNECTIONS,
     ) -> None:
-        """Describe the server; nothing is open yet. `stats` gives the JSON of `/stats`."""
-        self._host = host
-        self._port = port
+        """Describe the server; nothing is open yet.
+
+        Args:
+            host: where to listen.
+            port: where to listen.
+            health: what `/ready` shows.
+            listener: where the addresses are shown.
+            collector: what `/metrics` shows.
+            stats: gives the JSON of `/stats`.
+            answers: where requests that are refused are counted, by path and status.
+            limiter: for their log lines.
+            allowed_hosts: see `HttpServer`.
+            connections: the most that are open at a time.
+        """
         self._health = health
         self._listener = listener
         self._stats = stats
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(collector)
-        application = web.Application(client_max_size=1_024)
-        for path, handler in (
-            ("/health", self._get_health),
-            ("/ready", self._get_ready),
-            ("/metrics", self._get_metrics),
-            ("/stats", self._get_stats),
-        ):
-            application.router.add_get(path, handler)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2, handle_signals=False)
+        self._responses = ResponseLog(listener.name, answers, limiter)
+        self._routes: dict[str, Callable[[web.BaseRequest], Awaitable[web.Response]]] = {
+            "/health": self._get_health,
+            "/ready": self._get_ready,
+            "/metrics": self._get_metrics,
+            "/stats": self._get_stats,
+        }
+        self._server = HttpServer(
+            host,
+            port,
+            handle=self._handle,
+            note=self._responses.note,
+            routes=self._routes,
+            max_body_bytes=1_024,
+            connections=connections,
+            linger_seconds=0.0,  # there are no bodies to read
+            allowed_hosts=allowed_hosts,
+            open_paths=("/health", "/ready", "/metrics"),
+        )
 
     async def open(self) -> None:
         """Bind and start to serve.
@@ -58,31 +85,39 @@ class AdminServer:
         Raises:
             OSError: an address is taken or not ours.
         """
-        opened = open_sockets(self._host, self._port, socket.SOCK_STREAM)
-        if self._runner.server is None:
-            await self._runner.setup()
-        for made in opened:
-            await web.SockSite(self._runner, made).start()
-        self._listener.addresses = [shown(*made.getsockname()[:2]) for made in opened]
+        self._listener.addresses = await self._server.open()
 
     async def close(self) -> None:
         """Stop serving."""
-        await self._runner.cleanup()
+        await self._server.close()
 
-    async def _get_health(self, _request: web.Request) -> web.Response:
+    async def _handle(self, request: web.BaseRequest) -> web.Response:
+        path = request.path
+        handler = self._routes.get(path)
+        if handler is None:
+            problem = f"there is no {path[:100]!r}: there are {', '.join(self._routes)}"
+            self._responses.note("other", 404, problem, came={"method": request.method[:20], "path": path[:100]})
+            return json_response(404, {"error": problem})
+        if request.method not in ("GET", "HEAD"):
+            problem = f"{path} takes GET"
+            self._responses.note(path, 405, problem, came={"method": request.method[:20]})
+            return json_response(405, {"error": problem}, {"Allow": "GET, HEAD"})
+        return await handler(request)
+
+    async def _get_health(self, _request: web.BaseRequest) -> web.Response:
         return _json({"alive": True})
 
-    async def _get_ready(self, request: web.Request) -> web.Response:
+    async def _get_ready(self, request: web.BaseRequest) -> web.Response:
         ready = self._health.ready
         if request.query.get("delivery") == "1":
             ready = ready and self._health.delivering
         return _json(self._health.summary(), 200 if ready else 503)
 
-    async def _get_metrics(self, request: web.Request) -> web.Response:
+    async def _get_metrics(self, request: web.BaseRequest) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
 
-    async def _get_stats(self, _request: web.Request) -> web.Response:
+    async def _get_stats(self, _request: web.BaseRequest) -> web.Response:
         return _json(await self._stats())
 
 

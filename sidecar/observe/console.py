@@ -1,54 +1,76 @@
-"""Text to a stream that may be slow, full or gone, without the event loop ever waiting for it.
+"""Text to a stream that may be slow, full, closed or missing, without the event loop ever waiting for it.
 
 A pipe nobody reads blocks its writer for ever; a reader that has gone raises. Lines are handed to a thread over a
-bounded queue; what finds no room, or no reader, is let go: a daemon does not stop because nobody listens to its log.
+bounded queue and are dropped when the queue is full or the stream fails: a daemon does not stop because nobody
+reads its log.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
-from queue import Full, Queue
 from typing import Final, TextIO
 
 LINES: Final = 10_000
+CHARACTERS: Final = 4_194_304  # of all queued text together
 
 
 class Console:
     """A writer of one stream."""
 
-    def __init__(self, stream: Callable[[], TextIO]) -> None:
-        """Start the thread; `stream` is asked at each write, so that it may be replaced."""
+    def __init__(self, stream: Callable[[], TextIO | None]) -> None:
+        """Start the thread.
+
+        Args:
+            stream: called at each write, so that the stream may be replaced; None where there is none.
+
+        Raises:
+            RuntimeError: the system does not give us a thread.
+        """
         self._stream = stream
-        self._lines: Queue[str] = Queue(LINES)
-        self.lost = 0  # pieces of text that found no room
+        self._lines: deque[str] = deque()
+        self._characters = 0  # queued
+        self._writing = False
+        self._changed = threading.Condition()
+        self.lost = 0  # pieces of text that were dropped
         threading.Thread(target=self._write_all, name="console", daemon=True).start()
 
     def write(self, text: str) -> None:
-        """Queue text; never waits and never raises."""
-        try:
-            self._lines.put_nowait(text)
-        except Full:
-            self.lost += 1
+        """Queue text; never waits for the stream and never raises."""
+        with self._changed:
+            if len(self._lines) >= LINES or self._characters + len(text) > CHARACTERS:
+                self.lost += 1
+                return
+            self._lines.append(text)
+            self._characters += len(text)
+            self._changed.notify_all()
 
     def flush(self) -> None:
-        """Part of what a stream is; everything is flushed by the thread."""
+        """Do nothing: the thread flushes. Part of the interface of a stream."""
 
     def close(self, seconds: float) -> None:
-        """Give the thread a moment to write what is queued."""
-        waiter = threading.Thread(target=self._lines.join, daemon=True)
-        waiter.start()
-        waiter.join(seconds)
+        """Wait until everything queued is written, at most so long."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._lines and not self._writing, seconds)
 
     def _write_all(self) -> None:
         while True:
-            text = self._lines.get()
+            with self._changed:
+                self._writing = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: bool(self._lines))
+                text = self._lines.popleft()
+                self._characters -= len(text)
+                self._writing = True
+                last = not self._lines
             try:
                 stream = self._stream()
+                if stream is None:
+                    self.lost += 1
+                    continue
                 stream.write(text)
-                if self._lines.empty():
+                if last:
                     stream.flush()
-            except (OSError, ValueError):  # nobody reads, no room, or closed at the end of the process
+            except (OSError, ValueError):  # nobody reads, the disk is full, or closed at the end of the process
                 self.lost += 1
-            finally:
-                self._lines.task_done()

@@ -1,11 +1,19 @@
-"""Log lines: JSON in a container, readable on a terminal; what repeats is said once a minute."""
+"""Log lines: JSON in a container, readable on a terminal; repeated lines come once a minute with their count.
+
+Everything goes through one thread (`console`): the daemon's own lines, and what libraries say through the standard
+library's logging, `warnings` and the hooks for uncaught exceptions, which would otherwise write to standard error
+themselves and block the event loop where nobody reads it.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
+import threading
 from collections.abc import Callable
+from time import monotonic
+from types import TracebackType
 from typing import Any, Final, Literal, TextIO, cast
 
 import orjson
@@ -14,15 +22,18 @@ import structlog
 from sidecar.observe.console import Console
 
 EVERY_SECONDS: Final = 60.0
-MOST_KEYS: Final = 1_000  # of the limiter; beyond, it starts over
-
+MOST_KEYS: Final = 1_000  # of the limiter, limited one by one; beyond, lines are limited by their event
+MOST_EVENTS: Final = 1_000  # events are literals in the code; the bound is for those that are not
+LAST_LINES_SECONDS: Final = 0.5  # for the log to be written at the very end
+MESSAGE_CHARACTERS: Final = 300  # of what a library says; asyncio puts whole objects into its messages
+TRACEBACK_CHARACTERS: Final = 4_000  # the last ones
 
 console: Console | None = None
 """Where log lines go, once `configure` was called."""
 
 
 def configure(level: str, format_: Literal["auto", "console", "json"]) -> None:
-    """Set up structlog for the process: one line an event, on standard error.
+    """Set up structlog and the standard library's logging for the process: one line an event, on standard error.
 
     Args:
         level: debug, info, warning or error.
@@ -30,25 +41,38 @@ def configure(level: str, format_: Literal["auto", "console", "json"]) -> None:
     """
     global console  # noqa: PLW0603  # logging is the process's, not an object's
     console = Console(lambda: sys.stderr)
-    readable = format_ == "console" or (format_ == "auto" and sys.stderr.isatty())
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    readable = format_ == "console" or (format_ == "auto" and terminal)
     shared: list[Any] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if readable:
-        ending: list[Any] = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        ending: list[Any] = [structlog.dev.ConsoleRenderer(colors=terminal)]
     else:
         ending = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
+    number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=shared + ending,
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(cast("TextIO", console)),
         cache_logger_on_first_use=True,
     )
-    # The SDK logs failed credential refreshes with tracebacks; what matters of them is in our own lines.
-    logging.getLogger("botocore").setLevel(logging.CRITICAL)
-    logging.getLogger("aiobotocore").setLevel(logging.CRITICAL)
-    logging.getLogger("aiohttp").setLevel(logging.ERROR)
+    _catch_the_standard_library(max(number, logging.WARNING))
+
+
+def write(text: str) -> None:
+    """Write text as it is to standard error, through the thread where there is one."""
+    if console is not None:
+        console.write(text)
+    elif sys.stderr is not None:
+        sys.stderr.write(text)
+
+
+def close() -> None:
+    """Give the thread a moment to write what is queued, at the end of the process."""
+    if console is not None:
+        console.close(LAST_LINES_SECONDS)
 
 
 def _json(event: dict[str, Any], **_: object) -> str:
@@ -59,13 +83,20 @@ def _json(event: dict[str, Any], **_: object) -> str:
 
 
 class Limiter:
-    """Says a thing the first time and then at most once a minute, with how often it went unsaid."""
+    """Writes a line the first time and then at most once a minute, with how many were left out.
+
+    Lines are told apart by a key. Where more than `MOST_KEYS` keys were used within a minute, lines of further keys
+    are told apart by their level and event, so that a flood of keys neither fills the log nor hides an event that
+    has not been logged yet.
+    """
 
     def __init__(self, monotonic: Callable[[], float], every_seconds: float = EVERY_SECONDS) -> None:
         """Take the clock (monotonic seconds) to measure by."""
         self._monotonic = monotonic
         self._every = every_seconds
-        self._said: dict[str, tuple[float, int]] = {}  # {key: (when last said, times unsaid since)}
+        # {key: (when last said, times unsaid since)}, the longest unsaid first
+        self._said: dict[str, tuple[float, int]] = {}
+        self._events: dict[str, tuple[float, int]] = {}  # the same by level and event, for keys beyond the bound
         self._log = structlog.get_logger()
 
     def warning(self, key: str, event: str, **fields: object) -> None:
@@ -78,15 +109,98 @@ class Limiter:
 
     def _say(self, method: str, key: str, event: str, fields: dict[str, object]) -> None:
         now = self._monotonic()
-        said_at, unsaid = self._said.get(key, (-self._every, 0))
+        table = self._said
+        if key not in table and not self._has_room(table, MOST_KEYS, now):
+            table, key = self._events, f"{method} {event}"
+            if key not in table and not self._has_room(table, MOST_EVENTS, now):
+                del table[next(iter(table))]
+        said_at, unsaid = table.get(key, (-self._every, 0))
         if now - said_at < self._every:
-            self._said[key] = (said_at, unsaid + 1)
+            table[key] = (said_at, unsaid + 1)
             return
-        if key not in self._said and len(self._said) >= MOST_KEYS:
-            self._said = {known: said for known, said in self._said.items() if now - said[0] < self._every}
-            if len(self._said) >= MOST_KEYS:
-                return  # a thousand different things were said within the minute: that is enough
-        self._said[key] = (now, 0)
+        table.pop(key, None)  # to the end: the order is that of the last line
+        table[key] = (now, 0)
         if unsaid:
             fields["unsaid_before"] = unsaid
         getattr(self._log, method)(event, **fields)
+
+    def _has_room(self, table: dict[str, tuple[float, int]], most: int, now: float) -> bool:
+        """Return True if a key may be added, after one whose minute is over has gone."""
+        if len(table) < most:
+            return True
+        oldest = next(iter(table))
+        if now - table[oldest][0] < self._every:
+            return False
+        del table[oldest]
+        return True
+
+
+class _LibraryHandler(logging.Handler):
+    """Turns records of the standard library's logging into limited lines of our own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._limiter = Limiter(monotonic)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record; a handler runs under a lock of its own, from any thread."""
+        try:
+            message = record.getMessage()
+        except Exception as error:  # noqa: BLE001  # arguments that do not fit their format: the library's bug
+            message = f"{record.msg} ({error!r})"
+        fields: dict[str, object] = {"logger": record.name, "message": message[:MESSAGE_CHARACTERS]}
+        if record.exc_info and record.exc_info[0] is not None:
+            kind, _, trace = record.exc_info
+            fields["error"] = kind.__name__
+            if record.name.split(".")[0] == "aiohttp":
+                # Its errors quote the request, headers with credentials included: where it was must do.
+                fields["where"] = _where(trace)
+            else:
+                text = structlog.processors.format_exc_info(None, "", {"exc_info": record.exc_info})["exception"]
+                fields["exception"] = str(text)[-TRACEBACK_CHARACTERS:]
+        # The message's format, which is a literal of the library: what is filled in would make every line a new one.
+        key = f"{record.name} {str(record.msg)[:100]} {fields.get('error')}"
+        say = self._limiter.error if record.levelno >= logging.ERROR else self._limiter.warning
+        say(key, "message from a library", **fields)
+
+
+def _where(trace: TracebackType | None) -> str | None:
+    """File and line where an exception was raised."""
+    if trace is None:
+        return None
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+
+
+def _catch_the_standard_library(level: int) -> None:
+    """Send what goes through logging, warnings and the hooks of the interpreter the same way as our own lines."""
+    root = logging.getLogger()
+    for handler in [one for one in root.handlers if isinstance(one, _LibraryHandler)]:
+        root.removeHandler(handler)
+    root.addHandler(_LibraryHandler())
+    root.setLevel(level)
+    logging.raiseExceptions = False  # a handler that fails would print to standard error
+    logging.captureWarnings(capture=True)
+    # The SDK logs failed credential refreshes with tracebacks; what matters of them is in our own lines.
+    logging.getLogger("botocore").setLevel(logging.CRITICAL)
+    logging.getLogger("aiobotocore").setLevel(logging.CRITICAL)
+    logging.getLogger("aiohttp").setLevel(logging.ERROR)
+    log = logging.getLogger("python")
+
+    def uncaught_in_main(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        log.critical("uncaught exception: exiting", exc_info=(kind, error, trace))
+        close()  # the process ends now, and the thread with it
+
+    def uncaught_in_thread(arguments: threading.ExceptHookArgs) -> None:
+        if arguments.exc_type is not SystemExit and arguments.exc_value is not None:
+            found = (arguments.exc_type, arguments.exc_value, arguments.exc_traceback)
+            log.critical("uncaught exception in a thread", exc_info=found)
+
+    def unraisable(arguments: Any) -> None:
+        error = arguments.exc_value or arguments.exc_type()
+        log.error("exception ignored", exc_info=(arguments.exc_type, error, arguments.exc_traceback))
+
+    sys.excepthook = uncaught_in_main
+    threading.excepthook = uncaught_in_thread
+    sys.unraisablehook = unraisable

@@ -15,8 +15,9 @@ from typing import Any, Final
 from sidecar.clock import Clock
 from sidecar.config import Config
 from sidecar.decode.documents import Item, documents, looks_like_json, metric_items, text_lines
+from sidecar.decode.forms import FORM, form_items
 from sidecar.deliver.pace import Pace
-from sidecar.errors import BusyError, DecodeError, DrainingError, UnsupportedError
+from sidecar.errors import BodyTooLargeError, BusyError, DecodeError, DrainingError, UnsupportedError
 from sidecar.model import MEMORY_PER_ELEMENT, LogBatch, MetricBatch, Outcome
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
@@ -77,6 +78,7 @@ class Pipeline:
         self._metrics = MetricPath(
             config.metrics, shaper=shaper, cardinality=cardinality, sink=metrics, pace=pace, **shared
         )
+        self._metrics_capacity, self._logs_capacity = config.deliver.capacities()
         open_bytes = config.deliver.memory_bytes // LOG_OPEN_SHARE
         self._logs = LogPath(config.logs, open_bytes=open_bytes, router=router, sink=logs, **shared)
         self._datagrams = DatagramPath(
@@ -104,12 +106,13 @@ class Pipeline:
         """Take a body of JSON metrics.
 
         Raises:
+            BodyTooLargeError: it would not fit even if nothing else were held.
             BusyError: no room; nothing was taken.
             DrainingError: the door is closed.
             UnsupportedError: not JSON.
         """
         size = len(body)
-        self._admit(self._metrics.room_for, size)
+        self._admit(self._metrics.room_for, size, self._metrics_capacity)
         if not looks_like_json(body):
             raise UnsupportedError(f"{content_type}: the body must be JSON, an object, an array or one a line")
         outcome = await self._take(metric_items(documents(body)), self._metrics.item, size)
@@ -117,22 +120,27 @@ class Pipeline:
         return outcome
 
     async def ingest_logs(self, body: bytes, content_type: str) -> Outcome:
-        """Take a body of log events: JSON, or text with one event a line where the type is text/plain.
+        """Take a body of log events: JSON, a form, or text with one event a line where the type is text/plain.
 
         Raises:
+            BodyTooLargeError: it would not fit even if nothing else were held.
             BusyError: no room; nothing was taken.
             DrainingError: the door is closed.
-            UnsupportedError: neither JSON nor text/plain.
+            UnsupportedError: none of these.
         """
         # As a message every quote and backslash is written as two bytes, and each line may become an event.
         size = 2 * len(body) + MEMORY_PER_ELEMENT * (body.count(b"\n") + 1)
-        self._admit(self._logs.room_for, size)
+        self._admit(self._logs.room_for, size, self._logs_capacity)
         if content_type == "text/plain":
             items: Iterable[Item] = text_lines(body)
         elif looks_like_json(body):
             items = documents(body)
+        elif content_type == FORM:
+            items = form_items(body)
         else:
-            raise UnsupportedError(f"{content_type}: the body must be JSON, or text/plain with one event a line")
+            raise UnsupportedError(
+                f"{content_type}: the body must be JSON, a form, or text/plain with one event a line"
+            )
         unkept = self._logs.unkept
         outcome = await self._take(items, self._logs.item, size)
         if not self._keeps:
@@ -160,9 +168,14 @@ class Pipeline:
         await self._logs.flush("drain")
         await self._metrics.flush("drain", unfinished=True)
 
-    def _admit(self, room_for: Callable[[int], bool], size_bytes: int) -> None:
+    def _admit(self, room_for: Callable[[int], bool], size_bytes: int, capacity_bytes: int) -> None:
         if self._closed:
             raise DrainingError
+        if size_bytes > capacity_bytes:  # "try again" would be said for ever
+            raise BodyTooLargeError(
+                f"the body may take {size_bytes} bytes of memory, of {capacity_bytes} in all: send it in parts"
+                " (deliver.memory_bytes, deliver.spool_max_bytes)"
+            )
         if not room_for(self._taking_bytes + size_bytes):
             raise BusyError(RETRY_AFTER)
 

@@ -1,33 +1,36 @@
-"""Events over HTTP: bodies of bounded size and bounded patience, and what the sender is told.
+"""Events over HTTP: bodies of bounded size, read in bounded time, and the answer to the sender.
 
-202 with what was accepted and what was not and why; 400 nothing was acceptable; 408 the body did not come in
-time; 413 too large, after inflating; 415 a kind of body we do not read; 429 no room, with Retry-After; 503 the
-daemon is draining.
+202 with what was accepted and what was not and why; 400 nothing was acceptable; 403 a foreign web page; 408 the
+body did not come in time; 413 too large, after inflating; 415 a kind of body we do not read; 429 no room, with
+Retry-After; 503 the daemon is draining.
 """
 
 from __future__ import annotations
 
-import asyncio
-import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final, TypeAlias
 
-import orjson
 from aiohttp import web
 
-from sidecar.errors import BusyError, DrainingError, TooManyItemsError, UnsupportedError
+from sidecar.errors import BodyTooLargeError, BusyError, DrainingError, TooManyItemsError, UnsupportedError
+from sidecar.http_server import CONNECTIONS, HttpServer, json_response
 from sidecar.model import Outcome
 from sidecar.observe.health import ListenerHealth
-from sidecar.receive.inflate import ENCODINGS, InflateError, TooLargeError, inflate
-from sidecar.sockets import open_sockets, shown
+from sidecar.observe.log import Limiter
+from sidecar.observe.responses import ResponseLog
+from sidecar.receive.bodies import BODY_SECONDS, BodyMemory, Hold, read_body, to_utf8
+from sidecar.receive.inflate import InflateError
+from sidecar.receive.sdk import sdk_call, sdk_error
 
 Ingest: TypeAlias = Callable[[bytes, str], Awaitable[Outcome]]
-"""Takes a body and its content type; raises BusyError, DrainingError or UnsupportedError."""
+"""Takes a body and its content type; raises BodyTooLargeError, BusyError, DrainingError or UnsupportedError."""
 
-BODY_SECONDS: Final = 30.0  # a body that has not come by then is given up
-KEEPALIVE_SECONDS: Final = 60.0  # a connection without a whole request for so long is closed
+Answer: TypeAlias = tuple[int, dict[str, Any], dict[str, str] | None]
+
 BODIES_IN_WORK: Final = 8  # of the largest size, or as many small ones as take the same memory
+FORM: Final = "application/x-www-form-urlencoded"
+SHOWN_CHARACTERS: Final = 100  # of a path or method that is not ours
 
 
 class HttpReceiver:
@@ -42,6 +45,9 @@ class HttpReceiver:
         routes: Mapping[str, Ingest],
         answers: Counter[tuple[str, int]],
         health: ListenerHealth,
+        limiter: Limiter,
+        allowed_hosts: Collection[str] = (),
+        connections: int = CONNECTIONS,
     ) -> None:
         """Describe the server; nothing is open yet.
 
@@ -52,15 +58,25 @@ class HttpReceiver:
             routes: path to what takes its bodies.
             answers: where answers are counted, by path and status.
             health: where the addresses are shown.
+            limiter: for requests that are refused.
+            allowed_hosts: see `HttpServer`.
+            connections: the most that are open at a time.
         """
-        self._host = host
-        self._port = port
         self._max_body_bytes = max_body_bytes
-        self._answers = answers
         self._health = health
         self._routes = routes
-        self._reserved_bytes = 0
-        self._runner: web.ServerRunner | None = None
+        self._memory = BodyMemory(BODIES_IN_WORK * max_body_bytes)
+        self._responses = ResponseLog(health.name, answers, limiter)
+        self._server = HttpServer(
+            host,
+            port,
+            handle=self._handle,
+            note=self._responses.note,
+            routes=routes,
+            max_body_bytes=max_body_bytes,
+            connections=connections,
+            allowed_hosts=allowed_hosts,
+        )
 
     async def open(self) -> None:
         """Bind and start to serve.
@@ -68,63 +84,42 @@ class HttpReceiver:
         Raises:
             OSError: an address is taken or not ours.
         """
-        opened = open_sockets(self._host, self._port, socket.SOCK_STREAM)
-        if self._runner is None:
-            # aiohttp's low-level server: an Application's router and middlewares cost a quarter of a small request.
-            server = web.Server(
-                self._handle,
-                request_factory=self._request,
-                access_log=None,
-                keepalive_timeout=KEEPALIVE_SECONDS,
-                auto_decompress=False,  # aiohttp would inflate past the limit, and answer 400 where 415 is meant
-            )
-            self._runner = web.ServerRunner(server, shutdown_timeout=0.2)
-            await self._runner.setup()
-        for made in opened:
-            await web.SockSite(self._runner, made).start()
-        self._health.addresses = [shown(*made.getsockname()[:2]) for made in opened]
+        self._health.addresses = await self._server.open()
 
     async def close(self) -> None:
         """Stop serving; connections that are open are closed."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await self._server.close()
         self._health.bound = False
-
-    def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
-        loop, most = asyncio.get_running_loop(), self._max_body_bytes
-        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=most)
 
     async def _handle(self, request: web.BaseRequest) -> web.Response:
         path = request.path
         ingest = self._routes.get(path)
         if ingest is None:
-            paths = " and ".join(self._routes)
-            return _response(404, {"error": f"there is no {path[:100]!r}: events go to {paths}"}, None)
+            # Clients join a base URL and a path with two slashes, or end it with one.
+            path = "/" + "/".join(filter(None, path.split("/")))
+            ingest = self._routes.get(path)
+        if ingest is None:
+            return await self._unknown(request, path)
         if request.method != "POST":
-            return _response(405, {"error": f"{path} takes POST"}, {"Allow": "POST"})
+            problem = f"{path} takes POST"
+            self._responses.note(path, 405, problem, came={"method": request.method[:20]})
+            return json_response(405, {"error": problem}, {"Allow": "POST"})
         status, answer, headers = await self._answer(request, ingest)
-        self._answers[path, status] += 1
-        return _response(status, answer, headers)
+        self._responses.count(path, status)
+        return json_response(status, answer, headers)
 
-    async def _answer(
-        self, request: web.BaseRequest, ingest: Ingest
-    ) -> tuple[int, dict[str, Any], dict[str, str] | None]:
-        encoding = request.headers.get("Content-Encoding", "").lower()
-        if encoding not in ENCODINGS:
-            return 415, {"error": f"Content-Encoding {encoding!r} is not gzip or deflate"}, None
-        reserved = 0
+    async def _answer(self, request: web.BaseRequest, ingest: Ingest) -> Answer:
         try:
-            reserved = self._reserve(request, encoding)
-            body = await self._body(request)
-            if encoding in ("gzip", "deflate"):
-                # In a thread, which zlib lets go of the interpreter for: 5 MB take some 20 ms.
-                body = await asyncio.to_thread(inflate, body, encoding, self._max_body_bytes)
-            outcome = await ingest(body, request.content_type)
-        except TooManyItemsError as error:
+            with Hold(self._memory) as hold:
+                body = await read_body(request, hold, self._max_body_bytes)
+                if not body or body.isspace():
+                    return 400, {"error": "the body is empty"}, None
+                type_ = request.content_type
+                if type_ == "text/plain" and request.charset is not None:
+                    body = await to_utf8(body, request.charset, hold, self._max_body_bytes)
+                outcome = await ingest(body, type_)
+        except (BodyTooLargeError, TooManyItemsError) as error:
             return 413, {"error": str(error)}, None
-        except (web.HTTPRequestEntityTooLarge, TooLargeError):
-            limit = self._max_body_bytes
-            return 413, {"error": f"the body is larger than {limit} bytes (listen.max_body_bytes)"}, None
         except TimeoutError:
             return 408, {"error": f"the body did not come within {BODY_SECONDS:g} s"}, {"Connection": "close"}
         except (InflateError, web.RequestPayloadError, ConnectionError) as error:
@@ -135,46 +130,40 @@ class HttpReceiver:
             return 429, {"error": str(error)}, {"Retry-After": str(error.retry_after)}
         except DrainingError:
             return 503, {"error": "the sidecar is draining"}, {"Connection": "close"}
-        finally:
-            self._reserved_bytes -= reserved
         return await _told(outcome)
 
-    def _reserve(self, request: web.BaseRequest, encoding: str) -> int:
-        """Set memory aside that a body may take while it is read and taken; returns how much, to be given back.
+    async def _unknown(self, request: web.BaseRequest, path: str) -> web.Response:
+        """Answer a path that is not ours: an AWS SDK in its own form, since it shows its user nothing else."""
+        call = sdk_call(request.headers, path, await self._form(request))
+        paths = " and ".join(f"POST {route}" for route in self._routes)
+        came = {"method": request.method[:20], "path": path[:SHOWN_CHARACTERS]}
+        if call is not None:
+            problem = (
+                f"this is a CloudWatch sidecar, which does not answer AWS SDK calls: {call.operation} was not carried"
+                f" out. Remove the endpoint override (AWS_ENDPOINT_URL...), or send events to {paths}"
+            )
+            response = sdk_error(call, problem)
+            self._responses.note("other", response.status, problem, came={"operation": call.operation, **came})
+            return response
+        problem = f"there is no {path[:SHOWN_CHARACTERS]!r}: events go to {paths}"
+        self._responses.note("other", 404, problem, came=came)
+        return json_response(404, {"error": problem})
 
-        Raises:
-            HTTPRequestEntityTooLarge: the sender says so itself.
-            BusyError: all bodies in work together would take too much.
-        """
-        length = request.content_length
-        if (length or 0) > self._max_body_bytes:
-            raise web.HTTPRequestEntityTooLarge(self._max_body_bytes, length or 0)
-        size = length if length is not None and encoding in ("", "identity") else self._max_body_bytes
-        if self._reserved_bytes + size > BODIES_IN_WORK * self._max_body_bytes:
-            raise BusyError(1)
-        self._reserved_bytes += size
-        return size
-
-    async def _body(self, request: web.BaseRequest) -> bytes:
-        if request.content.is_eof():
-            return await request.read()  # it is there: a timer would cost as much as the reading
-        async with asyncio.timeout(BODY_SECONDS):
-            if request.headers.get("Expect", "").lower() == "100-continue":
-                await _continue(request)
-            return await request.read()
-
-
-async def _continue(request: web.BaseRequest) -> None:
-    """Tell a sender that waits for it to send the body (RFC 9110, 10.1.1); curl does for large ones."""
-    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    request.writer.output_size = 0
-
-
-def _response(status: int, answer: dict[str, Any], headers: dict[str, str] | None) -> web.Response:
-    return web.Response(body=orjson.dumps(answer), status=status, headers=headers, content_type="application/json")
+    async def _form(self, request: web.BaseRequest) -> bytes:
+        """The body of a form, which may be a call of an SDK; nothing of anything else, or where it cannot be read."""
+        if request.content_type != FORM:
+            return b""
+        try:
+            with Hold(self._memory) as hold:
+                return await read_body(request, hold, self._max_body_bytes)
+        except (
+            *(BodyTooLargeError, BusyError, UnsupportedError, InflateError),
+            *(TimeoutError, web.RequestPayloadError, ConnectionError),
+        ):
+            return b""
 
 
-async def _told(outcome: Outcome) -> tuple[int, dict[str, Any], None]:
+async def _told(outcome: Outcome) -> Answer:
     """Status and answer for a body that was read; waits until what was accepted is on disk, where that is asked."""
     answer: dict[str, Any] = {
         "accepted": outcome.accepted,

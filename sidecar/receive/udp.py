@@ -43,6 +43,7 @@ class UdpReceiver:
         handle: Callable[[list[bytes]], bool],
         datagrams: DatagramLedger,
         health: ListenerHealth,
+        failed: Callable[[Exception], None],
     ) -> None:
         """Describe the receiver; nothing is open yet.
 
@@ -54,6 +55,7 @@ class UdpReceiver:
                 it has put work off: then it is called again, with nothing, before more is read.
             datagrams: where they are counted.
             health: where the addresses are shown.
+            failed: called with what `handle` raised all the same: a bug. Reading has ended then.
         """
         self._host = host
         self._port = port
@@ -61,6 +63,8 @@ class UdpReceiver:
         self._handle = handle
         self._datagrams = datagrams
         self._health = health
+        self._failed = failed
+        self._broken = False
         self._sockets: list[socket.socket] = []
         self._burst = MOST_IN_A_BURST
         self._behind = False
@@ -90,22 +94,30 @@ class UdpReceiver:
         ends = monotonic() + CLOSING_SECONDS
         for made in sockets:
             loop.remove_reader(made)
-        for made in sockets:
-            while monotonic() < ends and self._read_burst(made):  # noqa: ASYNC110  # turns for the others, no wait
+        try:
+            for sock in sockets:
+                while not self._broken and monotonic() < ends and self._read_burst(sock):  # noqa: ASYNC110  # turns for the others, no wait
+                    await asyncio.sleep(0)
+            while not self._broken and self._handle([]) and monotonic() < ends + CLOSING_SECONDS:  # noqa: ASYNC110  # as above
                 await asyncio.sleep(0)
+        except Exception as error:  # noqa: BLE001  # the drain goes on: what was read before is delivered
+            self._fail(error)
+        for sock in sockets:
             with suppress(BlockingIOError):
                 for _ in range(MOST_DISCARDED):
-                    made.recv(1)
+                    sock.recv(1)
                     self._datagrams.discarded += 1
-            self._dropped_before += _dropped_by(made) or 0
-            made.close()
-        while self._handle([]) and monotonic() < ends + CLOSING_SECONDS:  # noqa: ASYNC110  # as above
-            await asyncio.sleep(0)
+            self._dropped_before += _dropped_by(sock) or 0
+            sock.close()
         self._health.bound = False
 
     def _readable(self, made: socket.socket) -> None:
         """Read a burst; where it is too much work at once, read no more until that is done."""
-        self._read_burst(made)
+        try:
+            self._read_burst(made)
+        except Exception as error:  # noqa: BLE001  # the loop would log it and call again, for ever
+            self._fail(error)
+            return
         if self._behind:
             loop = asyncio.get_running_loop()
             for one in self._sockets:
@@ -114,12 +126,22 @@ class UdpReceiver:
 
     def _catch_up(self) -> None:
         loop = asyncio.get_running_loop()
-        self._behind = self._handle([])
+        try:
+            self._behind = self._handle([])
+        except Exception as error:  # noqa: BLE001  # as above
+            self._fail(error)
+            return
         if self._behind:
             loop.call_soon(self._catch_up)
             return
         for one in self._sockets:
             loop.add_reader(one, self._readable, one)
+
+    def _fail(self, error: Exception) -> None:
+        self._broken = True
+        for one in self._sockets:
+            asyncio.get_running_loop().remove_reader(one)
+        self._failed(error)
 
     def kernel_dropped(self) -> int | None:
         """Datagrams the kernel had no room for; None where the system does not tell."""

@@ -79,7 +79,7 @@ def test_slow_and_silent_connections_hold_up_nobody(daemon: Start) -> None:
         for number in range(200):
             connection = socket.create_connection(("127.0.0.1", one.http_port))
             if number % 2:
-                connection.sendall(b"POST /ingest/logs HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+                connection.sendall(b"POST /ingest/logs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{")
             held.append(connection)
         started = time.monotonic()
         assert one.post("/ingest/metrics", {"name": "a", "value": 1})[0] == 202

@@ -199,7 +199,7 @@ def test_other_methods_and_paths_are_refused(one: Daemon) -> None:
 def test_a_sender_that_waits_for_it_is_told_to_send_its_body(one: Daemon) -> None:
     """As curl does before a large body."""
     body = b'{"name": "a", "value": 1}'
-    head = b"POST /ingest/metrics HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
+    head = b"POST /ingest/metrics HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
     with socket.create_connection(("127.0.0.1", one.http_port), timeout=5) as made:
         made.sendall(head % len(body))
         assert made.recv(1_000) == b"HTTP/1.1 100 Continue\r\n\r\n"

@@ -244,7 +244,7 @@ def test_memory_full_drops_the_oldest_and_counts_it(daemon: Start) -> None:
 
     stats = one.stats()
     assert_balanced(stats)
-    status, answer, headers = one.post("/ingest/logs", [{"message": text}] * 40)
+    status, answer, headers = one.post("/ingest/logs", [{"message": text}] * 30)
     assert status == 429
     assert int(headers["Retry-After"]) >= 1
     assert "error" in answer

@@ -6,6 +6,8 @@ import io
 import json
 import logging
 import sys
+import threading
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from sidecar.observe import log
+from sidecar.observe.console import CHARACTERS, LINES, Console
 from sidecar.observe.log import EVERY_SECONDS, MOST_KEYS, Limiter, configure
 
 
@@ -44,8 +47,14 @@ def unconfigured() -> Iterator[None]:
     """What `configure` does to the process is undone."""
     names = ("botocore", "aiobotocore", "aiohttp")
     levels = {name: logging.getLogger(name).level for name in names}
+    root = logging.getLogger()
+    handlers, level, hooks = root.handlers[:], root.level, (sys.excepthook, threading.excepthook, sys.unraisablehook)
     yield
     structlog.reset_defaults()
+    logging.captureWarnings(capture=False)
+    logging.raiseExceptions = True
+    root.handlers[:], root.level = handlers, level
+    sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
 
@@ -119,11 +128,38 @@ def test_keys_without_end_are_held_in_bounds(limiter: Limiter) -> None:
             limiter.warning(f"series {number}", "told")
             assert len(limiter._said) <= MOST_KEYS
 
-    assert len(lines) == MOST_KEYS
+    assert len(lines) == MOST_KEYS + 1
     limiter._said = {key: (said - 2 * EVERY_SECONDS, unsaid) for key, (said, unsaid) in limiter._said.items()}
     with capture_logs() as later:
         limiter.warning("another", "told")
     assert len(later) == 1
+
+
+def test_a_flood_of_keys_does_not_silence_a_new_event(limiter: Limiter, hands: Hands) -> None:
+    with capture_logs() as lines:
+        for number in range(3 * MOST_KEYS):
+            limiter.warning(f"series {number}", "told")
+        for number in range(10):
+            limiter.error(f"spool {number}", "the disk is full", number=number)
+            limiter.error(f"other {number}", "told")
+        hands.now = EVERY_SECONDS / 2
+        limiter.error("late", "the disk is full")
+        limiter.error("later", "something else")
+
+    assert [line["event"] for line in lines[MOST_KEYS + 1 :]] == ["the disk is full", "told", "something else"]
+    with capture_logs() as later:
+        hands.now = 2 * EVERY_SECONDS
+        limiter.error("spool 1", "the disk is full")
+    assert len(later) == 1
+
+
+def test_events_without_end_are_held_in_bounds_too(limiter: Limiter) -> None:
+    with capture_logs() as lines:
+        for number in range(3 * MOST_KEYS):
+            limiter.warning(f"key {number}", f"event {number}")
+            assert len(limiter._said) + len(limiter._events) <= 2 * MOST_KEYS
+
+    assert lines
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0.0, 40.0)), max_size=60))
@@ -245,3 +281,91 @@ def test_the_sdks_own_log_stays_quiet(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_a_line_that_orjson_cannot_write_is_written_all_the_same() -> None:
     assert "udcff" in log._json({"event": "x", "error": "\udcff", "n": 2**70})
+
+
+# --- what libraries say ---------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("unconfigured")
+def test_what_libraries_log_is_one_limited_line_of_our_own(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info", "json")
+    for number in range(500):
+        logging.getLogger("asyncio").error("Task exception was never retrieved\nfuture: %s", number)
+    logging.getLogger("anything.else").warning("x" * 10_000)
+    logging.getLogger("anything").info("not worth a line")
+
+    lines = said(capsys)
+    assert [(line["logger"], line["level"]) for line in lines] == [("asyncio", "error"), ("anything.else", "warning")]
+    assert all(len(json.dumps(line)) < 1_000 for line in lines)
+
+
+@pytest.mark.usefixtures("unconfigured")
+def test_an_error_of_aiohttp_is_logged_without_what_it_quotes(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info", "json")
+    try:
+        int("Bearer SECRET")
+    except ValueError:
+        logging.getLogger("aiohttp.server").exception("Error handling request from %s", "127.0.0.1")
+
+    (line,) = said(capsys)
+    assert line["error"] == "ValueError"
+    assert "test_log.py" in line["where"]
+    assert "SECRET" not in json.dumps(line)
+
+
+@pytest.mark.usefixtures("unconfigured")
+@pytest.mark.filterwarnings("default")
+def test_warnings_uncaught_exceptions_and_ignored_ones_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info", "json")
+
+    class Broken:
+        def __del__(self) -> None:
+            raise ValueError("in __del__")
+
+    def fail() -> None:
+        raise ValueError("in a thread")
+
+    warnings.warn("old", UserWarning, stacklevel=1)
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+    Broken()
+    sys.excepthook(ValueError, ValueError("in main"), None)
+
+    lines = said(capsys)
+    assert [line["logger"] for line in lines] == ["py.warnings", "python", "python", "python"]
+    for line, text in zip(lines[1:], ("in a thread", "in __del__", "in main"), strict=True):
+        assert text in line["exception"]
+
+
+def test_a_stream_that_never_comes_back_costs_lines_and_no_memory() -> None:
+    blocked = threading.Event()
+
+    class Stuck(io.StringIO):
+        def write(self, _text: str) -> int:
+            blocked.wait()
+            return 0
+
+    stuck = Stuck()
+    console = Console(lambda: stuck)
+    try:
+        for _ in range(100):
+            console.write("x" * 1_000_000)
+        for _ in range(2 * LINES):
+            console.write("x")
+        assert sum(map(len, console._lines)) <= CHARACTERS
+        assert len(console._lines) <= LINES
+        assert console.lost > LINES
+        console.close(0.01)
+    finally:
+        blocked.set()
+
+
+@pytest.mark.usefixtures("unconfigured")
+def test_without_standard_error_nothing_is_said_and_nothing_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    configure("info", "auto")
+    structlog.get_logger().error("into nowhere")
+    log.close()
+    assert log.console is not None
+    assert log.console.lost == 1

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.receive.inflate import ENCODINGS, InflateError, TooLargeError, inflate
+from sidecar.receive.inflate import ENCODINGS, PART_BYTES, InflateError, TooLargeError, inflate
 
 LIMIT: Final = 1_000_000
 TEXT: Final = b'{"name": "Latency", "value": 245.5}\n' * 50
@@ -166,3 +166,25 @@ def test_very_many_empty_members_are_refused_at_once() -> None:
 def test_the_limit_holds_for_a_body_that_is_not_compressed() -> None:
     with pytest.raises(TooLargeError):
         inflate(b"x" * 11, "identity", 10)
+
+
+@WAYS
+@pytest.mark.parametrize("size", [PART_BYTES + extra for extra in (-259, -258, -1, 0, 1, 258)] + [3 * PART_BYTES])
+def test_what_is_inflated_in_parts_is_whole(encoding: str, pack: Callable[[bytes], bytes], size: int) -> None:
+    """zlib may have read all of its input and hold some of its output, where a part was cut."""
+    data = b"x" * size
+    assert inflate(pack(data), encoding, LIMIT) == data
+
+
+@WAYS
+def test_memory_is_asked_for_part_by_part_and_may_be_refused(encoding: str, pack: Callable[[bytes], bytes]) -> None:
+    asked: list[int] = []
+    inflate(pack(b"x" * 900_000), encoding, LIMIT, asked.append)
+    assert sum(asked) == 900_000
+    assert max(asked) <= PART_BYTES
+
+    def refuse(_size: int) -> None:
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        inflate(pack(TEXT), encoding, LIMIT, refuse)
