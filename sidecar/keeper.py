@@ -6,7 +6,8 @@ Where the directory cannot be used, or another daemon uses it, the daemon runs w
 from __future__ import annotations
 
 import asyncio
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from dataclasses import replace
 from typing import Any, Final
 
 import structlog
@@ -59,16 +60,25 @@ class Keeper:
         self._clock = clock
         self._old_windows = 0  # serials up to this one are an earlier process's
         self._full = False  # the next checkpoint writes everything anew
+        self._tried = asyncio.Event()  # opening it was tried once
         self._last_checkpoint = clock.monotonic()
         self._log = structlog.get_logger()
 
     async def open(self) -> bool:
         """Open the spool and bring back what is in it; False where that is not possible now."""
-        if not await self._spool.open(self._take_over):
+        opened = await self._spool.open(self._take_over)
+        self._tried.set()
+        if not opened:
             return False
         self._full = True
         await self.checkpoint()
         return True
+
+    async def tried(self, seconds: float) -> None:
+        """Wait until opening the spool succeeded or failed for the first time, at most so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._tried.wait()
 
     async def run(self) -> None:
         """Checkpoint every half second; open the spool where it is not open."""
@@ -87,17 +97,20 @@ class Keeper:
     async def checkpoint(self) -> float:
         """Keep what the open windows gained; returns the seconds of the event loop it took."""
         begun = self._clock.monotonic()
+        if not self._spool.accepts:
+            self._full = True
+            return 0.0
         full, self._full = self._full, False
         turns = Turns(self._clock.monotonic)
         # Writing everything anew deletes what an earlier process left: what a flush has taken out and not offered yet
         # would be neither here nor there.
         async with self._pipeline.flushing if full else nullcontext():
             statements = await self._statements(turns, full=full)
-            submitted = self._spool.submit(*statements) if statements else None
+            submitted = self._spool.submit(*statements)  # of nothing, too: that the files are there is looked at
         turns.end()
-        if submitted is None:
+        if not statements:
             await self._metrics.committed()  # a flush may have taken all there was: kept once its batches are
-        if submitted is None or await submitted:
+        if await submitted and self._spool.usable:
             self._last_checkpoint = begun
         else:
             self._full = True
@@ -121,7 +134,9 @@ class Keeper:
                 blobs.append((window.serial, blob(gains)))
         # A window that was closed meanwhile is in its batches: a delta behind them would bring it back.
         open_ = {window.serial for window in self._pipeline.windows.windows()}
-        deletions = [delete_deltas_upto(self._old_windows), delete_deltas(open_)] if full else []
+        deletions = (
+            [delete_deltas_upto(self._old_windows), replace(delete_deltas(open_), owed=None)] if full else []
+        )
         return deletions + [insert_delta(serial, body) for serial, body in blobs if serial in open_]
 
     def _take_over(self, left: Leftovers) -> None:
@@ -139,7 +154,7 @@ class Keeper:
                 events.dropped[Reason.SPOOL_DAMAGED] += segment.units
                 self._damaged("logs", str(error), segment.head, segment.units, delete_segments([segment.id]))
             else:
-                self._logs.count_segment(self._spool, segment.id, size)
+                self._logs.count_segment(self._spool, segment.id, size, segment.units, kept=True)
                 self._pipeline.restore_log_events(segment.id, kept)
         blobs = []
         for serial, body in left.deltas:

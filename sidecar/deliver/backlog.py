@@ -69,22 +69,42 @@ class _Waiting(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Debt:
-    """What batches in memory have on disk under another form, since they could not be written themselves.
+class _Segment:
+    """Log events that are on disk and in no batch yet."""
+
+    size_bytes: int
+    units: int
+    kept: bool  # it is known to be on disk
+
+
+@dataclass(slots=True, eq=False)
+class _Debt(Generic[B]):
+    """What batches in memory have on disk under another form, as long as they are not known to be written themselves.
 
     Attributes:
-        deletions: of that form: segments or checkpoints; due when every batch is done with.
-        freed_bytes: what they give back of the spool's size.
+        deletions: of that form: segments, checkpoints, or the row of a batch that was split; due when every batch is
+            done with.
+        freed_bytes: what they give back of the spool's size, taken off when the batches were submitted.
         exact: it holds all that the batches hold; checkpoints are up to half a second behind.
-        batches: how many there were.
-        left: how many are not done with.
+        left: how many batches are not done with.
+        touched: some are, or a part of one.
+        undecided: the rows the batches are to have, until it is known whether they are on disk.
     """
 
     deletions: tuple[Statement, ...]
     freed_bytes: int
     exact: bool
-    batches: int
     left: int
+    touched: bool = False
+    undecided: tuple[_Row[B], ...] = ()
+
+
+class _Row(NamedTuple, Generic[B]):
+    """A batch and the row it was to have."""
+
+    batch: B
+    row: int
+    size_bytes: int
 
 
 class Backlog(Generic[B]):
@@ -111,8 +131,8 @@ class Backlog(Generic[B]):
         self._clock = clock
         self._on_disk: deque[_Waiting] = deque()
         self._disk_units = 0
-        self._segment_bytes: dict[int, int] = {}  # {id: bytes} of the segments that are kept
-        self._debts: dict[int, _Debt] = {}  # {id of a batch in the channel that has no row: what it owes}
+        self._segments: dict[int, _Segment] = {}  # {id: segment}, until its events are in batches
+        self._debts: dict[int, _Debt[B]] = {}  # {id of a batch in the channel that has no row: what it owes}
         self._committing = 0  # units submitted to the spool and not queued yet
         self._commits: set[asyncio.Future[bool]] = set()
         self._more = asyncio.Event()
@@ -144,23 +164,19 @@ class Backlog(Generic[B]):
             for batch in batches:
                 self._queue(batch)
             return None
-        freed = sum(self._segment_bytes.pop(segment, 0) for segment in segments)
+        held = [self._segments.pop(segment) for segment in segments if segment in self._segments]
+        freed = sum(one.size_bytes for one in held)
         spool.size_bytes -= freed
         deletions = [delete_deltas(windows)] if windows else []
         deletions += [delete_segments(segments)] if segments else []
         if not batches:
             return spool.submit(*deletions)
-        debt = _Debt(tuple(deletions), freed, not windows, len(batches), len(batches))
-        self._committing += sum(batch.units for batch in batches)
-        # All or none: what they replace is kept for as long as one of them is in memory only.
-        if self._make_room(spool, sum(map(self._codec.size, batches))):
-            inserts = [self._insert(spool, batch) for batch in batches]
-            done = spool.submit(*inserts, *(replace(one, owed=False) for one in deletions))
-        else:
-            done = asyncio.get_running_loop().create_future()
-            done.set_result(False)
+        units = sum(batch.units for batch in batches)
+        exact = not windows and sum(one.units for one in held if one.kept) == units
+        self._committing += units
+        done = self._replace(spool, batches, _Debt(tuple(deletions), freed, exact, len(batches)))
         self._commits.add(done)
-        done.add_done_callback(partial(self._committed, list(batches), debt))
+        done.add_done_callback(partial(self._offered, list(batches)))
         return done
 
     def save(self, events: B) -> tuple[int, asyncio.Future[bool]] | None:
@@ -169,16 +185,18 @@ class Backlog(Generic[B]):
         if spool is None or not spool.opened:
             return None
         id_ = spool.next_id("segment")
-        self.count_segment(spool, id_, self._codec.size(events))
+        self.count_segment(spool, id_, self._codec.size(events), events.units, kept=False)
 
         def row() -> SegmentRow:
             return SegmentRow(id_, *self._codec.encode(events), events.units)
 
-        return id_, spool.submit(insert_segment(row))
+        done = spool.submit(insert_segment(row))
+        done.add_done_callback(partial(self._saved, id_))
+        return id_, done
 
-    def count_segment(self, spool: Spool, id_: int, size_bytes: int) -> None:
-        """Count a segment that is kept, ours or an earlier process's."""
-        self._segment_bytes[id_] = size_bytes
+    def count_segment(self, spool: Spool, id_: int, size_bytes: int, units: int, *, kept: bool) -> None:
+        """Count a segment, ours or an earlier process's; `kept` if it is known to be on disk."""
+        self._segments[id_] = _Segment(size_bytes, units, kept)
         spool.size_bytes += size_bytes
 
     def room_for(self, size_bytes: int) -> bool:
@@ -187,6 +205,11 @@ class Backlog(Generic[B]):
         if spool is not None and spool.usable:
             return spool.size_bytes + size_bytes <= spool.max_bytes
         return self._channel.memory_bytes + size_bytes <= self._channel.capacity_bytes
+
+    @property
+    def committing(self) -> bool:
+        """Whether something that was offered is not queued yet."""
+        return bool(self._commits)
 
     async def committed(self) -> None:
         """Wait until everything offered is queued."""
@@ -215,16 +238,18 @@ class Backlog(Generic[B]):
         spool = self._spool
         if spool is None:
             return
+        self._pay(batch, parts)
         if batch.row is None:
-            self._pay(batch, parts)
             return
         spool.size_bytes -= batch.kept_bytes
+        deletion = delete_batches([batch.row])
+        if not parts:
+            spool.submit(deletion)
+            return
         for part in parts:
             part.place = batch.place
-        # As much as the batch that goes, but for some bytes a part.
-        inserts = [self._insert(spool, part) for part in parts if self._make_room(spool, self._codec.size(part))]
-        done = spool.submit(*inserts, delete_batches([batch.row]))
-        done.add_done_callback(partial(self._replaced, list(parts)))
+        exact = sum(part.units for part in parts) == batch.units
+        self._replace(spool, parts, _Debt((deletion,), batch.kept_bytes, exact, len(parts)))
 
     def refused(self, reason: Reason, detail: str, element: str, units: int) -> None:
         """The service refused an element: kept for a person to look at."""
@@ -314,43 +339,84 @@ class Backlog(Generic[B]):
         self._push_out(self._channel.offer(batch))
         return True
 
-    def _committed(self, batches: list[B], debt: _Debt, done: asyncio.Future[bool]) -> None:
+    def _offered(self, batches: list[B], done: asyncio.Future[bool]) -> None:
         self._commits.discard(done)
-        if not done.result() and debt.deletions and self._spool is not None:
-            self._spool.size_bytes += debt.freed_bytes
-            self._debts |= dict.fromkeys(map(id, batches), debt)
         for batch in batches:
             self._committing -= batch.units
-            if not done.result():
-                self._not_kept(batch)
             self._queue(batch)
 
+    def _saved(self, segment: int, done: asyncio.Future[bool]) -> None:
+        if segment in self._segments:
+            self._segments[segment].kept = done.result()
+
+    def _replace(self, spool: Spool, batches: Sequence[B], debt: _Debt[B]) -> asyncio.Future[bool]:
+        """Write batches in place of what holds the same on disk, all or none.
+
+        Where that fails, what they replace stays for as long as one of them is in memory only.
+        """
+        self._debts |= dict.fromkeys(map(id, batches), debt)
+        if self._make_room(spool, sum(map(self._codec.size, batches))):
+            inserts, debt.undecided = zip(*(self._insert(spool, batch) for batch in batches), strict=True)
+            done = spool.submit(*inserts, *(replace(one, owed=None) for one in debt.deletions))
+        else:
+            done = asyncio.get_running_loop().create_future()
+            done.set_result(False)
+        done.add_done_callback(partial(self._written, debt))
+        return done
+
+    def _written(self, debt: _Debt[B], done: asyncio.Future[bool]) -> None:
+        spool = self._spool
+        if done.result() or spool is None or not spool.when_decided(done, partial(self._decided, debt)):
+            self._decided(debt, done.result())
+
+    def _decided(self, debt: _Debt[B], kept: bool) -> None:  # noqa: FBT001  # what a future would have as its result
+        """It is known whether batches are on disk: if so, those still in memory as they were have their rows."""
+        rows, debt.undecided = debt.undecided, ()
+        spool = self._spool
+        if spool is None:
+            return
+        if not debt.left or not kept:
+            spool.size_bytes -= sum(one.size_bytes for one in rows)
+            debt.freed_bytes = debt.freed_bytes if debt.left else 0
+            spool.size_bytes += debt.freed_bytes
+            return
+        debt.freed_bytes = 0  # what they replaced is gone from the disk with the same transaction
+        gone = []
+        for batch, row, size_bytes in rows:
+            if self._debts.get(id(batch)) is debt:
+                del self._debts[id(batch)]
+                batch.row, batch.kept_bytes = row, size_bytes
+                debt.left -= 1
+            else:
+                gone.append(row)
+                spool.size_bytes -= size_bytes
+        debt.deletions = (delete_batches(gone),) if gone else ()
+        self._pay_off(spool, debt)
+
     def _pay(self, batch: B, parts: Sequence[B] = ()) -> None:
-        """A batch without a row is done with, or replaced by its parts: what it owes may be due now."""
+        """A batch is done with, or replaced by its parts: what it owes may be due now."""
         debt = self._debts.pop(id(batch), None)
         if debt is None or self._spool is None:
             return
         self._debts |= dict.fromkeys(map(id, parts), debt)
         debt.left += len(parts) - 1
-        if not debt.left:
-            self._spool.size_bytes -= debt.freed_bytes
-            self._spool.submit(*debt.deletions)
+        debt.touched |= sum(part.units for part in parts) != batch.units
+        self._pay_off(self._spool, debt)
+
+    def _pay_off(self, spool: Spool, debt: _Debt[B]) -> None:
+        if debt.left:
+            return
+        # A transaction that is under way may still write the rows: what is submitted now comes after it.
+        deletions = [delete_batches(one.row for one in debt.undecided)] if debt.undecided else []
+        if debt.deletions or deletions:
+            spool.submit(*debt.deletions, *deletions)
+        if not debt.undecided:
+            spool.size_bytes -= debt.freed_bytes
 
     def _is_left(self, batch: B) -> bool:
         """Whether all of a batch that has no row is on disk all the same, for the next start."""
         debt = self._debts.get(id(batch))
-        return debt is not None and debt.exact and debt.left == debt.batches
-
-    def _replaced(self, parts: list[B], done: asyncio.Future[bool]) -> None:
-        if not done.result():
-            for part in parts:
-                self._not_kept(part)
-
-    def _not_kept(self, batch: B) -> None:
-        """A batch could not be written: it is in memory only."""
-        if batch.row is not None and self._spool is not None:
-            self._spool.size_bytes -= batch.kept_bytes
-            batch.row = None
+        return debt is not None and debt.exact and not debt.touched
 
     def _queue(self, batch: B) -> None:
         full = len(self._channel) > 0 and (
@@ -401,13 +467,12 @@ class Backlog(Generic[B]):
             f"{reason} {self._signal}", "dropped a batch from the spool", reason=reason, units=waiting.units
         )
 
-    def _insert(self, spool: Spool, batch: B) -> Statement:
-        """Give a batch its row, and the statement that writes it."""
+    def _insert(self, spool: Spool, batch: B) -> tuple[Statement, _Row[B]]:
+        """The statement that writes a batch, and the row it will have once that is committed."""
         size = self._codec.size(batch)
-        id_ = batch.row = spool.next_id("batch")
-        batch.kept_bytes = size
+        id_ = spool.next_id("batch")
         if batch.place is None:
-            batch.place = batch.row
+            batch.place = id_
         place, created = batch.place, self._clock.wall()
         spool.size_bytes += size
 
@@ -417,4 +482,4 @@ class Backlog(Generic[B]):
                 id_, self._signal, *encoded, batch.units, created, in_flight=False, place=place, size_bytes=size
             )
 
-        return insert_batch(row)
+        return insert_batch(row), _Row(batch, id_, size)

@@ -48,7 +48,7 @@ class Delivery:
         self._clock = clock
         self.target = open_target(config, clock)
         directory = config.deliver.spool_dir
-        self.spool = Spool(Path(directory), config.deliver.spool_max_bytes) if directory else None
+        self.spool = Spool(Path(directory), config.deliver.spool_max_bytes, limiter) if directory else None
         if self.spool is not None:
             health.spool = self.spool.summary
         memory = config.deliver.memory_bytes
@@ -111,6 +111,12 @@ class Delivery:
         """Wait until everything offered is queued."""
         await self.metrics.backlog.committed()
         await self.logs.backlog.committed()
+
+    async def stop_committing(self) -> None:
+        """Where the disk has not taken yet what was offered, go on with it in memory."""
+        if self.spool is not None and (self.metrics.backlog.committing or self.logs.backlog.committing):
+            self.spool.stop_waiting()
+            await self.committed()
 
     def drain(self) -> None:
         """No more will be offered: from now on each batch gets one more attempt."""

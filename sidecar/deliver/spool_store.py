@@ -13,23 +13,38 @@ page cache. Source: https://www.sqlite.org/wal.html, "Performance Considerations
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
-from sidecar.errors import SidecarError
+from sidecar.deliver.spool_deletions import Deletions, Key
+from sidecar.deliver.spool_files import (
+    BESIDE,
+    COPY,
+    FILE,
+    LOCK,
+    Identity,
+    SpoolError,
+    SpoolLockedError,
+    check,
+    damaged,
+    give_up_reserve,
+    identify,
+    lock,
+    lock_has_name,
+    make_reserve,
+    set_aside,
+    use_copy,
+)
+
+__all__ = ["FILE", "LOCK", "SpoolError", "SpoolLockedError"]
 
 VERSION: Final = 1
-FILE: Final = "spool.db"
-LOCK: Final = "spool.lock"
-RESERVE: Final = "spool.reserve"  # room on the disk that is given up when it is full, so that deletions can be written
-RESERVE_BYTES: Final = 4_194_304
 REJECTED_KEPT: Final = 1_000
 # What the file may take for so many bytes kept: pages are not filled to the brim, checkpoints come on top, and for
 # a moment log events are in a segment and in their batch.
@@ -47,14 +62,6 @@ CREATE INDEX deltas_window ON deltas (window);
 CREATE TABLE rejected (id INTEGER PRIMARY KEY, signal TEXT NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL,
     element TEXT NOT NULL, units INTEGER NOT NULL, at REAL NOT NULL);
 """
-
-
-class SpoolError(SidecarError):
-    """Raised when the spool cannot be used now; the daemon goes on without it."""
-
-
-class SpoolLockedError(SpoolError):
-    """Raised when another daemon uses the directory."""
 
 
 class BatchRow(NamedTuple):
@@ -127,12 +134,26 @@ class Statement:
     Attributes:
         sql: with placeholders.
         rows: the values, or what gives them: asked in the spool's thread.
-        owed: must be run some day, even where the transaction it came with fails: deletions.
+        owed: of a deletion that must be made some day, even if the transaction it came with fails: the table and the
+            column whose values the rows hold.
     """
 
     sql: str
     rows: tuple[tuple[Any, ...], ...] | Callable[[], tuple[tuple[Any, ...], ...]]
-    owed: bool = False
+    owed: Key | None = None
+
+    def owe(self, deletions: Deletions) -> None:
+        """Add what this statement deletes to deletions that are to be made later."""
+        if self.owed is not None and not callable(self.rows):
+            deletions.add(self.owed, (id_ for (id_,) in self.rows))
+
+
+def delete_all(deletions: Deletions) -> list[Statement]:
+    """Make deletions that are overdue."""
+    return [
+        Statement(f"DELETE FROM {table} WHERE {column} BETWEEN ? AND ?", ranges)  # noqa: S608  # ours
+        for (table, column), ranges in deletions.items()
+    ]
 
 
 def insert_batch(row: Callable[[], BatchRow]) -> Statement:
@@ -142,7 +163,7 @@ def insert_batch(row: Callable[[], BatchRow]) -> Statement:
 
 def delete_batches(ids: Iterable[int]) -> Statement:
     """Forget batches: delivered, dropped, or replaced by their parts."""
-    return Statement("DELETE FROM batches WHERE id = ?", tuple((id_,) for id_ in ids), owed=True)
+    return Statement("DELETE FROM batches WHERE id = ?", tuple((id_,) for id_ in ids), ("batches", "id"))
 
 
 def mark_in_flight(id_: int, *, in_flight: bool) -> Statement:
@@ -157,7 +178,7 @@ def insert_segment(row: Callable[[], SegmentRow]) -> Statement:
 
 def delete_segments(ids: Iterable[int]) -> Statement:
     """Forget segments whose events are in batches now."""
-    return Statement("DELETE FROM segments WHERE id = ?", tuple((id_,) for id_ in ids), owed=True)
+    return Statement("DELETE FROM segments WHERE id = ?", tuple((id_,) for id_ in ids), ("segments", "id"))
 
 
 def insert_delta(window: int, body: bytes) -> Statement:
@@ -172,7 +193,7 @@ def delete_deltas_upto(window: int) -> Statement:
 
 def delete_deltas(windows: Iterable[int]) -> Statement:
     """Forget the deltas of windows that are closed."""
-    return Statement("DELETE FROM deltas WHERE window = ?", tuple((window,) for window in windows), owed=True)
+    return Statement("DELETE FROM deltas WHERE window = ?", tuple((window,) for window in windows), ("deltas", "window"))
 
 
 def insert_rejected(signal: str, reason: str, detail: str, element: str, units: int) -> Statement:
@@ -186,13 +207,15 @@ def insert_rejected(signal: str, reason: str, detail: str, element: str, units: 
 class SpoolStore:
     """The open database, locked for this process."""
 
-    def __init__(self, database: sqlite3.Connection, lock: int, directory: Path, set_aside: Path | None) -> None:
+    def __init__(self, database: sqlite3.Connection, held: int, directory: Path, max_bytes: int) -> None:
         """Take over an open database and the descriptor that holds the lock; see `open`."""
         self._database = database
-        self._reserve = directory / RESERVE
-        _make_reserve(self._reserve)
-        self._lock = lock
-        self.set_aside = set_aside
+        self._directory = directory
+        self._max_bytes = max_bytes
+        self._lock = held
+        self._files: Identity | None = identify(directory)
+        self.set_aside: Path | None = None
+        make_reserve(directory)
 
     @classmethod
     def open(cls, directory: Path, max_bytes: int) -> Self:
@@ -204,41 +227,47 @@ class SpoolStore:
             SpoolLockedError: another daemon has it.
             SpoolError: not writable, no room, or written by a newer version.
         """
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise SpoolError(f"cannot use {directory}: {error.strerror}") from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
-            raise SpoolLockedError(f"another daemon uses {directory}") from None
+        held = lock(directory)
         path = directory / FILE
         try:
             try:
-                _check(path)
-                return cls(_connect(path, max_bytes), lock, directory, None)
+                if not path.exists():
+                    use_copy(directory)
+                check(path)
+                return cls(_connect(path, max_bytes), held, directory, max_bytes)
             except sqlite3.DatabaseError as error:
-                if not _damaged(error):
+                if not damaged(error):
                     raise
-                aside = _free_name(path)
-                for suffix in ("", "-wal", "-shm"):  # the last commits are in the log beside the file
-                    with suppress(FileNotFoundError):
-                        path.with_name(FILE + suffix).rename(aside.with_name(aside.name + suffix))
-                return cls(_connect(path, max_bytes), lock, directory, aside)
+                aside = set_aside(directory, "damaged")
+                store = cls(_connect(path, max_bytes), held, directory, max_bytes)
+                store.set_aside = aside
+                return store
         except (sqlite3.Error, OSError, SpoolError) as error:
-            os.close(lock)
+            os.close(held)
             if isinstance(error, SpoolError):
                 raise
             raise SpoolError(f"cannot use {path}: {error}") from None
 
-    def run(self, statements: Iterable[Statement]) -> None:
-        """Run statements in one transaction.
+    def run(self, statements: Iterable[Statement]) -> bool:
+        """Run statements in one transaction, in files that the next process will find under their names.
+
+        Returns:
+            True if the files had been removed or replaced, and were written anew before.
 
         Raises:
             sqlite3.Error: none of them took effect.
+            SpoolError: the same: the files have lost their names and could not be written anew.
         """
+        # Or everything would go to a file that ends with this process.
+        removed = self._files is None or identify(self._directory) != self._files
+        if removed:
+            self._write_anew()
+        statements = list(statements)
+        if statements:
+            self._transact(statements)
+        return removed
+
+    def _transact(self, statements: Iterable[Statement]) -> None:
         self._database.execute("BEGIN IMMEDIATE")
         try:
             for statement in statements:
@@ -255,6 +284,33 @@ class SpoolStore:
                 self._database.execute("ROLLBACK")
             raise
 
+    def _write_anew(self) -> None:
+        """Write what the open files hold under their names again: they were removed, renamed or replaced."""
+        directory, path = self._directory, self._directory / FILE
+        try:
+            if not lock_has_name(self._lock, directory):
+                held = lock(directory)
+                os.close(self._lock)
+                self._lock = held
+            if self._files is not None:
+                copy = directory / COPY
+                for suffix in ("", "-journal", *BESIDE):
+                    copy.with_name(COPY + suffix).unlink(missing_ok=True)
+                # The open descriptors read what has no name any more.
+                with closing(sqlite3.connect(copy)) as target:
+                    self._database.backup(target)
+                if path.exists() and (path.stat().st_dev, path.stat().st_ino) != self._files[0]:
+                    set_aside(directory, "replaced")
+                # Closing removes the names of its log and index: before the next database has them.
+                self._database.close()
+                self._files = None
+            use_copy(directory)
+            self._database = _connect(path, self._max_bytes)
+        except OSError as error:
+            raise SpoolError(f"cannot use {directory}: {error.strerror}") from None
+        self._files = identify(directory)
+        make_reserve(directory)
+
     def leftovers(self) -> Leftovers:
         """Everything an earlier process left, but for the bodies of batches."""
         return Leftovers(self.batch_index(), self.segments(), list(self.deltas()), *self.highest())
@@ -265,12 +321,12 @@ class SpoolStore:
         Raises:
             sqlite3.Error: there is no room even so.
         """
-        self._reserve.unlink(missing_ok=True)
+        give_up_reserve(self._directory)
         try:
             self.run(owed)
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
-            _make_reserve(self._reserve)
+            make_reserve(self._directory)
 
     def batch_index(self) -> list[IndexRow]:
         """Every batch without its body, oldest first; parts of a split one in its place."""
@@ -332,39 +388,3 @@ def _connect(path: Path, max_bytes: int) -> sqlite3.Connection:
         database.close()
         raise
     return database
-
-
-def _make_reserve(path: Path) -> None:
-    try:
-        with path.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
-    except OSError:
-        path.unlink(missing_ok=True)  # no room for it now: the next time there is trouble it is tried again
-
-
-def _free_name(path: Path) -> Path:
-    """A name beside a damaged file that none has yet."""
-    stem = f"{path.name}.damaged-{int(time.time())}"
-    names = (path.with_name(stem if number == 0 else f"{stem}-{number}") for number in range(10_000))
-    return next(name for name in names if not name.exists())
-
-
-def _check(path: Path) -> None:
-    """Look at a file before it is opened for good: that would delete the log beside one that is damaged.
-
-    Raises:
-        sqlite3.Error: it is damaged, or cannot be read.
-    """
-    if not path.exists() or not path.stat().st_size:
-        return
-    with path.open("rb") as file:
-        if file.read(16) != b"SQLite format 3\0":
-            raise sqlite3.DatabaseError("file is not a database")
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-        if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise sqlite3.DatabaseError("database disk image is malformed")
-
-
-def _damaged(error: sqlite3.DatabaseError) -> bool:
-    text = str(error)
-    return "malformed" in text or "not a database" in text or "no such table" in text

@@ -284,24 +284,50 @@ async def test_the_parts_of_a_split_batch_keep_its_place_after_a_restart(tmp_pat
         assert await two.deliver_all() == [1, 2, 3]
 
 
-async def test_parts_that_could_not_be_written_are_not_taken_for_kept(tmp_path: Path) -> None:
+async def test_a_split_batch_stays_on_disk_until_parts_that_could_not_be_written_are_done_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with rig(tmp_path) as one:
         assert one.spool is not None
         one.offer(batch(1, 2))
         await one.turns()
+        before = one.spool.size_bytes
         whole = await one.take()
+        refuse_batches(monkeypatch)
         parts = [whole.part([0]), whole.part([1])]
-        pages = await one.spool.read(lambda store: store._database.execute("PRAGMA page_count").fetchone()[0])
-        await one.spool.read(lambda store: store._database.execute(f"PRAGMA max_page_count = {pages}").fetchone())
-        parts = [LogBatch("/app", "s", Events.of([encoded(n, str(n) * 50_000)])) for n in (1, 2)]
         one.backlog.settled(whole, parts)
         one.channel.put_back(whole, parts, 0.0)
         await one.turns()
 
         assert [part.row for part in parts] == [None, None]
-        await one.stop_refill()
-        lost, kept = one.backlog.abandon()
-        assert (lost, kept) == (2, 0)
+        assert one.spool.size_bytes == before
+        one.delivered(await one.take())
+        await one.turns()
+        assert await on_disk(one) == 1
+        one.delivered(await one.take())
+        await one.turns()
+        assert await on_disk(one) == 0
+        assert one.spool.size_bytes == 0
+
+
+async def test_parts_that_could_not_be_written_are_left_in_the_row_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        async with rig(tmp_path) as one:
+            one.offer(batch(1, 2))
+            await one.turns()
+            whole = await one.take()
+            refuse_batches(patched)
+            parts = [whole.part([0]), whole.part([1])]
+            one.backlog.settled(whole, parts)
+            one.channel.put_back(whole, parts, 0.0)
+            await one.turns()
+            await one.stop_refill()
+            assert one.backlog.abandon() == (0, 2)
+            one.balanced()
+    async with rig(tmp_path) as two:
+        assert await two.deliver_all() == [1, 2]
 
 
 async def test_what_was_in_flight_at_a_crash_counts_as_ambiguous_once_it_is_sent_again(tmp_path: Path) -> None:
