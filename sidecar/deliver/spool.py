@@ -203,27 +203,31 @@ class Spool:
         if store is None:
             return False
         try:
-            removed = await self._work(lambda: store.run(statements))
+            removed = await self._run(store, statements, given, owed)
         except (sqlite3.Error, SpoolError) as error:
             self._failed(str(error))
-            if isinstance(error, sqlite3.Error):
-                await self._relieve(store, given, owed)
             return False
         if removed:
             self._limiter.error("spool_removed", "the spool's files were removed or replaced, and are written anew")
         self._succeeded()
         return True
 
-    async def _relieve(self, store: SpoolStore, given: Sequence[Statement], owed: Deletions) -> None:
-        """Where the disk is full, deletions are what makes room: they get the reserve to be written in."""
-        deletions = Deletions()
-        deletions.merge(owed)
-        for statement in given:
-            statement.owe(deletions)
+    async def _run(
+        self, store: SpoolStore, statements: Sequence[Statement], given: Sequence[Statement], owed: Deletions
+    ) -> bool:
+        """Run a transaction; where it fails, once more after the deletions alone, with the reserve to be written in."""
         try:
-            await self._work(lambda: store.relieve(delete_all(deletions)))
-        except (sqlite3.Error, SpoolError, OSError):
-            return  # told already; they are still owed
+            return await self._work(lambda: store.run(statements))
+        except sqlite3.Error as error:
+            deletions = Deletions()
+            deletions.merge(owed)
+            for statement in given:
+                statement.owe(deletions)
+            try:
+                await self._work(lambda: store.relieve(deletions))
+            except (sqlite3.Error, SpoolError, OSError):
+                raise error from None
+        return await self._work(lambda: store.run(statements))
 
     async def _work(self, work: Callable[[], T]) -> T:
         """Work in the thread; while it takes longer than a second, nobody else waits for it."""

@@ -76,9 +76,8 @@ def make_reserve(directory: Path) -> None:
     path = directory / RESERVE
     for size in RESERVE_BYTES:
         try:
-            status = os.statvfs(directory)
             held = path.stat().st_size if path.exists() else 0
-            if size > (status.f_bavail * status.f_frsize + held) // RESERVE_SHARE:
+            if size > (free_bytes(directory) + held) // RESERVE_SHARE:
                 continue
             with path.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, size)
@@ -91,6 +90,24 @@ def make_reserve(directory: Path) -> None:
 def give_up_reserve(directory: Path) -> None:
     """Free the space that was set aside."""
     (directory / RESERVE).unlink(missing_ok=True)
+
+
+def free_bytes(directory: Path) -> int:
+    """What the disk has left for this process."""
+    status = os.statvfs(directory)
+    return status.f_bavail * status.f_frsize
+
+
+def remove_copy(directory: Path) -> None:
+    """Remove a copy that was not finished, and what stands beside it."""
+    for suffix in ("", "-journal", *BESIDE):
+        (directory / (COPY + suffix)).unlink(missing_ok=True)
+
+
+def remove_database(directory: Path) -> None:
+    """Remove the database and what stands beside it."""
+    for suffix in ("", *BESIDE):
+        (directory / (FILE + suffix)).unlink(missing_ok=True)
 
 
 def use_copy(directory: Path) -> None:

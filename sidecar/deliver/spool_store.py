@@ -13,6 +13,7 @@ page cache. Source: https://www.sqlite.org/wal.html, "Performance Considerations
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
@@ -33,11 +34,14 @@ from sidecar.deliver.spool_files import (
     SpoolLockedError,
     check,
     damaged,
+    free_bytes,
     give_up_reserve,
     identify,
     lock,
     lock_has_name,
     make_reserve,
+    remove_copy,
+    remove_database,
     set_aside,
     use_copy,
 )
@@ -45,6 +49,10 @@ from sidecar.deliver.spool_files import (
 __all__ = ["FILE", "LOCK", "SpoolError", "SpoolLockedError"]
 
 VERSION: Final = 1
+TABLES: Final = ("batches", "segments", "deltas", "rejected")
+EMPTY_BYTES: Final = 49_152  # of a database without rows, and its journal
+COPIED_FIRST_BYTES: Final = 4_194_304
+LOG_SHARE: Final = 16  # of the disk the write-ahead log may take one part in so many before it is emptied
 REJECTED_KEPT: Final = 1_000
 # What the file may take for so many bytes kept: pages are not filled to the brim, checkpoints come on top, and for
 # a moment log events are in a segment and in their batch.
@@ -293,40 +301,96 @@ class SpoolStore:
                 os.close(self._lock)
                 self._lock = held
             if self._files is not None:
-                copy = directory / COPY
-                for suffix in ("", "-journal", *BESIDE):
-                    copy.with_name(COPY + suffix).unlink(missing_ok=True)
+                remove_copy(directory)
                 # The open descriptors read what has no name any more.
-                with closing(sqlite3.connect(copy)) as target:
+                with closing(sqlite3.connect(directory / COPY)) as target:
                     self._database.backup(target)
                 if path.exists() and (path.stat().st_dev, path.stat().st_ino) != self._files[0]:
                     set_aside(directory, "replaced")
-                # Closing removes the names of its log and index: before the next database has them.
-                self._database.close()
-                self._files = None
-            use_copy(directory)
-            self._database = _connect(path, self._max_bytes)
+            self._use_copy()
         except OSError as error:
             raise SpoolError(f"cannot use {directory}: {error.strerror}") from None
-        self._files = identify(directory)
-        make_reserve(directory)
+
+    def _use_copy(self) -> None:
+        """Go on in the copy, where there is one, under the name of the database."""
+        if self._files is not None:
+            # Closing removes the names of its log and index: before the next database has them.
+            self._database.close()
+            self._files = None
+        use_copy(self._directory)
+        self._database = _connect(self._directory / FILE, self._max_bytes)
+        self._files = identify(self._directory)
+        make_reserve(self._directory)
 
     def leftovers(self) -> Leftovers:
         """Everything an earlier process left, but for the bodies of batches."""
         return Leftovers(self.batch_index(), self.segments(), list(self.deltas()), *self.highest())
 
-    def relieve(self, owed: Iterable[Statement]) -> None:
-        """After a disk was full: make room with the reserve, run what is owed, give the log's space back.
+    def relieve(self, deletions: Deletions) -> None:
+        """After a disk was full: make room with the reserve, make deletions, give the log's space back.
 
         Raises:
             sqlite3.Error: there is no room even so.
         """
         give_up_reserve(self._directory)
         try:
-            self.run(owed)
-            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            # What little is left is written anew first: deletions that fail leave the log as large as they made it.
+            if self._size_without(deletions) <= COPIED_FIRST_BYTES and self._compact(deletions):
+                return
+            try:
+                self._transact(delete_all(deletions))
+                self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.Error:
+                # The log has no room to grow, and the file none to take the log in: only a new file can be smaller.
+                if not self._compact(deletions) and not self._start_anew(deletions):
+                    raise
         finally:
             make_reserve(self._directory)
+
+    def _size_without(self, deletions: Deletions) -> int:
+        """Bytes of what is to stay and not delivered yet."""
+        sizes = {"batches": "size", "segments": "length(body) + length(parts)", "deltas": "length(body)"}
+        return sum(
+            self._database.execute(f"SELECT COALESCE(SUM({sizes[table]}), 0) {rest}", values).fetchone()[0]
+            for table, rest, values in _staying(deletions)
+            if table in sizes
+        )
+
+    def _start_anew(self, deletions: Deletions) -> bool:
+        """Remove the files and create them again, where nothing in them is still to be delivered."""
+        if self._size_without(deletions):
+            return False
+        rejected = self._database.execute("SELECT * FROM rejected ORDER BY id").fetchall()
+        self._database.close()
+        self._files = None
+        remove_database(self._directory)
+        self._use_copy()
+        self._transact([Statement("INSERT INTO rejected VALUES (?, ?, ?, ?, ?, ?, ?)", tuple(map(tuple, rejected)))])
+        return True
+
+    def _compact(self, deletions: Deletions) -> bool:
+        """Write all but what is to be deleted to a new file; False where there is no room for it beside the old one."""
+        remove_copy(self._directory)
+        if self._size_without(deletions) * PAGE_SHARE + EMPTY_BYTES > free_bytes(self._directory):
+            return False
+        try:
+            with closing(sqlite3.connect(self._directory / COPY, isolation_level=None)) as copy:
+                _create(copy)
+            self._database.execute("ATTACH ? AS copy", (str(self._directory / COPY),))
+            try:
+                self._database.execute("BEGIN")
+                for table, rest, values in _staying(deletions):
+                    self._database.execute(f"INSERT INTO copy.{table} SELECT * {rest}", values)  # noqa: S608  # ours
+                self._database.execute("COMMIT")
+            finally:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                self._database.execute("DETACH copy")
+        except sqlite3.Error:
+            remove_copy(self._directory)
+            return False
+        self._use_copy()
+        return True
 
     def batch_index(self) -> list[IndexRow]:
         """Every batch without its body, oldest first; parts of a split one in its place."""
@@ -365,6 +429,24 @@ class SpoolStore:
         self._database.execute("DELETE FROM rejected WHERE id <= (SELECT MAX(id) FROM rejected) - ?", (REJECTED_KEPT,))
 
 
+def _staying(deletions: Deletions) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Each table with what follows SELECT for the rows that are not to be deleted, and its values."""
+    # As JSON: so many ranges may be more than an expression can hold.
+    gone = {table: (column, json.dumps(ranges)) for (table, column), ranges in deletions.items()}
+    staying = []
+    for table in TABLES:
+        column, ranges = gone.get(table, ("id", "[]"))
+        # json_each has an id of its own.
+        first, last = "json_extract(gone.value, '$[0]')", "json_extract(gone.value, '$[1]')"
+        among = f"SELECT 1 FROM json_each(?) AS gone WHERE kept.{column} BETWEEN {first} AND {last}"
+        staying.append((table, f"FROM main.{table} AS kept WHERE NOT EXISTS ({among})", (ranges,)))
+    return staying
+
+
+def _create(database: sqlite3.Connection) -> None:
+    database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+
+
 def _connect(path: Path, max_bytes: int) -> sqlite3.Connection:
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1.0)
     try:
@@ -377,7 +459,11 @@ def _connect(path: Path, max_bytes: int) -> sqlite3.Connection:
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute("PRAGMA journal_size_limit = 16777216")
         if version == 0:
-            database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+            _create(database)
+        status = os.statvfs(path.parent)
+        pages = status.f_blocks * status.f_frsize // LOG_SHARE // 4_096
+        # A log that fills the disk cannot be emptied: the file has no room to grow.
+        database.execute(f"PRAGMA wal_autocheckpoint = {max(8, min(pages, 1_000))}")
         (page_bytes,) = database.execute("PRAGMA page_size").fetchone()
         database.execute(f"PRAGMA max_page_count = {(max_bytes * PAGE_SHARE + PAGES_BESIDE_BYTES) // page_bytes}")
         # Proves that it can be written now, not at the first event.

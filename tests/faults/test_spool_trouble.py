@@ -121,18 +121,21 @@ def test_events_that_take_more_room_as_json_fill_the_spool_and_never_break_it(
     assert numbers(double) == accepted
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 24 MB."""
-    place = tmp_path / "disk"
+def mounted(place: Path, size: str) -> Iterator[Path]:
     place.mkdir()
     made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(place)], check=False, capture_output=True
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], check=False, capture_output=True
     )
     if made.returncode:
         pytest.skip(f"no file system can be mounted here: {made.stderr.decode().strip()}")
     yield place
     subprocess.run(["umount", "-l", str(place)], check=False)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MB."""
+    yield from mounted(tmp_path / "disk", "24m")
 
 
 def fill_up(one: Daemon, traffic: Traffic, padding: int) -> None:
@@ -579,3 +582,31 @@ def test_a_directory_that_cannot_be_written_anew_costs_durability_until_it_can(
     one.stop()
     assert rows(spool) == {"metrics": 0, "logs": 0}
     assert sorted(set(numbers(double))) == traffic.sent
+
+
+# --- a tiny disk -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=[1, 2, 4, 6])
+def tiny_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A file system of a few megabytes: less than the largest reserve, or little more."""
+    yield from mounted(tmp_path / "disk", f"{request.param}m")
+
+
+def test_a_tiny_disk_that_was_full_is_durable_again_once_all_is_delivered(
+    daemon: Start, double: ThreadedCloudWatchDouble, tiny_disk: Path
+) -> None:
+    double.pause()
+    spool = tiny_disk / "spool"
+    one = daemon(spooling(double, spool))
+    traffic = Traffic()
+    for _ in range(2):
+        fill_up(one, traffic, 20_000)
+        double.resume()
+        traffic.settled(one)
+        one.wait_until(lambda: durable_again(one, traffic), "durable again")
+        traffic.settled(one)
+        double.pause()
+    double.resume()
+
+    assert_full_and_over(one, double, traffic, spool)
