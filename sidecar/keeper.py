@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import structlog
 
-from sidecar.aggregate.checkpoint import blob, record, records, restore
+from sidecar.aggregate.checkpoint import blob, level_blob, read_level, record, records, restore
 from sidecar.clock import Clock
 from sidecar.deliver.backlog import Backlog
 from sidecar.deliver.codec import LogCodec
@@ -22,8 +22,10 @@ from sidecar.deliver.spool_store import (
     Statement,
     delete_deltas,
     delete_deltas_upto,
+    delete_levels,
     delete_segments,
     insert_delta,
+    insert_levels,
     insert_rejected,
 )
 from sidecar.errors import Reason
@@ -132,12 +134,23 @@ class Keeper:
                     await turns.give()
             if gains:
                 blobs.append((window.serial, blob(gains)))
+        levels = await self._levels(turns, full=full)
         # A window that was closed meanwhile is in its batches: a delta behind them would bring it back.
         open_ = {window.serial for window in self._pipeline.windows.windows()}
         deletions = (
             [delete_deltas_upto(self._old_windows), replace(delete_deltas(open_), owed=None)] if full else []
         )
-        return deletions + [insert_delta(serial, body) for serial, body in blobs if serial in open_]
+        return deletions + [insert_delta(serial, body) for serial, body in blobs if serial in open_] + levels
+
+    async def _levels(self, turns: Turns, *, full: bool) -> list[Statement]:
+        """What writes where gauges stand."""
+        full, unsaved = self._pipeline.windows.unsaved_levels(full=full)
+        statements = [delete_levels()] if full else []
+        for first in range(0, len(unsaved), RECORDS_PER_BLOB):
+            statements.append(insert_levels(level_blob(unsaved[first : first + RECORDS_PER_BLOB])))
+            if turns.due():
+                await turns.give()
+        return statements
 
     def _take_over(self, left: Leftovers) -> None:
         """Bring back batches, log events and open windows; a row that makes no sense is counted and kept aside."""
@@ -164,6 +177,11 @@ class Keeper:
                 samples.recovered += 1  # how many it held nobody can tell
                 samples.dropped[Reason.SPOOL_DAMAGED] += 1
                 self._damaged("metrics", str(error), repr(body[:100]), 1)
+        for series, value in left.levels:
+            try:
+                self._pipeline.windows.restore_level(*read_level(series, value))
+            except ValueError as error:
+                self._damaged("metrics", str(error), series, 0)
         self._pipeline.windows.reserve_serials(left.window)
         self._old_windows = left.window
         samples.recovered += restore(self._pipeline.windows, blobs)

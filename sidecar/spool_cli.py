@@ -123,11 +123,11 @@ def purge(place: _Place, rejected: bool) -> None:  # noqa: FBT001  # click passe
         _fail(f"{place.file} is no spool in use: remove it, with what stands beside it, by hand")
     if not place.file.exists():
         _fail(f"{place.file} does not exist")
-    tables = ("rejected",) if rejected else ("batches", "segments", "deltas", "rejected")
+    tables = ("rejected",) if rejected else ("batches", "segments", "deltas", "levels", "rejected")
     try:
         check(place.file)
         with closing(SpoolStore.open(directory, 2**40)) as store:
-            store.run([Statement(f"DELETE FROM {table} WHERE id > ?", ((-1,),)) for table in tables])  # noqa: S608  # ours
+            store.run([Statement(f"DELETE FROM {table} WHERE rowid > ?", ((-1,),)) for table in tables])  # noqa: S608  # ours
     except sqlite3.DatabaseError as error:
         hint = ": the next start sets it aside; nothing was deleted" if damaged(error) else ""
         _fail(f"{place.file}: {error}{hint}")

@@ -5,6 +5,7 @@ Three kinds of rows hold what is not delivered yet, and one what never will be:
 - `batches`: a request's worth, closed. Marked in flight before it is sent.
 - `segments`: log events that were answered 202 and are in no batch yet.
 - `deltas`: what the open windows gained since the last checkpoint; deleted when their window closes.
+- `levels`: where gauges stand that signed lines have moved; as many as are remembered in memory.
 - `rejected`: elements the service refused, with its reason; bounded.
 
 WAL with synchronous=NORMAL survives the death of the process, not that of the machine: a commit is in the
@@ -49,7 +50,7 @@ from sidecar.deliver.spool_files import (
 __all__ = ["FILE", "LOCK", "SpoolError", "SpoolLockedError"]
 
 VERSION: Final = 1
-TABLES: Final = ("batches", "segments", "deltas", "rejected")
+TABLES: Final = ("batches", "segments", "deltas", "levels", "rejected")
 EMPTY_BYTES: Final = 49_152  # of a database without rows, and its journal
 COPIED_FIRST_BYTES: Final = 4_194_304
 LOG_SHARE: Final = 16  # of the disk the write-ahead log may take one part in so many before it is emptied
@@ -70,6 +71,8 @@ CREATE INDEX deltas_window ON deltas (window);
 CREATE TABLE rejected (id INTEGER PRIMARY KEY, signal TEXT NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL,
     element TEXT NOT NULL, units INTEGER NOT NULL, at REAL NOT NULL);
 """
+# Not in every file of this version: those before it knew it go on without.
+_LEVELS: Final = "CREATE TABLE IF NOT EXISTS levels (series TEXT PRIMARY KEY, value TEXT NOT NULL)"
 
 
 class BatchRow(NamedTuple):
@@ -122,6 +125,7 @@ class Leftovers(NamedTuple):
         batches: without their bodies, oldest first.
         segments: log events in no batch, oldest first.
         deltas: window and blob, oldest first.
+        levels: series and value of gauges, as they were written.
         batch: the highest id.
         segment: the highest id.
         window: the highest serial.
@@ -130,6 +134,7 @@ class Leftovers(NamedTuple):
     batches: list[IndexRow]
     segments: list[SegmentRow]
     deltas: list[tuple[int, bytes]]
+    levels: list[tuple[str, str]]
     batch: int
     segment: int
     window: int
@@ -202,6 +207,20 @@ def delete_deltas_upto(window: int) -> Statement:
 def delete_deltas(windows: Iterable[int]) -> Statement:
     """Forget the deltas of windows that are closed."""
     return Statement("DELETE FROM deltas WHERE window = ?", tuple((window,) for window in windows), ("deltas", "window"))
+
+
+def delete_levels() -> Statement:
+    """Forget where gauges stood."""
+    return Statement("DELETE FROM levels", ((),))
+
+
+def insert_levels(body: bytes) -> Statement:
+    """Keep where gauges stand; `body` is a JSON array of pairs of series and level."""
+    # One call for all of them, in which SQLite lets go of the interpreter.
+    sql = (
+        "INSERT OR REPLACE INTO levels SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)"
+    )
+    return Statement(sql, ((body.decode(),),))
 
 
 def insert_rejected(signal: str, reason: str, detail: str, element: str, units: int) -> Statement:
@@ -324,7 +343,8 @@ class SpoolStore:
 
     def leftovers(self) -> Leftovers:
         """Everything an earlier process left, but for the bodies of batches."""
-        return Leftovers(self.batch_index(), self.segments(), list(self.deltas()), *self.highest())
+        levels = self._database.execute("SELECT series, value FROM levels").fetchall()
+        return Leftovers(self.batch_index(), self.segments(), list(self.deltas()), levels, *self.highest())
 
     def relieve(self, deletions: Deletions) -> None:
         """After a disk was full: make room with the reserve, make deletions, give the log's space back.
@@ -360,12 +380,16 @@ class SpoolStore:
         """Remove the files and create them again, where nothing in them is still to be delivered."""
         if self._size_without(deletions):
             return False
-        rejected = self._database.execute("SELECT * FROM rejected ORDER BY id").fetchall()
+        beside = {table: self._database.execute(f"SELECT * FROM {table}").fetchall() for table in ("levels", "rejected")}  # noqa: S608
         self._database.close()
         self._files = None
         remove_database(self._directory)
         self._use_copy()
-        self._transact([Statement("INSERT INTO rejected VALUES (?, ?, ?, ?, ?, ?, ?)", tuple(map(tuple, rejected)))])
+        self._transact(
+            Statement(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", tuple(rows))  # noqa: S608  # ours
+            for table, rows in beside.items()
+            if rows
+        )
         return True
 
     def _compact(self, deletions: Deletions) -> bool:
@@ -435,7 +459,7 @@ def _staying(deletions: Deletions) -> list[tuple[str, str, tuple[str, ...]]]:
     gone = {table: (column, json.dumps(ranges)) for (table, column), ranges in deletions.items()}
     staying = []
     for table in TABLES:
-        column, ranges = gone.get(table, ("id", "[]"))
+        column, ranges = gone.get(table, ("rowid", "[]"))
         # json_each has an id of its own.
         first, last = "json_extract(gone.value, '$[0]')", "json_extract(gone.value, '$[1]')"
         among = f"SELECT 1 FROM json_each(?) AS gone WHERE kept.{column} BETWEEN {first} AND {last}"
@@ -444,7 +468,7 @@ def _staying(deletions: Deletions) -> list[tuple[str, str, tuple[str, ...]]]:
 
 
 def _create(database: sqlite3.Connection) -> None:
-    database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+    database.executescript(f"BEGIN; {_SCHEMA} {_LEVELS}; PRAGMA user_version = {VERSION}; COMMIT;")
 
 
 def _connect(path: Path, max_bytes: int) -> sqlite3.Connection:
@@ -468,6 +492,7 @@ def _connect(path: Path, max_bytes: int) -> sqlite3.Connection:
         database.execute(f"PRAGMA max_page_count = {(max_bytes * PAGE_SHARE + PAGES_BESIDE_BYTES) // page_bytes}")
         # Proves that it can be written now, not at the first event.
         database.execute("BEGIN IMMEDIATE")
+        database.execute(_LEVELS)
         database.execute("DELETE FROM rejected WHERE id < 0")
         database.execute("COMMIT")
     except BaseException:
