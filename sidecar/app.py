@@ -266,6 +266,8 @@ class App:
             async with asyncio.timeout(max(CLOSING_SECONDS, deadline - self._clock.monotonic() - CLOSING_SECONDS)):
                 await self._pipeline.flush_everything()
                 await self._delivery.committed()
+                if self._keeper is not None:
+                    await self._keeper.checkpoint()  # where gauges stand, for the next start
         await self._delivery.stop_committing()
         self._delivery.drain()
         await self._wait_for_workers(workers, deadline - CLOSING_SECONDS)

@@ -137,9 +137,7 @@ class Keeper:
         levels = await self._levels(turns, full=full)
         # A window that was closed meanwhile is in its batches: a delta behind them would bring it back.
         open_ = {window.serial for window in self._pipeline.windows.windows()}
-        deletions = (
-            [delete_deltas_upto(self._old_windows), replace(delete_deltas(open_), owed=None)] if full else []
-        )
+        deletions = [delete_deltas_upto(self._old_windows), replace(delete_deltas(open_), owed=None)] if full else []
         return deletions + [insert_delta(serial, body) for serial, body in blobs if serial in open_] + levels
 
     async def _levels(self, turns: Turns, *, full: bool) -> list[Statement]:

@@ -98,7 +98,7 @@ class Windows:
         values = sample.values
         if sample.delta and isinstance(accumulator, Gauge):
             values = (accumulator.change(values[0]),)
-            if series not in self._moved:
+            if series not in self._moved and series in self._levels:
                 self._moved[series] = accumulator.level
                 accumulator.level.relative = accumulator.level.value == 0.0
         self.tally.samples += sample.size

@@ -2,7 +2,8 @@
 
 Without a spool a batch goes straight to the worker's channel, and a full channel pushes its oldest out. With one a
 batch is committed before it is queued, stays on disk until it is delivered, and where memory is full only its row
-waits, to be read again in its turn.
+waits, to be read again in its turn. While the spool cannot be written, batches that memory alone has wait behind
+such rows, so that no stream is reordered, and rows of batches in memory make room for them.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from sidecar.limits import PAST_SECONDS
 from sidecar.observe.ledger import SignalLedger
 from sidecar.observe.log import Limiter
 
+QUEUED_AHEAD: Final = 64  # batches that leave the queue behind the channel before those in it are sent
 LANES_NAMED: Final = 100  # of those that lose something at the end of the drain
 
 
@@ -129,15 +131,18 @@ class Backlog(Generic[B]):
         self._account = account
         self._limiter = limiter
         self._clock = clock
-        self._on_disk: deque[_Waiting] = deque()
-        self._disk_units = 0
+        self._later: deque[_Waiting | B] = deque()  # behind the channel, in order: rows, and batches without one
+        self._disk_units = 0  # of the rows
+        self._later_units = 0  # of the batches
+        self._later_bytes = 0
+        self._no_rows = True  # no batch that waits in the channel is known to have a row
         self._segments: dict[int, _Segment] = {}  # {id: segment}, until its events are in batches
         self._debts: dict[int, _Debt[B]] = {}  # {id of a batch in the channel that has no row: what it owes}
         self._committing = 0  # units submitted to the spool and not queued yet
         self._commits: set[asyncio.Future[bool]] = set()
         self._more = asyncio.Event()
         self._log = structlog.get_logger(signal=signal)
-        account.holders.append(lambda: channel.units + self._disk_units + self._committing)
+        account.holders.append(lambda: channel.units + self._disk_units + self._later_units + self._committing)
 
     # --- the pipeline's sink -----------------------------------------------------------------------------
 
@@ -204,7 +209,10 @@ class Backlog(Generic[B]):
         spool = self._spool
         if spool is not None and spool.usable:
             return spool.size_bytes + size_bytes <= spool.max_bytes
-        return self._channel.memory_bytes + size_bytes <= self._channel.capacity_bytes
+        return self._fits(size_bytes)
+
+    def _fits(self, size_bytes: int) -> bool:
+        return self._channel.memory_bytes + self._later_bytes + size_bytes <= self._channel.capacity_bytes
 
     @property
     def committing(self) -> bool:
@@ -260,6 +268,7 @@ class Backlog(Generic[B]):
         """Give up what still waits, at the end of the drain: units named and lost, units left on disk."""
         lost: Counter[str] = Counter()  # {lane: units}
         first: dict[str, str] = {}
+        self.queue_all()
         for batch in self._channel.clear():
             if batch.row is not None or self._is_left(batch):
                 self._disk_units += batch.units
@@ -283,23 +292,26 @@ class Backlog(Generic[B]):
         """Take over the rows an earlier process left; those of the other signal are passed over."""
         for row in index:
             if row.signal == self._signal:
-                self._on_disk.append(_Waiting(row.id, row.units, row.size_bytes, row.created, row.in_flight))
+                self._later.append(_Waiting(row.id, row.units, row.size_bytes, row.created, row.in_flight))
                 self._disk_units += row.units
                 self._account.recovered += row.units
                 spool.size_bytes += row.size_bytes
         self._more.set()
 
     async def run(self) -> None:
-        """Bring rows back into memory as there is room, oldest first."""
+        """Bring what waits behind the channel into it as there is room, oldest first."""
         while True:
             await self._more.wait()
             self._more.clear()
-            while self._on_disk and self._spool is not None:
-                waiting = self._on_disk[0]
-                if (
-                    len(self._channel)
-                    and self._channel.memory_bytes + waiting.size_bytes > self._channel.capacity_bytes
-                ):
+            while self._later and self._spool is not None:
+                waiting = self._later[0]
+                if not isinstance(waiting, _Waiting):
+                    if len(self._channel) >= QUEUED_AHEAD:
+                        break
+                    self._later.popleft()
+                    self._enqueue(waiting)
+                    continue
+                if len(self._channel) and not self._fits(waiting.size_bytes):
                     break
                 try:
                     found = await self._spool.read(lambda store, row=waiting.row: store.batch(row))  # type: ignore[misc]
@@ -310,9 +322,23 @@ class Backlog(Generic[B]):
                 if not self._load(self._spool, waiting, found):
                     break
 
+    def queue_all(self) -> None:
+        """Queue what memory alone has, without the rows before it: they stay for the next start."""
+        later = self._later
+        self._later = deque(waiting for waiting in later if isinstance(waiting, _Waiting))
+        for batch in later:
+            if not isinstance(batch, _Waiting):
+                self._enqueue(batch)
+
+    def _enqueue(self, batch: B) -> None:
+        """Move a batch that memory alone has from behind the channel into it."""
+        self._later_units -= batch.units
+        self._later_bytes -= batch.memory_bytes
+        self._channel.offer(batch, bounded=False)
+
     def _load(self, spool: Spool, waiting: _Waiting, found: BatchRow | None) -> bool:
         """Bring a row that was read into memory; False where there is no room for it after all."""
-        if not self._on_disk or self._on_disk[0] is not waiting:
+        if not self._later or self._later[0] is not waiting:
             return True  # dropped to make room while it was read
         expired = found is None or waiting.created < self._clock.wall() - PAST_SECONDS
         batch: B | None = None
@@ -326,17 +352,17 @@ class Backlog(Generic[B]):
                 batch, reason = None, Reason.SPOOL_DAMAGED
                 spool.submit(insert_rejected(self._signal, Reason.SPOOL_DAMAGED, str(error), found.head, found.units))
             else:
-                needed = self._channel.memory_bytes + batch.memory_bytes
-                if len(self._channel) and needed > self._channel.capacity_bytes:
+                if len(self._channel) and not self._fits(batch.memory_bytes):
                     return False
-        self._on_disk.popleft()
+        self._later.popleft()
         self._disk_units -= waiting.units
         if batch is None or found is None:
             self._forget(spool, waiting, reason)
             return True
         batch.row, batch.place, batch.resent = waiting.row, found.place, waiting.in_flight
         batch.kept_bytes = waiting.size_bytes
-        self._push_out(self._channel.offer(batch))
+        self._no_rows = False
+        self._channel.offer(batch, bounded=False)
         return True
 
     def _offered(self, batches: list[B], done: asyncio.Future[bool]) -> None:
@@ -386,6 +412,7 @@ class Backlog(Generic[B]):
             if self._debts.get(id(batch)) is debt:
                 del self._debts[id(batch)]
                 batch.row, batch.kept_bytes = row, size_bytes
+                self._no_rows = False
                 debt.left -= 1
             else:
                 gone.append(row)
@@ -419,24 +446,61 @@ class Backlog(Generic[B]):
         return debt is not None and debt.exact and not debt.touched
 
     def _queue(self, batch: B) -> None:
-        full = len(self._channel) > 0 and (
-            self._channel.memory_bytes + batch.memory_bytes > self._channel.capacity_bytes
-        )
-        if batch.row is not None and (self._on_disk or full):
-            created = self._clock.wall()
-            self._on_disk.append(_Waiting(batch.row, batch.units, batch.kept_bytes, created, in_flight=False))
-            self._disk_units += batch.units
+        if batch.row is not None:
+            if self._later or (len(self._channel) and not self._fits(batch.memory_bytes)):
+                self._later.append(self._waiting(batch))
+                self._disk_units += batch.units
+                self._more.set()
+            else:
+                self._no_rows = False
+                self._push_out(self._channel.offer(batch))
             return
-        self._push_out(self._channel.offer(batch))
+        while not self._fits(batch.memory_bytes) and self._free_memory():
+            pass
+        if self._later:
+            self._later.append(batch)
+            self._later_units += batch.units
+            self._later_bytes += batch.memory_bytes
+            self._more.set()
+        else:
+            self._push_out(self._channel.offer(batch))
+
+    def _free_memory(self) -> bool:
+        """Give up a batch in memory: the newest that has a row, else the oldest; False where all are in hand."""
+        while not self._no_rows:
+            newest = self._channel.take_back()
+            if newest is None:
+                self._no_rows = True
+            elif newest.row is not None:
+                self._later.appendleft(self._waiting(newest))
+                self._disk_units += newest.units
+                return True
+            else:
+                self._later.appendleft(newest)
+                self._later_units += newest.units
+                self._later_bytes += newest.memory_bytes
+        oldest = self._channel.drop_oldest()
+        if oldest is None:
+            oldest = next((one for one in self._later if not isinstance(one, _Waiting)), None)
+            if oldest is None:
+                return False
+            self._later.remove(oldest)
+            self._later_units -= oldest.units
+            self._later_bytes -= oldest.memory_bytes
+        self._push_out([oldest])
+        return True
+
+    def _waiting(self, batch: B) -> _Waiting:
+        """The row of a batch that leaves memory."""
+        assert batch.row is not None  # noqa: S101  # asked before
+        # What an earlier process may have sent is still to be counted as ambiguous when it is sent.
+        return _Waiting(batch.row, batch.units, batch.kept_bytes, self._clock.wall(), in_flight=batch.resent)
 
     def _push_out(self, batches: Sequence[B]) -> None:
         """What memory has no room for: its rows wait on, what has none is lost."""
         for batch in reversed(batches):  # the newest first: each goes to the front of what waits on disk
             if batch.row is not None:
-                created = self._clock.wall()
-                # What an earlier process may have sent is still to be counted as ambiguous when it is sent.
-                in_flight = batch.resent
-                self._on_disk.appendleft(_Waiting(batch.row, batch.units, batch.kept_bytes, created, in_flight))
+                self._later.appendleft(self._waiting(batch))
                 self._disk_units += batch.units
                 continue
             self._pay(batch)
@@ -451,12 +515,17 @@ class Backlog(Generic[B]):
     def _make_room(self, spool: Spool, size_bytes: int) -> bool:
         """Drop the oldest rows that wait on disk alone until a batch fits; False where it cannot."""
         over = spool.size_bytes + size_bytes - spool.max_bytes
-        if over > 0 and over > sum(waiting.size_bytes for waiting in self._on_disk):
+        if over <= 0:
+            return True
+        rows = [waiting for waiting in self._later if isinstance(waiting, _Waiting)]
+        if over > sum(waiting.size_bytes for waiting in rows):
             return False  # not even without all of them
-        while spool.size_bytes + size_bytes > spool.max_bytes:
-            oldest = self._on_disk.popleft()
+        for oldest in rows:
+            self._later.remove(oldest)
             self._disk_units -= oldest.units
             self._forget(spool, oldest, Reason.SPOOL_FULL)
+            if spool.size_bytes + size_bytes <= spool.max_bytes:
+                break
         return True
 
     def _forget(self, spool: Spool, waiting: _Waiting, reason: Reason) -> None:

@@ -120,6 +120,8 @@ class Delivery:
 
     def drain(self) -> None:
         """No more will be offered: from now on each batch gets one more attempt."""
+        self.metrics.backlog.queue_all()
+        self.logs.backlog.queue_all()
         self.metrics.worker.drain()
         self.logs.worker.drain()
 

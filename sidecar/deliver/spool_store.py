@@ -26,7 +26,6 @@ from typing import Any, Final, NamedTuple, Self
 
 from sidecar.deliver.spool_deletions import Deletions, Key
 from sidecar.deliver.spool_files import (
-    BESIDE,
     COPY,
     FILE,
     LOCK,
@@ -206,7 +205,9 @@ def delete_deltas_upto(window: int) -> Statement:
 
 def delete_deltas(windows: Iterable[int]) -> Statement:
     """Forget the deltas of windows that are closed."""
-    return Statement("DELETE FROM deltas WHERE window = ?", tuple((window,) for window in windows), ("deltas", "window"))
+    return Statement(
+        "DELETE FROM deltas WHERE window = ?", tuple((window,) for window in windows), ("deltas", "window")
+    )
 
 
 def delete_levels() -> Statement:
@@ -217,9 +218,7 @@ def delete_levels() -> Statement:
 def insert_levels(body: bytes) -> Statement:
     """Keep where gauges stand; `body` is a JSON array of pairs of series and level."""
     # One call for all of them, in which SQLite lets go of the interpreter.
-    sql = (
-        "INSERT OR REPLACE INTO levels SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)"
-    )
+    sql = "INSERT OR REPLACE INTO levels SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)"
     return Statement(sql, ((body.decode(),),))
 
 
@@ -380,7 +379,10 @@ class SpoolStore:
         """Remove the files and create them again, where nothing in them is still to be delivered."""
         if self._size_without(deletions):
             return False
-        beside = {table: self._database.execute(f"SELECT * FROM {table}").fetchall() for table in ("levels", "rejected")}  # noqa: S608
+        beside = {
+            table: self._database.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608  # ours
+            for table in ("levels", "rejected")
+        }
         self._database.close()
         self._files = None
         remove_database(self._directory)
@@ -404,7 +406,7 @@ class SpoolStore:
             try:
                 self._database.execute("BEGIN")
                 for table, rest, values in _staying(deletions):
-                    self._database.execute(f"INSERT INTO copy.{table} SELECT * {rest}", values)  # noqa: S608  # ours
+                    self._database.execute(f"INSERT INTO copy.{table} SELECT * {rest}", values)  # ours
                 self._database.execute("COMMIT")
             finally:
                 if self._database.in_transaction:
@@ -457,12 +459,12 @@ def _staying(deletions: Deletions) -> list[tuple[str, str, tuple[str, ...]]]:
     """Each table with what follows SELECT for the rows that are not to be deleted, and its values."""
     # As JSON: so many ranges may be more than an expression can hold.
     gone = {table: (column, json.dumps(ranges)) for (table, column), ranges in deletions.items()}
-    staying = []
+    staying: list[tuple[str, str, tuple[str, ...]]] = []
     for table in TABLES:
         column, ranges = gone.get(table, ("rowid", "[]"))
         # json_each has an id of its own.
         first, last = "json_extract(gone.value, '$[0]')", "json_extract(gone.value, '$[1]')"
-        among = f"SELECT 1 FROM json_each(?) AS gone WHERE kept.{column} BETWEEN {first} AND {last}"
+        among = f"SELECT 1 FROM json_each(?) AS gone WHERE kept.{column} BETWEEN {first} AND {last}"  # noqa: S608  # ours
         staying.append((table, f"FROM main.{table} AS kept WHERE NOT EXISTS ({among})", (ranges,)))
     return staying
 

@@ -49,12 +49,17 @@ def spoil_the_middle(path: Path) -> None:
         file.write(os.urandom(4_096 * 8))
 
 
+def put_a_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 DAMAGES: Final[dict[str, Callable[[Path], object]]] = {
     "empty": lambda path: path.write_bytes(b""),
     "garbage": lambda path: path.write_bytes(b"no database " * 1_000),
     "half": lambda path: os.truncate(path, path.stat().st_size // 2),
     "middle": spoil_the_middle,
-    "directory": lambda path: (path.unlink(), path.mkdir()),
+    "directory": put_a_directory,
     "missing": lambda path: path.unlink(),
 }
 

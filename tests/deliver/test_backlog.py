@@ -353,8 +353,8 @@ async def test_what_was_in_flight_at_a_crash_still_counts_as_ambiguous_once_it_w
     async with rig(tmp_path, memory_bytes=3 * BATCH_MEMORY) as two:
         refused = batch(*range(3, 9))  # not kept: what is kept makes room for it
         two.account.received["test"] += refused.units
-        two.backlog._push_out(two.channel.offer(refused))
-        assert await two.deliver_all() == [*range(3, 9), 1, 2]
+        two.backlog._queue(refused)
+        assert await two.deliver_all() == list(range(1, 9))
         assert two.account.ambiguous == 2
         two.balanced()
 
@@ -478,9 +478,42 @@ async def test_batches_pushed_out_of_memory_keep_their_order(tmp_path: Path) -> 
         await fill(one, 4)
         refused = batch(*range(4, 14))  # as much as all four
         one.account.received["test"] += refused.units
-        one.backlog._push_out(one.channel.offer(refused))
+        one.backlog._queue(refused)
         one.balanced()
         arrived = await one.deliver_all()
 
-        assert sorted(arrived) == list(range(14))
-        assert [number for number in arrived if number < 4] == [0, 1, 2, 3]
+        assert arrived == list(range(14))
+
+
+async def test_batches_that_memory_alone_has_wait_behind_rows_of_their_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The spool fails while rows wait on disk, and works again later."""
+    async with rig(tmp_path, memory_bytes=6 * BATCH_MEMORY) as one:
+        await fill(one, 10)
+        with monkeypatch.context() as patched:
+            refuse_batches(patched)
+            await fill(one, 3, first=10)
+            one.balanced()
+            assert one.channel.memory_bytes + one.backlog._later_bytes <= one.channel.capacity_bytes
+        await asyncio.sleep(0.3)
+        await fill(one, 3, first=13)
+        assert await one.deliver_all() == list(range(16))
+        assert one.account.dropped.total() == 0
+
+
+async def test_what_memory_alone_has_is_dropped_oldest_first_once_no_row_can_make_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig(tmp_path, memory_bytes=4 * BATCH_MEMORY) as one:
+        await fill(one, 6)
+        refuse_batches(monkeypatch)
+        await fill(one, 10, first=6)
+        dropped = one.account.dropped[Reason.MEMORY_FULL]
+
+        assert dropped > 0
+        assert set(one.account.dropped) == {Reason.MEMORY_FULL}
+        arrived = await one.deliver_all()
+        assert arrived == sorted(arrived)
+        assert arrived == [*range(6), *range(6 + dropped, 16)]
+        one.balanced()

@@ -296,6 +296,8 @@ def test_a_damaged_spool_is_set_aside_and_the_daemon_runs(
 
     assert_balanced(stats)
     assert stats["spool"]["durable"] is True
+    assert stats["spool"]["set_aside"] == 1
+    assert b"sidecar_spool_set_aside_total 1.0" in two.get("/metrics")[1]
     assert stats["log_events"]["recovered"] == 0
     (aside,) = [
         file
