@@ -44,6 +44,7 @@ from sidecar.stats import Stats
 REBIND_SECONDS: Final = 1.0  # between two tries of a port that is taken
 QUIET_SECONDS: Final = 0.5  # without input, after which the drain closes the door
 QUIET_SHARE: Final = 0.4  # of drain_seconds: the longest wait for that quiet
+SPOOL_HEAD_START_SECONDS: Final = 0.5  # for the spool to open before the listeners do
 CLOSING_SECONDS: Final = 0.4  # kept of drain_seconds for closing what is open
 
 
@@ -123,11 +124,15 @@ class App:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
         loop.add_signal_handler(signal.SIGHUP, self._log.info, "SIGHUP ignored: there is nothing to reload")
+        running: list[asyncio.Task[None]] = []
         if self._keeper is not None:
-            await self._keeper.open()
+            # A short head start: usually the spool is open before the first event. A disk that is slow or does not
+            # answer is not waited for: what comes meanwhile is aggregated, and is told to be not durable.
+            running.append(asyncio.create_task(self._keeper.run()))
+            await self._keeper.tried(SPOOL_HEAD_START_SECONDS)
         tasks = [self._bind(listener, health) for listener, health in self._bindings()]
         # The first try of every socket comes before anything that could take long.
-        running = [asyncio.create_task(task) for task in tasks]
+        running += [asyncio.create_task(task) for task in tasks]
         await asyncio.sleep(0)
         workers = [asyncio.create_task(worker) for worker in self._delivery.workers()]
         running += [asyncio.create_task(task) for task in self._timers()]
@@ -223,10 +228,7 @@ class App:
                 return
 
     def _timers(self) -> list[Coroutine[Any, Any, None]]:
-        timers = [*self._pipeline.timers(), self._stall.run(), *self._delivery.timers(), self._watch_callbacks()]
-        if self._keeper is not None:
-            timers.append(self._keeper.run())
-        return timers
+        return [*self._pipeline.timers(), self._stall.run(), *self._delivery.timers(), self._watch_callbacks()]
 
     # --- running ---------------------------------------------------------------------------------
 
@@ -280,6 +282,9 @@ class App:
             async with asyncio.timeout(max(CLOSING_SECONDS, deadline - self._clock.monotonic() - CLOSING_SECONDS)):
                 await self._pipeline.flush_everything()
                 await self._delivery.committed()
+                if self._keeper is not None:
+                    await self._keeper.checkpoint()  # where gauges stand, for the next start
+        await self._delivery.stop_committing()
         self._delivery.drain()
         await self._wait_for_workers(workers, deadline - CLOSING_SECONDS)
         left = self._delivery.abandon()

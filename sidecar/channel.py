@@ -68,29 +68,51 @@ class Channel(Generic[B]):
         """How many batches wait or are in hand."""
         return sum(len(lane.waiting) + lane.busy for lane in self._lanes.values())
 
-    def offer(self, batch: B) -> list[B]:
-        """Take a batch in; returns those that were pushed out for it, oldest first."""
+    def offer(self, batch: B, *, bounded: bool = True) -> list[B]:
+        """Take a batch in; returns those that were pushed out for it, oldest first.
+
+        Args:
+            batch: to be sent after all that wait in its lane.
+            bounded: False for one whose memory was counted elsewhere until now: nothing is pushed out for it.
+        """
         self._sequence += 1
         self._lanes.setdefault(batch.lane, _Lane()).waiting.append((self._sequence, batch))
         self.memory_bytes += batch.memory_bytes
         self.units += batch.units
         evicted: list[B] = []
-        while self.memory_bytes > self.capacity_bytes:
-            oldest = min(
-                (lane for lane in self._lanes.values() if lane.waiting),
-                key=lambda lane: lane.waiting[0][0],
-                default=None,
-            )
+        while bounded and self.memory_bytes > self.capacity_bytes:
+            oldest = self.drop_oldest()
             if oldest is None:
                 break
-            _, pushed = oldest.waiting.popleft()
-            self._forget(pushed)
-            evicted.append(pushed)
-            lane = self._lanes[pushed.lane]
-            if not lane.waiting and not lane.busy:
-                del self._lanes[pushed.lane]
+            evicted.append(oldest)
         self._changed.set()
         return evicted
+
+    def drop_oldest(self) -> B | None:
+        """Take the oldest batch that waits out, so that it makes room; None where none does."""
+        oldest = min(
+            (lane for lane in self._lanes.values() if lane.waiting), key=lambda lane: lane.waiting[0][0], default=None
+        )
+        if oldest is None:
+            return None
+        _, batch = oldest.waiting.popleft()
+        self._forget(batch)
+        if not oldest.waiting and not oldest.busy:
+            del self._lanes[batch.lane]
+        return batch
+
+    def take_back(self) -> B | None:
+        """Take the newest batch that waits out again; None where none does."""
+        newest = max(
+            (lane for lane in self._lanes.values() if lane.waiting), key=lambda lane: lane.waiting[-1][0], default=None
+        )
+        if newest is None:
+            return None
+        _, batch = newest.waiting.pop()
+        self._forget(batch)
+        if not newest.waiting and not newest.busy:
+            del self._lanes[batch.lane]
+        return batch
 
     async def take(self) -> B:
         """Wait for a batch of a lane that is neither being sent nor waiting for its retry.

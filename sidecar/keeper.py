@@ -6,12 +6,13 @@ Where the directory cannot be used, or another daemon uses it, the daemon runs w
 from __future__ import annotations
 
 import asyncio
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from dataclasses import replace
 from typing import Any, Final
 
 import structlog
 
-from sidecar.aggregate.checkpoint import blob, record, records, restore
+from sidecar.aggregate.checkpoint import blob, level_blob, read_level, record, records, restore
 from sidecar.clock import Clock
 from sidecar.deliver.backlog import Backlog
 from sidecar.deliver.codec import LogCodec
@@ -21,8 +22,10 @@ from sidecar.deliver.spool_store import (
     Statement,
     delete_deltas,
     delete_deltas_upto,
+    delete_levels,
     delete_segments,
     insert_delta,
+    insert_levels,
     insert_rejected,
 )
 from sidecar.errors import Reason
@@ -59,16 +62,25 @@ class Keeper:
         self._clock = clock
         self._old_windows = 0  # serials up to this one are an earlier process's
         self._full = False  # the next checkpoint writes everything anew
+        self._tried = asyncio.Event()  # opening it was tried once
         self._last_checkpoint = clock.monotonic()
         self._log = structlog.get_logger()
 
     async def open(self) -> bool:
         """Open the spool and bring back what is in it; False where that is not possible now."""
-        if not await self._spool.open(self._take_over):
+        opened = await self._spool.open(self._take_over)
+        self._tried.set()
+        if not opened:
             return False
         self._full = True
         await self.checkpoint()
         return True
+
+    async def tried(self, seconds: float) -> None:
+        """Wait until opening the spool succeeded or failed for the first time, at most so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._tried.wait()
 
     async def run(self) -> None:
         """Checkpoint every half second; open the spool where it is not open."""
@@ -87,17 +99,20 @@ class Keeper:
     async def checkpoint(self) -> float:
         """Keep what the open windows gained; returns the seconds of the event loop it took."""
         begun = self._clock.monotonic()
+        if not self._spool.accepts:
+            self._full = True
+            return 0.0
         full, self._full = self._full, False
         turns = Turns(self._clock.monotonic)
         # Writing everything anew deletes what an earlier process left: what a flush has taken out and not offered yet
         # would be neither here nor there.
         async with self._pipeline.flushing if full else nullcontext():
             statements = await self._statements(turns, full=full)
-            submitted = self._spool.submit(*statements) if statements else None
+            submitted = self._spool.submit(*statements)  # of nothing, too: that the files are there is looked at
         turns.end()
-        if submitted is None:
+        if not statements:
             await self._metrics.committed()  # a flush may have taken all there was: kept once its batches are
-        if submitted is None or await submitted:
+        if await submitted and self._spool.usable:
             self._last_checkpoint = begun
         else:
             self._full = True
@@ -119,10 +134,21 @@ class Keeper:
                     await turns.give()
             if gains:
                 blobs.append((window.serial, blob(gains)))
+        levels = await self._levels(turns, full=full)
         # A window that was closed meanwhile is in its batches: a delta behind them would bring it back.
         open_ = {window.serial for window in self._pipeline.windows.windows()}
-        deletions = [delete_deltas_upto(self._old_windows), delete_deltas(open_)] if full else []
-        return deletions + [insert_delta(serial, body) for serial, body in blobs if serial in open_]
+        deletions = [delete_deltas_upto(self._old_windows), replace(delete_deltas(open_), owed=None)] if full else []
+        return deletions + [insert_delta(serial, body) for serial, body in blobs if serial in open_] + levels
+
+    async def _levels(self, turns: Turns, *, full: bool) -> list[Statement]:
+        """What writes where gauges stand."""
+        full, unsaved = self._pipeline.windows.unsaved_levels(full=full)
+        statements = [delete_levels()] if full else []
+        for first in range(0, len(unsaved), RECORDS_PER_BLOB):
+            statements.append(insert_levels(level_blob(unsaved[first : first + RECORDS_PER_BLOB])))
+            if turns.due():
+                await turns.give()
+        return statements
 
     def _take_over(self, left: Leftovers) -> None:
         """Bring back batches, log events and open windows; a row that makes no sense is counted and kept aside."""
@@ -139,7 +165,7 @@ class Keeper:
                 events.dropped[Reason.SPOOL_DAMAGED] += segment.units
                 self._damaged("logs", str(error), segment.head, segment.units, delete_segments([segment.id]))
             else:
-                self._logs.count_segment(self._spool, segment.id, size)
+                self._logs.count_segment(self._spool, segment.id, size, segment.units, kept=True)
                 self._pipeline.restore_log_events(segment.id, kept)
         blobs = []
         for serial, body in left.deltas:
@@ -149,6 +175,11 @@ class Keeper:
                 samples.recovered += 1  # how many it held nobody can tell
                 samples.dropped[Reason.SPOOL_DAMAGED] += 1
                 self._damaged("metrics", str(error), repr(body[:100]), 1)
+        for series, value in left.levels:
+            try:
+                self._pipeline.windows.restore_level(*read_level(series, value))
+            except ValueError as error:
+                self._damaged("metrics", str(error), series, 0)
         self._pipeline.windows.reserve_serials(left.window)
         self._old_windows = left.window
         samples.recovered += restore(self._pipeline.windows, blobs)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from array import array
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable
+from math import isfinite
 from typing import Any, Final
 
 import orjson
@@ -88,6 +89,28 @@ def restore(windows: Windows, blobs: Iterable[tuple[int, list[tuple[str, int, Se
         windows.restore(series, form, start, state)
         samples += state.samples
     return samples
+
+
+def level_blob(levels: Iterable[tuple[Series, float]]) -> bytes:
+    """Encode levels of gauges: a JSON array of pairs of a series and its level as text, exact."""
+    return orjson.dumps([[[*series], repr(value)] for series, value in levels])
+
+
+def read_level(series: str, value: str) -> tuple[Series, float]:
+    """Read one pair.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        namespace, name, dimensions, unit, resolution = orjson.loads(series)
+        pairs = tuple((str(key), str(text)) for key, text in dimensions)
+        level = float(value)
+    except TypeError as error:
+        raise ValueError(f"not a level: {error}") from None
+    if not isfinite(level):
+        raise ValueError(f"not a level: {value}")
+    return Series(str(namespace), str(name), pairs, str(unit), int(resolution)), level
 
 
 def _known_form(form: str) -> str:

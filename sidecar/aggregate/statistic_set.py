@@ -80,13 +80,21 @@ class StatisticSet:
 
 
 class Level:
-    """The value a gauge was last set to; outlives windows."""
+    """The value a gauge was last set to; outlives windows.
 
-    __slots__ = ("value",)
+    Attributes:
+        value: the last one.
+        saved: what the last checkpoint had, or None.
+        relative: it began with a signed line, from zero: what an earlier process reached is still to be added.
+    """
+
+    __slots__ = ("relative", "saved", "value")
 
     def __init__(self) -> None:
         """Start from zero, as etsy's StatsD does."""
         self.value = 0.0
+        self.saved: float | None = None
+        self.relative = False
 
 
 class Gauge(StatisticSet):

@@ -64,6 +64,8 @@ class Windows:
         self._serial = 0
         self._open: dict[tuple[int, int], Window] = {}
         self._levels: OrderedDict[Series, Level] = OrderedDict()
+        self._moved: dict[Series, Level] = {}  # those of them that signed lines have moved
+        self._levels_lost = False  # some of those were forgotten since the last checkpoint
         self._max_levels = max_levels
         self._level_bytes = 0  # of the series whose levels are remembered
         self._max_level_bytes = max(MIN_SERIES_BYTES, max_levels * SERIES_BYTES)
@@ -94,6 +96,9 @@ class Windows:
         values = sample.values
         if sample.delta and isinstance(accumulator, Gauge):
             values = (accumulator.change(values[0]),)
+            if series not in self._moved and series in self._levels:
+                self._moved[series] = accumulator.level
+                accumulator.level.relative = accumulator.level.value == 0.0
         self.tally.samples += sample.size
         if sample.statistics is not None and isinstance(accumulator, StatisticSet):
             accumulator.merge(sample.statistics)
@@ -153,6 +158,39 @@ class Windows:
         accumulator.restore(state)
         self.tally.samples += state.samples
 
+    def unsaved_levels(self, *, full: bool) -> tuple[bool, list[tuple[Series, float]]]:
+        """The levels of gauges that signed lines have moved, which count as saved then.
+
+        A gauge that no signed line has moved needs no level: each of its lines sets it.
+
+        Args:
+            full: all of them, and not only those that changed since the last call.
+
+        Returns:
+            Whether these are all there are, so that any other is to be forgotten, and the series with their levels.
+        """
+        full, self._levels_lost = full or self._levels_lost, False
+        unsaved = []
+        for series, level in self._moved.items():
+            if full or level.value != level.saved:
+                level.saved = level.value
+                unsaved.append((series, level.value))
+        return full, unsaved
+
+    def restore_level(self, series: Series, value: float) -> None:
+        """Have a gauge go on from the level that an earlier process reached; one set since then stays as it is."""
+        level = self._levels.get(series)
+        if level is None:
+            size = self._level_bytes + series.memory_bytes
+            if len(self._levels) >= self._max_levels or size > self._max_level_bytes:
+                return
+            level = self._levels[series] = Level()
+            level.value, self._level_bytes = value, size
+        elif level.relative:
+            level.value += value
+        level.relative = False
+        self._moved[series] = level
+
     def _make(self, series: Series, form: type[Accumulator], until: float) -> Accumulator:
         if form is Gauge:
             return self._gauge(series, until)
@@ -168,6 +206,8 @@ class Windows:
             while len(self._levels) > self._max_levels or self._level_bytes > self._max_level_bytes:
                 forgotten, _ = self._levels.popitem(last=False)
                 self._level_bytes -= forgotten.memory_bytes
+                if self._moved.pop(forgotten, None) is not None:
+                    self._levels_lost = True
         else:
             self._levels.move_to_end(series)
         return Gauge(until, self.tally, level)

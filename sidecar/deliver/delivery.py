@@ -50,7 +50,7 @@ class Delivery:
         self._clock = clock
         self.target = open_target(config, clock, limiter)
         directory = config.deliver.spool_dir
-        self.spool = Spool(Path(directory), config.deliver.spool_max_bytes) if directory else None
+        self.spool = Spool(Path(directory), config.deliver.spool_max_bytes, limiter) if directory else None
         if self.spool is not None:
             health.spool = self.spool.summary
         memory = config.deliver.memory_bytes
@@ -116,8 +116,16 @@ class Delivery:
         await self.metrics.backlog.committed()
         await self.logs.backlog.committed()
 
+    async def stop_committing(self) -> None:
+        """Where the disk has not taken yet what was offered, go on with it in memory."""
+        if self.spool is not None and (self.metrics.backlog.committing or self.logs.backlog.committing):
+            self.spool.stop_waiting()
+            await self.committed()
+
     def drain(self) -> None:
         """No more will be offered: from now on each batch gets one more attempt."""
+        self.metrics.backlog.queue_all()
+        self.logs.backlog.queue_all()
         self.metrics.worker.drain()
         self.logs.worker.drain()
 

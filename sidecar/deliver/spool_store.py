@@ -5,6 +5,7 @@ Three kinds of rows hold what is not delivered yet, and one what never will be:
 - `batches`: a request's worth, closed. Marked in flight before it is sent.
 - `segments`: log events that were answered 202 and are in no batch yet.
 - `deltas`: what the open windows gained since the last checkpoint; deleted when their window closes.
+- `levels`: where gauges stand that signed lines have moved; as many as are remembered in memory.
 - `rejected`: elements the service refused, with its reason; bounded.
 
 WAL with synchronous=NORMAL survives the death of the process, not that of the machine: a commit is in the
@@ -13,25 +14,45 @@ page cache. Source: https://www.sqlite.org/wal.html, "Performance Considerations
 
 from __future__ import annotations
 
-import fcntl
+import json
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
-import structlog
+from sidecar.deliver.spool_deletions import Deletions, Key
+from sidecar.deliver.spool_files import (
+    COPY,
+    FILE,
+    LOCK,
+    Identity,
+    SpoolError,
+    SpoolLockedError,
+    check,
+    damaged,
+    free_bytes,
+    give_up_reserve,
+    identify,
+    lock,
+    lock_has_name,
+    make_reserve,
+    remove_copy,
+    remove_database,
+    set_aside,
+    use_copy,
+)
 
-from sidecar.errors import SidecarError
+__all__ = ["FILE", "LOCK", "SpoolError", "SpoolLockedError"]
 
 VERSION: Final = 1
-FILE: Final = "spool.db"
-LOCK: Final = "spool.lock"
-RESERVE: Final = "spool.reserve"  # room on the disk that is given up when it is full, so that deletions can be written
-RESERVE_BYTES: Final = 4_194_304
+TABLES: Final = ("batches", "segments", "deltas", "levels", "rejected")
+EMPTY_BYTES: Final = 49_152  # of a database without rows, and its journal
+COPIED_FIRST_BYTES: Final = 4_194_304
+LOG_SHARE: Final = 16  # of the disk the write-ahead log may take one part in so many before it is emptied
 REJECTED_KEPT: Final = 1_000
 # What the file may take for so many bytes kept: pages are not filled to the brim, checkpoints come on top, and for
 # a moment log events are in a segment and in their batch.
@@ -49,14 +70,8 @@ CREATE INDEX deltas_window ON deltas (window);
 CREATE TABLE rejected (id INTEGER PRIMARY KEY, signal TEXT NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL,
     element TEXT NOT NULL, units INTEGER NOT NULL, at REAL NOT NULL);
 """
-
-
-class SpoolError(SidecarError):
-    """Raised when the spool cannot be used now; the daemon goes on without it."""
-
-
-class SpoolLockedError(SpoolError):
-    """Raised when another daemon uses the directory."""
+# Not in every file of this version: those before it knew it go on without.
+_LEVELS: Final = "CREATE TABLE IF NOT EXISTS levels (series TEXT PRIMARY KEY, value TEXT NOT NULL)"
 
 
 class BatchRow(NamedTuple):
@@ -109,6 +124,7 @@ class Leftovers(NamedTuple):
         batches: without their bodies, oldest first.
         segments: log events in no batch, oldest first.
         deltas: window and blob, oldest first.
+        levels: series and value of gauges, as they were written.
         batch: the highest id.
         segment: the highest id.
         window: the highest serial.
@@ -117,6 +133,7 @@ class Leftovers(NamedTuple):
     batches: list[IndexRow]
     segments: list[SegmentRow]
     deltas: list[tuple[int, bytes]]
+    levels: list[tuple[str, str]]
     batch: int
     segment: int
     window: int
@@ -129,12 +146,26 @@ class Statement:
     Attributes:
         sql: with placeholders.
         rows: the values, or what gives them: asked in the spool's thread.
-        owed: must be run some day, even where the transaction it came with fails: deletions.
+        owed: of a deletion that must be made some day, even if the transaction it came with fails: the table and the
+            column whose values the rows hold.
     """
 
     sql: str
     rows: tuple[tuple[Any, ...], ...] | Callable[[], tuple[tuple[Any, ...], ...]]
-    owed: bool = False
+    owed: Key | None = None
+
+    def owe(self, deletions: Deletions) -> None:
+        """Add what this statement deletes to deletions that are to be made later."""
+        if self.owed is not None and not callable(self.rows):
+            deletions.add(self.owed, (id_ for (id_,) in self.rows))
+
+
+def delete_all(deletions: Deletions) -> list[Statement]:
+    """Make deletions that are overdue."""
+    return [
+        Statement(f"DELETE FROM {table} WHERE {column} BETWEEN ? AND ?", ranges)  # noqa: S608  # ours
+        for (table, column), ranges in deletions.items()
+    ]
 
 
 def insert_batch(row: Callable[[], BatchRow]) -> Statement:
@@ -144,7 +175,7 @@ def insert_batch(row: Callable[[], BatchRow]) -> Statement:
 
 def delete_batches(ids: Iterable[int]) -> Statement:
     """Forget batches: delivered, dropped, or replaced by their parts."""
-    return Statement("DELETE FROM batches WHERE id = ?", tuple((id_,) for id_ in ids), owed=True)
+    return Statement("DELETE FROM batches WHERE id = ?", tuple((id_,) for id_ in ids), ("batches", "id"))
 
 
 def mark_in_flight(id_: int, *, in_flight: bool) -> Statement:
@@ -159,7 +190,7 @@ def insert_segment(row: Callable[[], SegmentRow]) -> Statement:
 
 def delete_segments(ids: Iterable[int]) -> Statement:
     """Forget segments whose events are in batches now."""
-    return Statement("DELETE FROM segments WHERE id = ?", tuple((id_,) for id_ in ids), owed=True)
+    return Statement("DELETE FROM segments WHERE id = ?", tuple((id_,) for id_ in ids), ("segments", "id"))
 
 
 def insert_delta(window: int, body: bytes) -> Statement:
@@ -174,7 +205,21 @@ def delete_deltas_upto(window: int) -> Statement:
 
 def delete_deltas(windows: Iterable[int]) -> Statement:
     """Forget the deltas of windows that are closed."""
-    return Statement("DELETE FROM deltas WHERE window = ?", tuple((window,) for window in windows), owed=True)
+    return Statement(
+        "DELETE FROM deltas WHERE window = ?", tuple((window,) for window in windows), ("deltas", "window")
+    )
+
+
+def delete_levels() -> Statement:
+    """Forget where gauges stood."""
+    return Statement("DELETE FROM levels", ((),))
+
+
+def insert_levels(body: bytes) -> Statement:
+    """Keep where gauges stand; `body` is a JSON array of pairs of series and level."""
+    # One call for all of them, in which SQLite lets go of the interpreter.
+    sql = "INSERT OR REPLACE INTO levels SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)"
+    return Statement(sql, ((body.decode(),),))
 
 
 def insert_rejected(signal: str, reason: str, detail: str, element: str, units: int) -> Statement:
@@ -188,13 +233,15 @@ def insert_rejected(signal: str, reason: str, detail: str, element: str, units: 
 class SpoolStore:
     """The open database, locked for this process."""
 
-    def __init__(self, database: sqlite3.Connection, lock: int, directory: Path, set_aside: Path | None) -> None:
+    def __init__(self, database: sqlite3.Connection, held: int, directory: Path, max_bytes: int) -> None:
         """Take over an open database and the descriptor that holds the lock; see `open`."""
         self._database = database
-        self._reserve = directory / RESERVE
-        _make_reserve(self._reserve)
-        self._lock = lock
-        self.set_aside = set_aside
+        self._directory = directory
+        self._max_bytes = max_bytes
+        self._lock = held
+        self._files: Identity | None = identify(directory)
+        self.set_aside: Path | None = None
+        make_reserve(directory)
 
     @classmethod
     def open(cls, directory: Path, max_bytes: int) -> Self:
@@ -206,47 +253,47 @@ class SpoolStore:
             SpoolLockedError: another daemon has it.
             SpoolError: not writable, no room, or written by a newer version.
         """
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise SpoolError(f"cannot use {directory}: {error.strerror}") from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise SpoolLockedError(f"another daemon uses {directory}") from None
-        except OSError as error:  # some network and FUSE file systems have no locks, some seccomp filters forbid them
-            structlog.get_logger().warning(
-                "the spool directory cannot be locked: make sure that no other daemon uses it",
-                directory=str(directory),
-                error=str(error),
-            )
+        held = lock(directory)
         path = directory / FILE
         try:
             try:
-                _check(path)
-                return cls(_connect(path, max_bytes), lock, directory, None)
+                if not path.exists():
+                    use_copy(directory)
+                check(path)
+                return cls(_connect(path, max_bytes), held, directory, max_bytes)
             except sqlite3.DatabaseError as error:
-                if not _damaged(error):
+                if not damaged(error):
                     raise
-                aside = _free_name(path)
-                for suffix in ("", "-wal", "-shm"):  # the last commits are in the log beside the file
-                    with suppress(FileNotFoundError):
-                        path.with_name(FILE + suffix).rename(aside.with_name(aside.name + suffix))
-                return cls(_connect(path, max_bytes), lock, directory, aside)
+                aside = set_aside(directory, "damaged")
+                store = cls(_connect(path, max_bytes), held, directory, max_bytes)
+                store.set_aside = aside
+                return store
         except (sqlite3.Error, OSError, SpoolError) as error:
-            os.close(lock)
+            os.close(held)
             if isinstance(error, SpoolError):
                 raise
             raise SpoolError(f"cannot use {path}: {error}") from None
 
-    def run(self, statements: Iterable[Statement]) -> None:
-        """Run statements in one transaction.
+    def run(self, statements: Iterable[Statement]) -> bool:
+        """Run statements in one transaction, in files that the next process will find under their names.
+
+        Returns:
+            True if the files had been removed or replaced, and were written anew before.
 
         Raises:
             sqlite3.Error: none of them took effect.
+            SpoolError: the same: the files have lost their names and could not be written anew.
         """
+        # Or everything would go to a file that ends with this process.
+        removed = self._files is None or identify(self._directory) != self._files
+        if removed:
+            self._write_anew()
+        statements = list(statements)
+        if statements:
+            self._transact(statements)
+        return removed
+
+    def _transact(self, statements: Iterable[Statement]) -> None:
         self._database.execute("BEGIN IMMEDIATE")
         try:
             for statement in statements:
@@ -263,22 +310,113 @@ class SpoolStore:
                 self._database.execute("ROLLBACK")
             raise
 
+    def _write_anew(self) -> None:
+        """Write what the open files hold under their names again: they were removed, renamed or replaced."""
+        directory, path = self._directory, self._directory / FILE
+        try:
+            if not lock_has_name(self._lock, directory):
+                held = lock(directory)
+                os.close(self._lock)
+                self._lock = held
+            if self._files is not None:
+                remove_copy(directory)
+                # The open descriptors read what has no name any more.
+                with closing(sqlite3.connect(directory / COPY)) as target:
+                    self._database.backup(target)
+                if path.exists() and (path.stat().st_dev, path.stat().st_ino) != self._files[0]:
+                    set_aside(directory, "replaced")
+            self._use_copy()
+        except OSError as error:
+            raise SpoolError(f"cannot use {directory}: {error.strerror}") from None
+
+    def _use_copy(self) -> None:
+        """Go on in the copy, where there is one, under the name of the database."""
+        if self._files is not None:
+            # Closing removes the names of its log and index: before the next database has them.
+            self._database.close()
+            self._files = None
+        use_copy(self._directory)
+        self._database = _connect(self._directory / FILE, self._max_bytes)
+        self._files = identify(self._directory)
+        make_reserve(self._directory)
+
     def leftovers(self) -> Leftovers:
         """Everything an earlier process left, but for the bodies of batches."""
-        return Leftovers(self.batch_index(), self.segments(), list(self.deltas()), *self.highest())
+        levels = self._database.execute("SELECT series, value FROM levels").fetchall()
+        return Leftovers(self.batch_index(), self.segments(), list(self.deltas()), levels, *self.highest())
 
-    def relieve(self, owed: Iterable[Statement]) -> None:
-        """After a disk was full: make room with the reserve, run what is owed, give the log's space back.
+    def relieve(self, deletions: Deletions) -> None:
+        """After a disk was full: make room with the reserve, make deletions, give the log's space back.
 
         Raises:
             sqlite3.Error: there is no room even so.
         """
-        self._reserve.unlink(missing_ok=True)
+        give_up_reserve(self._directory)
         try:
-            self.run(owed)
-            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            # What little is left is written anew first: deletions that fail leave the log as large as they made it.
+            if self._size_without(deletions) <= COPIED_FIRST_BYTES and self._compact(deletions):
+                return
+            try:
+                self._transact(delete_all(deletions))
+                self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.Error:
+                # The log has no room to grow, and the file none to take the log in: only a new file can be smaller.
+                if not self._compact(deletions) and not self._start_anew(deletions):
+                    raise
         finally:
-            _make_reserve(self._reserve)
+            make_reserve(self._directory)
+
+    def _size_without(self, deletions: Deletions) -> int:
+        """Bytes of what is to stay and not delivered yet."""
+        sizes = {"batches": "size", "segments": "length(body) + length(parts)", "deltas": "length(body)"}
+        return sum(
+            self._database.execute(f"SELECT COALESCE(SUM({sizes[table]}), 0) {rest}", values).fetchone()[0]
+            for table, rest, values in _staying(deletions)
+            if table in sizes
+        )
+
+    def _start_anew(self, deletions: Deletions) -> bool:
+        """Remove the files and create them again, where nothing in them is still to be delivered."""
+        if self._size_without(deletions):
+            return False
+        beside = {
+            table: self._database.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608  # ours
+            for table in ("levels", "rejected")
+        }
+        self._database.close()
+        self._files = None
+        remove_database(self._directory)
+        self._use_copy()
+        self._transact(
+            Statement(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", tuple(rows))  # noqa: S608  # ours
+            for table, rows in beside.items()
+            if rows
+        )
+        return True
+
+    def _compact(self, deletions: Deletions) -> bool:
+        """Write all but what is to be deleted to a new file; False where there is no room for it beside the old one."""
+        remove_copy(self._directory)
+        if self._size_without(deletions) * PAGE_SHARE + EMPTY_BYTES > free_bytes(self._directory):
+            return False
+        try:
+            with closing(sqlite3.connect(self._directory / COPY, isolation_level=None)) as copy:
+                _create(copy)
+            self._database.execute("ATTACH ? AS copy", (str(self._directory / COPY),))
+            try:
+                self._database.execute("BEGIN")
+                for table, rest, values in _staying(deletions):
+                    self._database.execute(f"INSERT INTO copy.{table} SELECT * {rest}", values)  # ours
+                self._database.execute("COMMIT")
+            finally:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                self._database.execute("DETACH copy")
+        except sqlite3.Error:
+            remove_copy(self._directory)
+            return False
+        self._use_copy()
+        return True
 
     def batch_index(self) -> list[IndexRow]:
         """Every batch without its body, oldest first; parts of a split one in its place."""
@@ -317,6 +455,24 @@ class SpoolStore:
         self._database.execute("DELETE FROM rejected WHERE id <= (SELECT MAX(id) FROM rejected) - ?", (REJECTED_KEPT,))
 
 
+def _staying(deletions: Deletions) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Each table with what follows SELECT for the rows that are not to be deleted, and its values."""
+    # As JSON: so many ranges may be more than an expression can hold.
+    gone = {table: (column, json.dumps(ranges)) for (table, column), ranges in deletions.items()}
+    staying: list[tuple[str, str, tuple[str, ...]]] = []
+    for table in TABLES:
+        column, ranges = gone.get(table, ("rowid", "[]"))
+        # json_each has an id of its own.
+        first, last = "json_extract(gone.value, '$[0]')", "json_extract(gone.value, '$[1]')"
+        among = f"SELECT 1 FROM json_each(?) AS gone WHERE kept.{column} BETWEEN {first} AND {last}"  # noqa: S608  # ours
+        staying.append((table, f"FROM main.{table} AS kept WHERE NOT EXISTS ({among})", (ranges,)))
+    return staying
+
+
+def _create(database: sqlite3.Connection) -> None:
+    database.executescript(f"BEGIN; {_SCHEMA} {_LEVELS}; PRAGMA user_version = {VERSION}; COMMIT;")
+
+
 def _connect(path: Path, max_bytes: int) -> sqlite3.Connection:
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1.0)
     try:
@@ -329,50 +485,19 @@ def _connect(path: Path, max_bytes: int) -> sqlite3.Connection:
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute("PRAGMA journal_size_limit = 16777216")
         if version == 0:
-            database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+            _create(database)
+        status = os.statvfs(path.parent)
+        pages = status.f_blocks * status.f_frsize // LOG_SHARE // 4_096
+        # A log that fills the disk cannot be emptied: the file has no room to grow.
+        database.execute(f"PRAGMA wal_autocheckpoint = {max(8, min(pages, 1_000))}")
         (page_bytes,) = database.execute("PRAGMA page_size").fetchone()
         database.execute(f"PRAGMA max_page_count = {(max_bytes * PAGE_SHARE + PAGES_BESIDE_BYTES) // page_bytes}")
         # Proves that it can be written now, not at the first event.
         database.execute("BEGIN IMMEDIATE")
+        database.execute(_LEVELS)
         database.execute("DELETE FROM rejected WHERE id < 0")
         database.execute("COMMIT")
     except BaseException:
         database.close()
         raise
     return database
-
-
-def _make_reserve(path: Path) -> None:
-    try:
-        with path.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
-    except OSError:
-        path.unlink(missing_ok=True)  # no room for it now: the next time there is trouble it is tried again
-
-
-def _free_name(path: Path) -> Path:
-    """A name beside a damaged file that none has yet."""
-    stem = f"{path.name}.damaged-{int(time.time())}"
-    names = (path.with_name(stem if number == 0 else f"{stem}-{number}") for number in range(10_000))
-    return next(name for name in names if not name.exists())
-
-
-def _check(path: Path) -> None:
-    """Look at a file before it is opened for good: that would delete the log beside one that is damaged.
-
-    Raises:
-        sqlite3.Error: it is damaged, or cannot be read.
-    """
-    if not path.exists() or not path.stat().st_size:
-        return
-    with path.open("rb") as file:
-        if file.read(16) != b"SQLite format 3\0":
-            raise sqlite3.DatabaseError("file is not a database")
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-        if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise sqlite3.DatabaseError("database disk image is malformed")
-
-
-def _damaged(error: sqlite3.DatabaseError) -> bool:
-    text = str(error)
-    return "malformed" in text or "not a database" in text or "no such table" in text

@@ -92,6 +92,9 @@ class LedgerCollector(Collector):
         if self._checkpoint_age is not None:
             text = "Seconds since open windows were kept in the spool: what a crash would cost now."
             yield _gauge("sidecar_checkpoint_age_seconds", text, self._checkpoint_age())
+        if self._health.spool is not None:
+            text = "Spool files found damaged and set aside. Loss, until somebody exports them."
+            yield _counter("sidecar_spool_set_aside", text, self._health.spool()["set_aside"])
         build = GaugeMetricFamily("sidecar_build_info", "Always 1; the version is the label.", labels=["version"])
         build.add_metric([__version__], 1)
         yield build

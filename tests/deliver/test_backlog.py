@@ -284,24 +284,50 @@ async def test_the_parts_of_a_split_batch_keep_its_place_after_a_restart(tmp_pat
         assert await two.deliver_all() == [1, 2, 3]
 
 
-async def test_parts_that_could_not_be_written_are_not_taken_for_kept(tmp_path: Path) -> None:
+async def test_a_split_batch_stays_on_disk_until_parts_that_could_not_be_written_are_done_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with rig(tmp_path) as one:
         assert one.spool is not None
         one.offer(batch(1, 2))
         await one.turns()
+        before = one.spool.size_bytes
         whole = await one.take()
+        refuse_batches(monkeypatch)
         parts = [whole.part([0]), whole.part([1])]
-        pages = await one.spool.read(lambda store: store._database.execute("PRAGMA page_count").fetchone()[0])
-        await one.spool.read(lambda store: store._database.execute(f"PRAGMA max_page_count = {pages}").fetchone())
-        parts = [LogBatch("/app", "s", Events.of([encoded(n, str(n) * 50_000)])) for n in (1, 2)]
         one.backlog.settled(whole, parts)
         one.channel.put_back(whole, parts, 0.0)
         await one.turns()
 
         assert [part.row for part in parts] == [None, None]
-        await one.stop_refill()
-        lost, kept = one.backlog.abandon()
-        assert (lost, kept) == (2, 0)
+        assert one.spool.size_bytes == before
+        one.delivered(await one.take())
+        await one.turns()
+        assert await on_disk(one) == 1
+        one.delivered(await one.take())
+        await one.turns()
+        assert await on_disk(one) == 0
+        assert one.spool.size_bytes == 0
+
+
+async def test_parts_that_could_not_be_written_are_left_in_the_row_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        async with rig(tmp_path) as one:
+            one.offer(batch(1, 2))
+            await one.turns()
+            whole = await one.take()
+            refuse_batches(patched)
+            parts = [whole.part([0]), whole.part([1])]
+            one.backlog.settled(whole, parts)
+            one.channel.put_back(whole, parts, 0.0)
+            await one.turns()
+            await one.stop_refill()
+            assert one.backlog.abandon() == (0, 2)
+            one.balanced()
+    async with rig(tmp_path) as two:
+        assert await two.deliver_all() == [1, 2]
 
 
 async def test_what_was_in_flight_at_a_crash_counts_as_ambiguous_once_it_is_sent_again(tmp_path: Path) -> None:
@@ -327,8 +353,8 @@ async def test_what_was_in_flight_at_a_crash_still_counts_as_ambiguous_once_it_w
     async with rig(tmp_path, memory_bytes=3 * BATCH_MEMORY) as two:
         refused = batch(*range(3, 9))  # not kept: what is kept makes room for it
         two.account.received["test"] += refused.units
-        two.backlog._push_out(two.channel.offer(refused))
-        assert await two.deliver_all() == [*range(3, 9), 1, 2]
+        two.backlog._queue(refused)
+        assert await two.deliver_all() == list(range(1, 9))
         assert two.account.ambiguous == 2
         two.balanced()
 
@@ -452,9 +478,42 @@ async def test_batches_pushed_out_of_memory_keep_their_order(tmp_path: Path) -> 
         await fill(one, 4)
         refused = batch(*range(4, 14))  # as much as all four
         one.account.received["test"] += refused.units
-        one.backlog._push_out(one.channel.offer(refused))
+        one.backlog._queue(refused)
         one.balanced()
         arrived = await one.deliver_all()
 
-        assert sorted(arrived) == list(range(14))
-        assert [number for number in arrived if number < 4] == [0, 1, 2, 3]
+        assert arrived == list(range(14))
+
+
+async def test_batches_that_memory_alone_has_wait_behind_rows_of_their_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The spool fails while rows wait on disk, and works again later."""
+    async with rig(tmp_path, memory_bytes=6 * BATCH_MEMORY) as one:
+        await fill(one, 10)
+        with monkeypatch.context() as patched:
+            refuse_batches(patched)
+            await fill(one, 3, first=10)
+            one.balanced()
+            assert one.channel.memory_bytes + one.backlog._later_bytes <= one.channel.capacity_bytes
+        await asyncio.sleep(0.3)
+        await fill(one, 3, first=13)
+        assert await one.deliver_all() == list(range(16))
+        assert one.account.dropped.total() == 0
+
+
+async def test_what_memory_alone_has_is_dropped_oldest_first_once_no_row_can_make_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig(tmp_path, memory_bytes=4 * BATCH_MEMORY) as one:
+        await fill(one, 6)
+        refuse_batches(monkeypatch)
+        await fill(one, 10, first=6)
+        dropped = one.account.dropped[Reason.MEMORY_FULL]
+
+        assert dropped > 0
+        assert set(one.account.dropped) == {Reason.MEMORY_FULL}
+        arrived = await one.deliver_all()
+        assert arrived == sorted(arrived)
+        assert arrived == [*range(6), *range(6 + dropped, 16)]
+        one.balanced()

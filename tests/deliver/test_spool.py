@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
 
 import pytest
+import structlog
 
 from sidecar.deliver.spool import Spool
 from sidecar.deliver.spool_store import (
@@ -265,3 +267,77 @@ def test_a_statement_that_fails_takes_the_others_with_it(tmp_path: Path) -> None
             opened.run([insert(row(2)), Statement("NONSENSE", ((),))])
 
         assert opened.batch_index() == []
+
+
+async def test_a_disk_that_does_not_answer_holds_nobody_up_and_tells_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sidecar.deliver.spool.STALL_SECONDS", 0.05)
+    answers = threading.Event()
+    run = SpoolStore.run
+
+    def hang(inside: SpoolStore, statements: Iterable[Statement]) -> bool:
+        answers.wait(30)
+        return run(inside, statements)
+
+    async with spool(tmp_path) as opened:
+        await opened.submit(insert(row(1)))
+        monkeypatch.setattr(SpoolStore, "run", hang)
+        first = opened.submit(insert(row(2)))
+        await asyncio.sleep(0)
+        second = opened.submit(insert(row(3)))
+        assert (await first, await second) == (False, False)
+        assert await opened.submit(delete_batches([1]), insert(row(4))) is False
+        assert not opened.usable
+        told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        assert opened.when_decided(first, told.set_result)
+        assert not opened.when_decided(second, told.set_result)
+        answers.set()
+
+        assert await told is True
+        assert await opened.submit(insert(row(5)))
+        assert opened.usable
+        assert await ids(opened) == [2, 5]
+
+
+async def test_what_is_overdue_stays_small_however_long_the_disk_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with spool(tmp_path) as opened:
+        with monkeypatch.context() as patched:
+            patched.setattr(SpoolStore, "_transact", fail)
+            for number in range(20_000):
+                opened.submit(delete_batches([number]), delete_deltas([number // 10]))
+                if not number % 100:
+                    await asyncio.sleep(0)
+            await opened.submit()
+            assert len(opened._owed) == 2
+        await opened.close()
+
+
+def fail(_store: SpoolStore, _statements: Iterable[Statement]) -> None:
+    raise sqlite3.OperationalError("disk I/O error")
+
+
+async def test_a_disk_that_flaps_is_told_once_and_tried_in_intervals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = 0
+    transact = SpoolStore._transact
+
+    def flap(inside: SpoolStore, statements: Iterable[Statement]) -> None:
+        nonlocal tries
+        tries += 1
+        if tries % 7:
+            raise sqlite3.OperationalError("database or disk is full")
+        transact(inside, statements)
+
+    with structlog.testing.capture_logs() as lines:
+        async with spool(tmp_path) as opened:
+            monkeypatch.setattr(SpoolStore, "_transact", flap)
+            outcomes = [await opened.submit(insert(row(number))) for number in range(1, 500)]
+    print(f"{tries} tries for {len(outcomes)} submissions, {len(lines)} lines")
+
+    assert True in outcomes
+    assert tries < 100
+    assert len(lines) <= 2

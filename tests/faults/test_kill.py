@@ -152,3 +152,27 @@ def test_kill_at_random_moments_under_load(daemon: Start, double: ThreadedCloudW
 
 def hits(double: ThreadedCloudWatchDouble) -> int:
     return round(double.metrics.statistics("App", "hits").sum)
+
+
+def test_a_gauge_that_signed_lines_moved_goes_on_from_where_it_stood(
+    daemon: Start, double: ThreadedCloudWatchDouble, spool: Path
+) -> None:
+    """After a crash and after a stop, long after the window of its last line was delivered."""
+    config = spooling(double, spool, metrics={"flush_seconds": 1, "resolution": 1, "high_resolution_flush_seconds": 1})
+    one = daemon(config)
+    one.udp(b"level:100|g\nlevel:+5|g", b"other:-0.1|g")
+    one.settled(3)
+    time.sleep(1.2)  # two checkpoints
+    one.kill()
+    two = daemon(config)
+    two.udp(b"level:-2|g")
+    two.settled(1)
+    time.sleep(0.6)
+    two.stop()
+    three = daemon(config)
+    three.udp(b"level:+7|g\nother:-0.1|g")
+    three.settled(2)
+
+    assert double.metrics.statistics("App", "level").maximum == 110
+    assert double.metrics.statistics("App", "level").minimum == 100
+    assert double.metrics.statistics("App", "other").minimum == -0.2

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import sqlite3
 import subprocess
 import time
@@ -120,18 +121,21 @@ def test_events_that_take_more_room_as_json_fill_the_spool_and_never_break_it(
     assert numbers(double) == accepted
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 24 MB."""
-    place = tmp_path / "disk"
+def mounted(place: Path, size: str) -> Iterator[Path]:
     place.mkdir()
     made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(place)], check=False, capture_output=True
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], check=False, capture_output=True
     )
     if made.returncode:
         pytest.skip(f"no file system can be mounted here: {made.stderr.decode().strip()}")
     yield place
     subprocess.run(["umount", "-l", str(place)], check=False)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MB."""
+    yield from mounted(tmp_path / "disk", "24m")
 
 
 def fill_up(one: Daemon, traffic: Traffic, padding: int) -> None:
@@ -292,6 +296,8 @@ def test_a_damaged_spool_is_set_aside_and_the_daemon_runs(
 
     assert_balanced(stats)
     assert stats["spool"]["durable"] is True
+    assert stats["spool"]["set_aside"] == 1
+    assert b"sidecar_spool_set_aside_total 1.0" in two.get("/metrics")[1]
     assert stats["log_events"]["recovered"] == 0
     (aside,) = [
         file
@@ -460,3 +466,149 @@ def test_taking_a_spool_over_under_load_loses_nothing(
     traffic.assert_arrived(
         double, ambiguous_samples=stats["samples"]["ambiguous"], ambiguous_events=stats["log_events"]["ambiguous"]
     )
+
+
+# --- removed under the daemon ----------------------------------------------------------------------------------
+
+
+def _remove_directory(spool: Path) -> None:
+    shutil.rmtree(spool)
+
+
+def _move_directory(spool: Path) -> None:
+    spool.rename(spool.with_name("elsewhere"))
+
+
+def _remove_database(spool: Path) -> None:
+    (spool / "spool.db").unlink()
+
+
+def _remove_log(spool: Path) -> None:
+    (spool / "spool.db-wal").unlink()
+
+
+def _remove_lock(spool: Path) -> None:
+    (spool / "spool.lock").unlink()
+
+
+def _replace_database(spool: Path) -> None:
+    other = spool / "other"
+    with contextlib.closing(sqlite3.connect(other)) as database:
+        database.execute("CREATE TABLE things (id INTEGER)")
+    other.rename(spool / "spool.db")
+
+
+def _remove_and_create(spool: Path) -> None:
+    shutil.rmtree(spool)
+    spool.mkdir()
+
+
+REMOVALS: Final = (
+    _remove_directory,
+    _move_directory,
+    _remove_database,
+    _remove_log,
+    _remove_lock,
+    _replace_database,
+    _remove_and_create,
+)
+
+
+@pytest.mark.parametrize("remove", REMOVALS, ids=lambda remove: remove.__name__.strip("_"))
+def test_what_was_acknowledged_as_durable_outlives_files_that_are_removed_under_the_daemon(
+    daemon: Start, double: ThreadedCloudWatchDouble, spool: Path, remove: Callable[[Path], None]
+) -> None:
+    """Events in batches, in segments and in open windows, from before the removal and from after it."""
+    double.pause()
+    config = spooling(double, spool, metrics={"flush_seconds": 60}, logs={"flush_seconds": 0.3})
+    one = daemon(config)
+    traffic = Traffic()
+    traffic.send(one, 60)
+    remove(spool)
+    traffic.send(one, 60)
+    one.wait_until(lambda: one.stats()["samples"]["received"] == traffic.samples, "received")
+    time.sleep(1.5)  # two checkpoints
+    assert one.ready()[1]["spool"]["durable"] is True
+    assert one.log().count("the spool's files were removed or replaced") == 1
+    one.kill()
+    double.resume()
+
+    two = daemon(config)
+    stats = two.stats()
+    assert stats["samples"]["recovered"] == traffic.samples
+    assert stats["log_events"]["recovered"] == len(traffic.sent)
+    last = two.stop()
+    assert_balanced(last)
+    traffic.assert_arrived(
+        double, ambiguous_samples=last["samples"]["ambiguous"], ambiguous_events=last["log_events"]["ambiguous"]
+    )
+
+
+def test_an_idle_daemon_notices_that_its_files_were_removed(
+    daemon: Start, double: ThreadedCloudWatchDouble, spool: Path
+) -> None:
+    double.pause()
+    config = spooling(double, spool)
+    one = daemon(config)
+    traffic = Traffic()
+    traffic.send(one, 20)
+    time.sleep(1.5)  # everything is in batches
+    shutil.rmtree(spool)
+    one.wait_until((spool / "spool.db").exists, "written anew")
+    one.wait_until(lambda: one.ready()[1]["spool"]["durable"], "durable")
+    one.kill()
+
+    assert rows(spool) == {"metrics": traffic.samples, "logs": 20}
+
+
+def test_a_directory_that_cannot_be_written_anew_costs_durability_until_it_can(
+    daemon: Start, double: ThreadedCloudWatchDouble, tmp_path: Path
+) -> None:
+    double.pause()
+    spool = tmp_path / "parent" / "spool"
+    config = spooling(double, spool)
+    one = daemon(config)
+    traffic = Traffic()
+    traffic.send(one, 10)
+    shutil.rmtree(spool.parent)
+    spool.parent.write_text("no directory")
+    one.wait_until(lambda: one.ready()[1]["spool"]["durable"] is False, "not durable")
+    traffic.send(one, 10, durable=False)
+    assert_in_memory_only(one, "cannot use")
+    spool.parent.unlink()
+    one.wait_until(lambda: durable_again(one, traffic), "durable again")
+    double.resume()
+    stats = traffic.settled(one)
+
+    assert stats["samples"]["dropped"] == stats["log_events"]["dropped"] == 0
+    one.stop()
+    assert rows(spool) == {"metrics": 0, "logs": 0}
+    assert sorted(set(numbers(double))) == traffic.sent
+
+
+# --- a tiny disk -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=[1, 2, 4, 6])
+def tiny_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A file system of a few megabytes: less than the largest reserve, or little more."""
+    yield from mounted(tmp_path / "disk", f"{request.param}m")
+
+
+def test_a_tiny_disk_that_was_full_is_durable_again_once_all_is_delivered(
+    daemon: Start, double: ThreadedCloudWatchDouble, tiny_disk: Path
+) -> None:
+    double.pause()
+    spool = tiny_disk / "spool"
+    one = daemon(spooling(double, spool))
+    traffic = Traffic()
+    for _ in range(2):
+        fill_up(one, traffic, 20_000)
+        double.resume()
+        traffic.settled(one)
+        one.wait_until(lambda: durable_again(one, traffic), "durable again")
+        traffic.settled(one)
+        double.pause()
+    double.resume()
+
+    assert_full_and_over(one, double, traffic, spool)
