@@ -73,3 +73,4 @@ DATAGRAM_BYTES: Final = 65_535  # the largest UDP datagram IPv4 can carry
 MIN_RATE: Final = 1e-6  # one line may stand for at most a million samples: caps the harm of "@1e-9"
 JSON_ITEMS_PER_DATAGRAM: Final = 4_000  # a datagram has room for some 3,000 that say anything
 ITEMS_PER_BODY: Final = 100_000
+VALUES_PER_ITEM: Final = 100_000  # `values` of one JSON metric
