@@ -18,6 +18,9 @@ DIMENSIONS_PER_METRIC: Final = 30  # Dimensions
 NAME_CHARACTERS: Final = 255  # MetricName, DimensionName, Namespace
 DIMENSION_VALUE_CHARACTERS: Final = 1_024  # DimensionValue
 VALUE_MAGNITUDE: Final = 2.0**360  # MetricDatum.Value
+# A sum that is in range stays so whatever values up to this are added, a million times each (the largest weight):
+# near 2^360 they are lost in rounding. Larger ones are added with a check.
+PLAIN_MAGNITUDE: Final = 2.0**280
 RESOLUTIONS: Final = (1, 60)  # MetricDatum.StorageResolution, seconds
 UNITS: Final = frozenset(
     [

@@ -14,7 +14,8 @@ from typing import Final
 
 from sidecar.aggregate.state import State, no_numbers
 from sidecar.aggregate.tally import Tally
-from sidecar.limits import VALUES_PER_DATUM
+from sidecar.errors import DecodeError, Reason
+from sidecar.limits import PLAIN_MAGNITUDE, VALUE_MAGNITUDE, VALUES_PER_DATUM
 from sidecar.model import Measurement
 
 RATIO: Final = 1.01
@@ -31,7 +32,7 @@ class Distribution:
     """The values of one series in one window; one entry of the tally a distinct value or bucket."""
 
     __slots__ = (
-        *("_buckets", "_extremes", "_kept", "_saved", "_shift", "_tally", "_track", "_unsaved", "_values"),
+        *("_buckets", "_extremes", "_huge", "_kept", "_saved", "_shift", "_tally", "_track", "_unsaved", "_values"),
         *("samples", "until"),
     )
 
@@ -52,8 +53,21 @@ class Distribution:
         self._extremes: dict[float, float] = {}  # {value: weight} of minimum and maximum, once folded
         self._buckets: dict[int, list[float]] = {}  # {key: [weight, weighted sum]}
         self._shift = 0  # how often the widths have doubled
+        self._huge = 0.0  # the sum of weights beyond what `add` may be given without a check
         self._saved = 0  # samples the last checkpoint had
         self._unsaved: tuple[array[float], array[float]] | None = None  # values and weights folded since
+
+    def check_range(self, count: float, _total: float = 0.0) -> None:
+        """Check that so much may be added; nothing but counts can leave the range, since values are sent as they are.
+
+        Raises:
+            DecodeError: `value_out_of_range`: the count of a value or bucket might leave what CloudWatch takes.
+        """
+        if count > PLAIN_MAGNITUDE:
+            if self._huge + count > VALUE_MAGNITUDE:
+                detail = f"the counts of the window would be {self._huge + count:g}, above 2^360"
+                raise DecodeError(Reason.VALUE_OUT_OF_RANGE, detail)
+            self._huge += count
 
     def add(self, value: float, weight: float) -> None:
         """Add one sample that stands for `weight` measurements."""

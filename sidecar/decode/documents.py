@@ -92,7 +92,20 @@ def documents(body: bytes, *, texts: bool = True, requests: bool = False) -> Ite
             else:
                 yield Item(value, body.decode() if texts else None)
             return
-    yield from _by_parts(body, texts=texts, requests=requests)
+    yield from _refused_late(_by_parts(body, texts=texts, requests=requests))
+
+
+def _refused_late(items: Items) -> Items:
+    """Let the first of these raise that there are too many; once an item was given out, that is an error beside it."""
+    given = False
+    try:
+        for item in items:
+            given = given or item is not None
+            yield item
+    except TooManyItemsError as error:
+        if not given:
+            raise
+        yield Item(None, error=DecodeError(Reason.TOO_MANY_ITEMS, str(error)))
 
 
 def text_lines(body: bytes) -> Iterator[Item]:
@@ -122,19 +135,17 @@ def metric_items(items: Iterable[Item | None]) -> Items:
     Raises:
         TooManyItemsError: a request of over 100,000 datums; before the first item is given out.
     """
-    given = False
+    return _refused_late(_metric_items(items))
+
+
+def _metric_items(items: Iterable[Item | None]) -> Items:
     for item in items:
         value = None if item is None else item.value
-        if not isinstance(value, dict) or not ("MetricData" in value or "EntityMetricData" in value):
-            yield item
-        elif (number := _datums(value)) > ITEMS_PER_BODY:
-            error = TooManyItemsError(f"{number} datums in a request, at most {ITEMS_PER_BODY} in one body")
-            if not given:
-                raise error
-            yield Item(None, error=DecodeError(Reason.TOO_MANY_ITEMS, str(error)))
-        else:
+        if isinstance(value, dict) and ("MetricData" in value or "EntityMetricData" in value):
+            _check_number(_datums(value))
             yield from _unfolded(value, value.get("Namespace"), ())
-        given = given or item is not None
+        else:
+            yield item
 
 
 # --- what could be parsed -----------------------------------------------------------------------------
@@ -281,7 +292,7 @@ def _stands_on_a_line(body: bytes, begin: int, end: int) -> bool:
     newline = body.find(b"\n", begin)
     if newline < 0:
         return False
-    if 0 <= end:
+    if end >= 0:
         return end <= newline
     return _CONTINUED.search(body, newline) is None
 
@@ -361,20 +372,23 @@ def _request(text: bytes, survey: _Survey, namespace: object, ignored: tuple[str
                 if span is None:
                     yield None
                 else:
-                    yield from _broken_entity(text[slice(*span)].strip(_BLANKS), namespace, ignored)
+                    yield from _entity_by_parts(text[slice(*span)].strip(_BLANKS), namespace, ignored)
 
 
-def _broken_entity(text: bytes, namespace: object, ignored: tuple[str, ...]) -> Items:
-    item = _read(text, texts=False)
-    if item.error is None:
-        yield from _entity(item.value, namespace, ignored)
-        return
+def _entity_by_parts(text: bytes, namespace: object, ignored: tuple[str, ...]) -> Items:
+    """The datums of an element of EntityMetricData."""
+    if len(text) <= WHOLE_BYTES or text[:1] != b"{":
+        item = _read(text, texts=False)
+        if item.error is None:
+            yield from _entity(item.value, namespace, ignored)
+            return
     if text[:1] == b"{":
         survey = yield from _survey(text, 1)
         if survey.whole and "MetricData" in survey.fields:
+            survey.fields.pop("EntityMetricData", None)  # of its own, which would make this recursive
             yield from _request(text, survey, namespace, ignored)
             return
-    yield item
+    yield _read(text, texts=False)
 
 
 def _array(text: bytes, position: int, *, texts: bool) -> Generator[Item | None, None, int]:

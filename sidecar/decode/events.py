@@ -223,7 +223,7 @@ def _member(field: str, value: object) -> str:
 
 
 def _number(field: str, value: object, index: int | None = None) -> float:
-    number = float(value) if value.__class__ is int or value.__class__ is float else None  # type: ignore[arg-type]
+    number = float(value) if value.__class__ is int or value.__class__ is float else None
     if number is not None and -VALUE_MAGNITUDE <= number <= VALUE_MAGNITUDE:
         return number
     if index is not None:

@@ -6,6 +6,7 @@ that took the last line like it, so that a line's tags are parsed once.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from sidecar.aggregate.members import Members
@@ -13,12 +14,13 @@ from sidecar.aggregate.window import Numeric
 from sidecar.clock import Clock
 from sidecar.config import Metrics
 from sidecar.decode import dogstatsd, statsd
-from sidecar.decode.documents import Item, documents, metric_items
-from sidecar.errors import DecodeError, Reason
-from sidecar.limits import JSON_ITEMS_PER_DATAGRAM
+from sidecar.decode.documents import Item, looks_like_json
+from sidecar.errors import DecodeError
+from sidecar.limits import PLAIN_MAGNITUDE
 from sidecar.model import Kind, Sample, Series
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
+from sidecar.pipeline.json_datagrams import JsonDatagrams
 from sidecar.pipeline.logs import LogPath
 from sidecar.pipeline.metrics import MetricPath
 from sidecar.pipeline.refusals import Refusals
@@ -31,7 +33,7 @@ TELEMETRY_NAMES: Final = 100
 TURN_SECONDS: Final = 0.002  # after which lines that need a closer look are put off
 SLOW_LINES: Final = 32  # such lines between two looks at the clock: some 0.5 ms
 SMALL_BURST_BYTES: Final = 65_536
-JSON_OPENINGS: Final = (b"{", b"[")
+JSON_OPENINGS: Final = (b"{", b"[", b"\xef")  # the last opens a byte order mark
 WHOLE_LINES: Final = 16_384  # lines of counters that are known whole
 REPEATS_PAY: Final = 4  # looking for whole lines pays where one in so many is found
 BURSTS_PER_TRY: Final = 16
@@ -79,6 +81,7 @@ class DatagramPath:
         self._last = 0.0  # wall seconds of the last burst
         self._numbers: dict[bytes, float] = {}
         self._put_off: list[bytes] = []  # datagrams that were too much work for one turn
+        self._json = JsonDatagrams(metrics=metrics, logs=logs, ledger=ledger, limiter=limiter, clock=clock)
         # Whole lines of counters: where to add, which value, and its weight.
         self._whole: dict[bytes, tuple[Numeric, float, float]] = {}
         self._repeating = True  # enough lines of the last burst were known whole
@@ -102,9 +105,10 @@ class DatagramPath:
         whole = self._whole.get if self._look_for_repeats() else None
         taken = repeats = 0
         waiting = iter(_joined(burst))
+        self._json_done(self._json.go_on(turn_ends), waiting)
         for datagram in waiting:
-            if datagram[:1] in JSON_OPENINGS:
-                self._json(datagram, now)
+            if datagram[:1] in JSON_OPENINGS and looks_like_json(datagram):
+                self._json_done(self._json.take(datagram, now, turn_ends), waiting)
                 continue
             lines = iter(datagram.split(b"\n"))
             for line in lines:
@@ -141,7 +145,12 @@ class DatagramPath:
         self._windows.tally.samples += taken
         self._metrics.look_for_early_flush()
         self._logs.save()
-        return bool(self._put_off)
+        return bool(self._put_off) or self._json.busy
+
+    def _json_done(self, done: bool, waiting: Iterator[bytes]) -> None:  # noqa: FBT001  # what a call before returned
+        """Where a JSON datagram is not done, put off what waits behind it; this empties the iterator."""
+        if not done:
+            self._put_off = list(waiting)
 
     def _look_for_repeats(self) -> bool:
         """Whether to look for whole lines: where few repeat it costs a tenth of every line. Asked now and then."""
@@ -151,11 +160,10 @@ class DatagramPath:
     def _time(self) -> float:
         """Wall seconds. Where the clock was set back, lines belong to earlier windows than the tables lead to."""
         now = self._clock.wall()
+        self._metrics.note_time(now)
         if now < self._last:
             self._table.clear()
             self._whole.clear()
-            if self._last - now >= 1.0:
-                self._metrics.flush_soon()  # what is open would wait for its time to come again
         self._last = now
         return now
 
@@ -231,7 +239,8 @@ class DatagramPath:
                 if len(self._table) >= self._table_limit:
                     self._table.clear()
                 self._table[key] = (taken[0], sample.weights[0], taken[1])
-                if sample.kind is Kind.COUNTER and len(sample.values) == 1:
+                plain = len(sample.values) == 1 and abs(sample.values[0]) <= PLAIN_MAGNITUDE
+                if sample.kind is Kind.COUNTER and plain:
                     if len(self._whole) >= WHOLE_LINES:
                         self._whole.clear()
                     self._whole[line] = (taken[0], sample.values[0], sample.weights[0])
@@ -254,29 +263,6 @@ class DatagramPath:
             self._refusals.bug(account, 1, "statsd")
             return
         self._logs.item(item, "statsd", now)
-
-    def _json(self, datagram: bytes, now: float) -> None:
-        """Take a datagram of JSON: EMF documents have `_aws`, log events `message`; the rest are metrics."""
-        try:
-            items = list(documents(datagram))
-        except Exception:  # noqa: BLE001  # a bug in reading one datagram costs that datagram, counted and told
-            account = self._ledger.samples
-            account.received["udp"] += 1
-            self._refusals.bug(account, 1, "udp")
-            return
-        for index, item in enumerate(items):
-            if index >= JSON_ITEMS_PER_DATAGRAM:
-                account = self._ledger.samples
-                account.received["udp"] += len(items) - index
-                error = DecodeError(Reason.TOO_MANY_ITEMS, f"over {JSON_ITEMS_PER_DATAGRAM} items in one datagram")
-                self._refusals.refuse(account, error, len(items) - index, "udp")
-                return
-            value = item.value
-            if item.error is None and isinstance(value, dict) and ("message" in value or "_aws" in value):
-                self._logs.item(item, "udp", now)
-            else:
-                for metric in metric_items([item]):
-                    self._metrics.item(metric, "udp", now)
 
 
 def _joined(burst: list[bytes]) -> list[bytes]:

@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from fnmatch import translate
 from typing import Final
 
-REMEMBERED: Final = 10_000  # names whose rule is known; beyond, they are looked up anew
+from sidecar.limits import NAME_CHARACTERS
+
+# Names whose rule is known; beyond, they are looked up anew, as is a name longer than any metric may have: the table is
+# bounded in bytes too.
+REMEMBERED: Final = 10_000
 
 
 @dataclass(slots=True, frozen=True)
@@ -48,8 +52,9 @@ class Rules:
             return NO_RULE
         rule = self._known.get(name)
         if rule is None:
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()
             rule = next((rule for glob, rule in self._rules if glob.match(name)), NO_RULE)
-            self._known[name] = rule
+            if len(name) <= NAME_CHARACTERS:
+                if len(self._known) >= REMEMBERED:
+                    self._known.clear()
+                self._known[name] = rule
         return rule

@@ -13,6 +13,7 @@ from sidecar.shape.rules import Rules
 # Series by what samples said of themselves; beyond, they are named anew. Few: what comes again and again is known by its
 # line or its document, and 16,384 of these took 0.6 kB each.
 REMEMBERED: Final = 1_024
+REMEMBERED_CHARACTERS: Final = 1_024  # of a series' texts: with thirty dimensions it may have 38,000
 
 
 class Shaper:
@@ -66,13 +67,15 @@ class Shaper:
         known = self._known.get(asked)
         if known is None:
             known = self._name(sample)
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()
-            self._known[asked] = known
+            if sum([len(name) + len(value) for name, value in sample.dimensions]) <= REMEMBERED_CHARACTERS:
+                if len(self._known) >= REMEMBERED:
+                    self._known.clear()
+                self._known[asked] = known
         return known
 
     def _name(self, sample: Sample) -> Series:
         namespace = sample.namespace
+        metric_name = naming.metric_name(sample.name, self._replace)  # before the globs of rules see it
         rule = self._rules.find(sample.name)
         unit = rule.unit if sample.unit is None else naming.unit(sample.unit)
         resolution = rule.resolution if sample.resolution is None else sample.resolution
@@ -80,7 +83,7 @@ class Shaper:
         # One copy of a text for all the series that have it: most share their name and most of their dimensions.
         return Series(
             self._namespace if namespace is None else intern(naming.namespace(namespace, self._replace)),
-            intern(naming.metric_name(sample.name, self._replace)),
+            intern(metric_name),
             tuple([(intern(name), intern(value)) for name, value in dimensions]),
             DEFAULT_UNIT[sample.kind] if unit is None else unit,
             self._resolution if resolution is None else resolution,
