@@ -15,11 +15,14 @@ import orjson
 from sidecar.decode import scan
 from sidecar.decode.fields import wrong_type
 from sidecar.errors import DecodeError, Reason, TooManyItemsError
-from sidecar.limits import ITEMS_PER_BODY
+from sidecar.limits import ITEMS_PER_BODY, VALUES_PER_ITEM
 
 WHOLE_BYTES: Final = 65_536  # a body up to this size is parsed in one call: some 1 ms
-CHUNK_BYTES: Final = 16_384  # of a larger one, in one call
-_CHUNK_TRIES: Final = 3  # places where a chunk may end that are tried before elements are looked for
+CHUNK_BYTES: Final = 8_192  # of a larger one, in one call
+# What one metric may have at most: 100,000 values with as many counts, and dimensions whose values hold commas. With
+# more it is not parsed, which would hold the event loop.
+_METRIC_COMMAS: Final = 3 * VALUES_PER_ITEM
+_CHUNK_TRIES: Final = 8  # places where a chunk may end that are tried before elements are looked for
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _BLANKS: Final = b" \t\r\n"
 _OPENING: Final = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*+[{\[]")
@@ -54,7 +57,7 @@ Items: TypeAlias = Iterator[Item | None]
 
 def looks_like_json(body: bytes) -> bool:
     """Tell whether the body's first character opens a JSON object or array; a byte order mark before it is passed."""
-    return _OPENING.match(body) is not None
+    return body[:1] in (b"{", b"[") or _OPENING.match(body) is not None
 
 
 def documents(body: bytes, *, texts: bool = True, requests: bool = False) -> Items:
@@ -73,14 +76,11 @@ def documents(body: bytes, *, texts: bool = True, requests: bool = False) -> Ite
         TooManyItemsError: over 100,000 items; before the first is given out.
     """
     body = body.removeprefix(_BYTE_ORDER_MARK).strip(_BLANKS)
-    if not body:
-        yield _broken("the body is empty")
-        return
     newline = body.find(b"\n", 0, WHOLE_BYTES)
     if newline >= 0 and _is_document(body[:newline]):
         yield from _lines(body, texts=texts, requests=requests)
         return
-    if len(body) <= WHOLE_BYTES or not (body[:1] == b"[" or (requests and b'MetricData"' in body)):
+    if len(body) <= WHOLE_BYTES or (texts and body[:1] == b"{"):
         try:
             value = orjson.loads(body)
         except orjson.JSONDecodeError:
@@ -135,17 +135,21 @@ def metric_items(items: Iterable[Item | None]) -> Items:
     Raises:
         TooManyItemsError: a request of over 100,000 datums; before the first item is given out.
     """
-    return _refused_late(_metric_items(items))
-
-
-def _metric_items(items: Iterable[Item | None]) -> Items:
+    given = False
     for item in items:
         value = None if item is None else item.value
-        if isinstance(value, dict) and ("MetricData" in value or "EntityMetricData" in value):
-            _check_number(_datums(value))
-            yield from _unfolded(value, value.get("Namespace"), ())
+        if value.__class__ is dict and ("MetricData" in value or "EntityMetricData" in value):
+            try:
+                _check_number(_datums(value))
+            except TooManyItemsError as error:
+                if not given:
+                    raise
+                yield Item(None, error=DecodeError(Reason.TOO_MANY_ITEMS, str(error)))
+            else:
+                yield from _unfolded(value, value.get("Namespace"), ())
         else:
             yield item
+        given = given or item is not None
 
 
 # --- what could be parsed -----------------------------------------------------------------------------
@@ -258,6 +262,8 @@ def _lines(body: bytes, *, texts: bool, requests: bool) -> Items:
 
 def _by_parts(body: bytes, *, texts: bool, requests: bool) -> Items:
     """Split a body that is large, or that is not valid as a whole."""
+    if not body:
+        yield _broken("the body is empty")
     position = 0
     while position < len(body):
         opening = body[position : position + 1]
@@ -417,8 +423,9 @@ def _array(text: bytes, position: int, *, texts: bool) -> Generator[Item | None,
             read.append(group)
             number += len(group)
             _check_number(number)
-    for group in read:
-        yield from group
+    read.reverse()
+    while read:
+        yield from read.pop()  # one by one: letting go of all at once would hold the loop
     return end
 
 
@@ -484,9 +491,12 @@ def _chunk(text: bytes, position: int) -> tuple[list[Any], int] | None:
 
 
 def _read(text: bytes, *, texts: bool) -> Item:
-    """Parse one document or element."""
+    """Parse one document or element: a log event where its text is asked for, else a metric."""
     if not text:
         return _broken("an element is missing")
+    if not texts and len(text) > WHOLE_BYTES and text.count(b",") > _METRIC_COMMAS:
+        detail = f"over {VALUES_PER_ITEM} values in one metric"
+        return Item(None, error=DecodeError(Reason.TOO_MANY_ITEMS, detail))
     try:
         return Item(orjson.loads(text), text.decode() if texts else None)
     except orjson.JSONDecodeError as error:

@@ -53,10 +53,11 @@ _TO_MARK: Final = re.compile(rb'[^"\[\]{},]*+(?:' + _STRING + rb'[^"\[\]{},]*+)*
 _TO_BRACKET: Final = re.compile(_FLAT + rb"([\[\]{}]?)", re.DOTALL)
 _MARK_OR_QUOTE: Final = re.compile(rb'["\[\]{},]')
 _BRACKET_OR_QUOTE: Final = re.compile(rb'["\[\]{}]')
-# An object of at most two levels with the comma or bracket behind it: what most events are, found in one call.
+# An object of at most three levels with the comma or bracket behind it: what most events are, found in one call.
 _NESTED: Final = rb"(?:" + _STRING + rb"|[\[{]" + _FLAT + rb"[\]}])"
+_DEEPER: Final = rb"(?:" + _STRING + rb'|[\[{][^"\[\]{}]*+(?:' + _NESTED + rb'[^"\[\]{}]*+)*+[\]}])'
 _OBJECT: Final = re.compile(
-    _BLANKS + rb'(\{[^"\[\]{}]*+(?:' + _NESTED + rb'[^"\[\]{}]*+)*+\})' + _BLANKS + rb"([,\]])", re.DOTALL
+    _BLANKS + rb'(\{[^"\[\]{}]*+(?:' + _DEEPER + rb'[^"\[\]{}]*+)*+\})' + _BLANKS + rb"([,\]])", re.DOTALL
 )
 _KEY: Final = re.compile(_BLANKS + rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")' + _BLANKS + rb":" + _BLANKS, re.DOTALL)
 
@@ -139,6 +140,7 @@ def _far_mark(text: bytes, position: int, marks: re.Pattern[bytes]) -> Generator
             found = marks.search(text, position, position + WINDOW)
             if found is None:
                 position += WINDOW
+                steps += PAUSE_STEPS // 2
             elif found[0] == b'"':
                 inside, position = True, found.end()
             else:
