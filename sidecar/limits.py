@@ -18,6 +18,9 @@ DIMENSIONS_PER_METRIC: Final = 30  # Dimensions
 NAME_CHARACTERS: Final = 255  # MetricName, DimensionName, Namespace
 DIMENSION_VALUE_CHARACTERS: Final = 1_024  # DimensionValue
 VALUE_MAGNITUDE: Final = 2.0**360  # MetricDatum.Value
+# A sum that is in range stays so whatever values up to this are added, a million times each (the largest weight):
+# near 2^360 they are lost in rounding. Larger ones are added with a check.
+PLAIN_MAGNITUDE: Final = 2.0**280
 RESOLUTIONS: Final = (1, 60)  # MetricDatum.StorageResolution, seconds
 UNITS: Final = frozenset(
     [
@@ -79,3 +82,4 @@ PARTS_PER_LINE: Final = 2_048  # of one line, between bars: values of an etsy re
 JSON_ITEMS_PER_DATAGRAM: Final = 4_000  # a datagram has room for some 3,000 that say anything
 ITEMS_PER_BODY: Final = 100_000
 METRICS_SHARE: Final = 4  # of deliver.memory_bytes metrics have one part in so many, logs the rest
+VALUES_PER_ITEM: Final = 100_000  # `values` of one JSON metric

@@ -75,6 +75,9 @@ def dimensions(pairs: Dimensions, replace: str | None = None) -> Dimensions:
         DecodeError: `invalid_dimension`, `dimension_too_long`, `too_many_dimensions`.
     """
     invalid, too_long = Reason.INVALID_DIMENSION, Reason.DIMENSION_TOO_LONG
+    names = {name for name, _ in pairs}
+    if len(names) > DIMENSIONS_PER_METRIC:  # before each is looked at
+        raise _too_many_dimensions(len(names))
     checked = {
         _text(name, "dimension name", invalid, too_long, NAME_CHARACTERS, replace): _text(
             value,
@@ -87,12 +90,15 @@ def dimensions(pairs: Dimensions, replace: str | None = None) -> Dimensions:
         )
         for name, value in pairs
     }
-    if len(checked) < len({name for name, _ in pairs}):
+    if len(checked) < len(names):
         raise DecodeError(invalid, "two dimension names become one by metrics.replace_invalid")
-    if len(checked) > DIMENSIONS_PER_METRIC:
-        detail = f"{len(checked)} dimensions, CloudWatch takes at most {DIMENSIONS_PER_METRIC}"
-        raise DecodeError(Reason.TOO_MANY_DIMENSIONS, detail)
     return tuple(sorted(checked.items()))
+
+
+def _too_many_dimensions(number: int) -> DecodeError:
+    return DecodeError(
+        Reason.TOO_MANY_DIMENSIONS, f"{number} dimensions, CloudWatch takes at most {DIMENSIONS_PER_METRIC}"
+    )
 
 
 def unit(name: str) -> str:

@@ -368,7 +368,7 @@ def test_json_on_the_statsd_port_is_told_apart_by_its_message() -> None:
 
     assert sorted(datum["MetricName"] for datum in rig.datums()) == ["a", "b", "c"]
     assert sorted(batch.namespace for batch in rig.metrics.batches) == ["App", "N"]
-    assert sorted(rig.events()) == ['{"message": "x"}', '{"message":"hello","service":"api"}']
+    assert sorted(rig.events()) == ['{"message": "hello", "service": "api"}', '{"message": "x"}']
     assert rig.received == {"udp": 6, "statsd": 1}
     assert rig.dropped == {Reason.WRONG_TYPE: 1, Reason.INVALID_JSON: 2}
     rig.assert_balanced()

@@ -14,7 +14,8 @@ from typing import ClassVar, Final
 
 from sidecar.aggregate.state import State
 from sidecar.aggregate.tally import Tally
-from sidecar.limits import VALUES_PER_DATUM
+from sidecar.errors import DecodeError, Reason
+from sidecar.limits import PLAIN_MAGNITUDE, VALUE_MAGNITUDE, VALUES_PER_DATUM
 from sidecar.model import Measurement
 
 RATIO: Final = 1.01
@@ -31,7 +32,7 @@ class Distribution:
 
     form: ClassVar[str] = "distribution"
 
-    __slots__ = ("_buckets", "_extremes", "_shift", "_tally", "_values", "samples", "until")
+    __slots__ = ("_buckets", "_extremes", "_huge", "_shift", "_tally", "_values", "samples", "until")
 
     def __init__(self, until: float, tally: Tally) -> None:
         """Start empty.
@@ -47,6 +48,19 @@ class Distribution:
         self._extremes: dict[float, float] = {}  # {value: weight} of minimum and maximum, once there are buckets
         self._buckets: dict[int, list[float]] = {}  # {key: [weight, weighted sum]}
         self._shift = 0  # how often the widths have doubled
+        self._huge = 0.0  # the sum of weights beyond what `add` may be given without a check
+
+    def check_range(self, count: float, _total: float = 0.0) -> None:
+        """Check that so much may be added; nothing but counts can leave the range, since values are sent as they are.
+
+        Raises:
+            DecodeError: `value_out_of_range`: the count of a value or bucket might leave what CloudWatch takes.
+        """
+        if count > PLAIN_MAGNITUDE:
+            if self._huge + count > VALUE_MAGNITUDE:
+                detail = f"the counts of the window would be {self._huge + count:g}, above 2^360"
+                raise DecodeError(Reason.VALUE_OUT_OF_RANGE, detail)
+            self._huge += count
 
     def add(self, value: float, weight: float) -> None:
         """Add one sample that stands for `weight` measurements."""

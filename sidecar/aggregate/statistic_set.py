@@ -48,6 +48,20 @@ class StatisticSet:
         if value > self.maximum:  # noqa: PLR1730
             self.maximum = value
 
+    def check_range(self, count: float, total: float) -> None:
+        """Check that so much may be added: one datum out of range would take the whole window with it.
+
+        `add` does not check: it is for values so small that they cannot lead there (`PLAIN_MAGNITUDE`), or for those
+        that were checked.
+
+        Raises:
+            DecodeError: `value_out_of_range`: the sum or the count would leave what CloudWatch takes.
+        """
+        for what, reached in (("sum", self.sum + total), ("sample count", self.count + count)):
+            if not -VALUE_MAGNITUDE <= reached <= VALUE_MAGNITUDE:
+                detail = f"the {what} of the window would be {reached:g}, outside -2^360..2^360"
+                raise DecodeError(Reason.VALUE_OUT_OF_RANGE, detail)
+
     def merge(self, statistics: Statistics) -> None:
         """Add a statistic set received as such; one sample of the ledger."""
         self.samples += 1

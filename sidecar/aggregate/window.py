@@ -7,6 +7,7 @@ sample that comes later for the same time opens it anew, and CloudWatch merges t
 from __future__ import annotations
 
 from collections import OrderedDict
+from operator import mul
 from typing import Final, NamedTuple, TypeAlias
 
 from sidecar.aggregate.distribution import CheckpointedDistribution, Distribution
@@ -15,7 +16,7 @@ from sidecar.aggregate.state import State
 from sidecar.aggregate.statistic_set import Gauge, Level, StatisticSet
 from sidecar.aggregate.tally import Tally
 from sidecar.limits import MIN_SERIES_BYTES, RESOLUTIONS, SERIES_BYTES
-from sidecar.model import Kind, Sample, Series
+from sidecar.model import Kind, Sample, Series, Statistics
 
 Numeric: TypeAlias = StatisticSet | Distribution
 Accumulator: TypeAlias = Numeric | Members
@@ -85,7 +86,7 @@ class Windows:
             percentiles: keep the values of a distribution; False makes it a statistic set.
 
         Raises:
-            DecodeError: a gauge would be moved out of CloudWatch's range.
+            DecodeError: a gauge, a sum or a count would leave CloudWatch's range.
 
         Returns:
             The accumulator, which takes more samples of this series, kind and time directly until `until`.
@@ -99,6 +100,8 @@ class Windows:
             if series not in self._moved and series in self._levels:
                 self._moved[series] = accumulator.level
                 accumulator.level.relative = accumulator.level.value == 0.0
+        if not isinstance(accumulator, Members):
+            accumulator.check_range(*_added(sample.statistics, values, sample.weights))
         self.tally.samples += sample.size
         if sample.statistics is not None and isinstance(accumulator, StatisticSet):
             accumulator.merge(sample.statistics)
@@ -211,6 +214,13 @@ class Windows:
         else:
             self._levels.move_to_end(series)
         return Gauge(until, self.tally, level)
+
+
+def _added(statistics: Statistics | None, values: tuple[float, ...], weights: tuple[float, ...]) -> tuple[float, float]:
+    """The count and the sum that a sample adds."""
+    if statistics is not None:
+        return statistics.sample_count, statistics.sum
+    return sum(weights), sum(map(mul, values, weights))
 
 
 def _form(sample: Sample, *, percentiles: bool) -> type[Accumulator]:

@@ -8,85 +8,27 @@ to the newest.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 import orjson
 
 from sidecar.limits import (
     EVENTS_PER_REQUEST,
     LOG_EVENT_OVERHEAD_BYTES,
-    LOG_MESSAGE_BYTES,
     LOG_REQUEST_BYTES,
     LOG_REQUEST_SPAN_MS,
 )
 from sidecar.model import Events, LogBatch
 
-TRUNCATED: Final = "[truncated]"
-# A character is at most 4 bytes in UTF-8: most messages need not be measured to be known to fit.
-UNCUT_CHARACTERS: Final = LOG_MESSAGE_BYTES // 4
-
 
 def encode(timestamp_ms: int, message: str) -> tuple[bytes, int]:
     """Encode one log event: its JSON, and what the service counts it as, message bytes and 26.
 
-    A message over the service's limit must have been cut before (`cut`).
+    A message over the service's limit must have been cut before (`decode.cut`).
     """
     body = b'{"timestamp":%d,"message":%b}' % (timestamp_ms, orjson.dumps(message))
     # isascii() is a flag of the string: only other text has to be encoded to be measured.
     length = len(message) if message.isascii() else len(message.encode())
     return body, length + LOG_EVENT_OVERHEAD_BYTES
-
-
-def cut(message: str) -> tuple[str, bool]:
-    """Bring a message within the service's limit of 1,048,550 bytes.
-
-    A JSON object stays one: its longest text field is cut. Anything else is cut at a character's boundary.
-    Either ends in `[truncated]`.
-
-    Returns:
-        The message, and whether it was cut.
-    """
-    if len(message) <= UNCUT_CHARACTERS or len(message.encode()) <= LOG_MESSAGE_BYTES:
-        return message, False
-    if message.startswith("{"):
-        shorter = _cut_json(message)
-        if shorter is not None:
-            return shorter, True
-    return _cut_text(message, LOG_MESSAGE_BYTES - len(TRUNCATED)) + TRUNCATED, True
-
-
-def _cut_json(message: str) -> str | None:
-    try:
-        fields = orjson.loads(message)
-    except orjson.JSONDecodeError:
-        return None
-    # What each text takes once it is encoded, escapes and all.
-    sizes = {key: len(orjson.dumps(value)) - 2 for key, value in fields.items() if isinstance(value, str)}
-    over = len(orjson.dumps(fields)) - LOG_MESSAGE_BYTES
-    for key in sorted(sizes, key=sizes.__getitem__, reverse=True):
-        if over <= 0:
-            break
-        room = max(0, sizes[key] - over - len(TRUNCATED))
-        fields[key] = _fit(fields[key], room) + TRUNCATED
-        over -= sizes[key] - (len(orjson.dumps(fields[key])) - 2)
-    return orjson.dumps(fields).decode() if over <= 0 else None
-
-
-def _fit(text: str, most: int) -> str:
-    """The longest prefix that takes at most so many bytes as JSON."""
-    low, high = 0, len(text)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if len(orjson.dumps(text[:middle])) - 2 <= most:
-            low = middle
-        else:
-            high = middle - 1
-    return text[:low]
-
-
-def _cut_text(text: str, most: int) -> str:
-    """The longest prefix of at most `most` bytes that ends at a character."""
-    return text.encode()[:most].decode("utf-8", "ignore")
 
 
 class LogBuffer:

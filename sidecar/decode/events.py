@@ -11,11 +11,12 @@ from typing import Any, Final
 
 import orjson
 
+from sidecar.decode import scan
 from sidecar.decode.documents import Item
 from sidecar.decode.fields import check_timestamp, read_timestamp, shown, wrong_type
 from sidecar.decode.statsd import in_range
 from sidecar.errors import DecodeError, Reason
-from sidecar.limits import RESOLUTIONS
+from sidecar.limits import DIMENSIONS_PER_METRIC, RESOLUTIONS, VALUE_MAGNITUDE, VALUES_PER_ITEM
 from sidecar.model import Dimensions, Kind, LogEvent, Sample, Statistics
 
 _KINDS: Final = {
@@ -52,12 +53,16 @@ _DATUM: Final = frozenset(
 )
 
 
-def decode_metric(item: object, unknown: set[str] | None = None) -> Sample:
+_ROUTING: Final = ("log_group", "log_stream")
+
+
+def decode_metric(item: object, unknown: set[str] | None = None, first: int = 0) -> Sample:
     """Read one metric, native or in CloudWatch's own shape.
 
     Args:
         item: the parsed document.
         unknown: receives the names of fields that were read past.
+        first: where the document is a slice of one with more values, the index of its first value in that.
 
     Raises:
         DecodeError: naming the field and what it must be.
@@ -67,11 +72,11 @@ def decode_metric(item: object, unknown: set[str] | None = None) -> Sample:
     native = "MetricName" not in item
     known = _NATIVE if native else _DATUM
     if unknown is not None and not known.issuperset(item):
-        unknown.update(str(key) for key in item if key not in known)
-    return _native(item) if native else _datum(item)
+        unknown.update(item.keys() - known)
+    return _native(item, first) if native else _datum(item, first)
 
 
-def _native(item: dict[str, Any]) -> Sample:
+def _native(item: dict[str, Any], first: int) -> Sample:
     kind = Kind.SAMPLE
     type_ = item.get("type")
     if type_ is not None:
@@ -80,11 +85,13 @@ def _native(item: dict[str, Any]) -> Sample:
         kind = _KINDS[type_]
     given = [field for field in ("value", "values", "statistics") if item.get(field) is not None]
     sample = Sample(_required_text(item, "name"), kind)
-    _measure(sample, item, given, ("value", "values", "counts", "statistics"))
+    _measure(sample, item, given, ("value", "values", "counts", "statistics"), first)
     dimensions = item.get("dimensions")
     if dimensions is not None and dimensions != []:
         if not isinstance(dimensions, dict):
             raise wrong_type("dimensions", "an object of names and values", dimensions)
+        if len(dimensions) > DIMENSIONS_PER_METRIC:
+            raise _too_many_dimensions(len(dimensions))
         sample.dimensions = tuple([(name, _dimension_text(name, value)) for name, value in dimensions.items()])
     sample.unit = _optional_text(item, "unit")
     sample.namespace = _optional_text(item, "namespace")
@@ -95,10 +102,10 @@ def _native(item: dict[str, Any]) -> Sample:
     return sample
 
 
-def _datum(item: dict[str, Any]) -> Sample:
+def _datum(item: dict[str, Any], first: int) -> Sample:
     given = [field for field in ("Value", "Values", "StatisticValues") if item.get(field) is not None]
     sample = Sample(_required_text(item, "MetricName"), Kind.SAMPLE)
-    _measure(sample, item, given, ("Value", "Values", "Counts", "StatisticValues"))
+    _measure(sample, item, given, ("Value", "Values", "Counts", "StatisticValues"), first)
     sample.dimensions = _datum_dimensions(item.get("Dimensions"))
     sample.unit = _optional_text(item, "Unit")
     sample.namespace = _optional_text(item, "Namespace")
@@ -109,7 +116,9 @@ def _datum(item: dict[str, Any]) -> Sample:
     return sample
 
 
-def _measure(sample: Sample, item: dict[str, Any], given: list[str], fields: tuple[str, str, str, str]) -> None:
+def _measure(
+    sample: Sample, item: dict[str, Any], given: list[str], fields: tuple[str, str, str, str], first: int
+) -> None:
     """Fill in the numbers; `fields` are the names of the value, values, counts and statistics."""
     value_field, values_field, counts_field, statistics_field = fields
     if len(given) != 1:
@@ -128,6 +137,7 @@ def _measure(sample: Sample, item: dict[str, Any], given: list[str], fields: tup
         members = item[field] if field == values_field else [item[field]]
         if not isinstance(members, list) or not members:
             raise wrong_type(field, "a non-empty array", members)
+        _check_number_of_values(field, members)
         sample.members = tuple([_member(field, member) for member in members])
     elif field == value_field:
         sample.values, sample.weights = (_number(field, item[field]),), (1.0,)
@@ -135,16 +145,26 @@ def _measure(sample: Sample, item: dict[str, Any], given: list[str], fields: tup
         values = item[field]
         if not isinstance(values, list) or not values:
             raise wrong_type(field, "a non-empty array of numbers", values)
-        sample.values = tuple([_number(f"{field}[{i}]", value) for i, value in enumerate(values)])
-        sample.weights = _weights(counts_field, item.get(counts_field), len(values))
+        _check_number_of_values(field, values)
+        sample.values = _numbers(field, values, first)
+        sample.weights = _weights(counts_field, item.get(counts_field), len(values), first)
 
 
-def _weights(field: str, counts: object, expected: int) -> tuple[float, ...]:
+def _check_number_of_values(field: str, values: list[Any]) -> None:
+    if len(values) > VALUES_PER_ITEM:
+        raise DecodeError(Reason.TOO_MANY_ITEMS, f"{field} has {len(values)} elements, at most {VALUES_PER_ITEM}")
+
+
+def _numbers(field: str, values: list[Any], first: int) -> tuple[float, ...]:
+    return tuple([_number(field, value, index) for index, value in enumerate(values, first)])
+
+
+def _weights(field: str, counts: object, expected: int, first: int) -> tuple[float, ...]:
     if counts is None:
         return (1.0,) * expected
     if not isinstance(counts, list) or len(counts) != expected:
         raise DecodeError(Reason.INVALID_COUNTS, f"{field} must be an array of {expected} numbers, one a value")
-    weights = tuple([_number(f"{field}[{i}]", count) for i, count in enumerate(counts)])
+    weights = _numbers(field, counts, first)
     if min(weights) <= 0.0:
         raise DecodeError(Reason.INVALID_COUNTS, f"{field} must be above zero")
     return weights
@@ -170,12 +190,20 @@ def _datum_dimensions(value: object) -> Dimensions:
         return ()
     if not isinstance(value, list):
         raise wrong_type("Dimensions", "an array of {Name, Value}", value)
+    if len(value) > 10 * DIMENSIONS_PER_METRIC:  # a name may be repeated, the last of it counts
+        raise _too_many_dimensions(len(value))
     pairs: list[tuple[str, str]] = []
     for i, pair in enumerate(value):
         if not isinstance(pair, dict) or not isinstance(pair.get("Name"), str) or "Value" not in pair:
             raise wrong_type(f"Dimensions[{i}]", "an object with Name and Value", pair)
         pairs.append((pair["Name"], _dimension_text(pair["Name"], pair["Value"])))
     return tuple(pairs)
+
+
+def _too_many_dimensions(number: int) -> DecodeError:
+    return DecodeError(
+        Reason.TOO_MANY_DIMENSIONS, f"{number} dimensions, CloudWatch takes at most {DIMENSIONS_PER_METRIC}"
+    )
 
 
 def _dimension_text(name: str, value: object) -> str:
@@ -194,11 +222,16 @@ def _member(field: str, value: object) -> str:
     raise wrong_type(field, "text or a number, the member of the set", value)
 
 
-def _number(field: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+def _number(field: str, value: object, index: int | None = None) -> float:
+    number = float(value) if value.__class__ is int or value.__class__ is float else None
+    if number is not None and -VALUE_MAGNITUDE <= number <= VALUE_MAGNITUDE:
+        return number
+    if index is not None:
+        field = f"{field}[{index}]"
+    if number is None:
         raise wrong_type(field, "a number", value)
     try:
-        return in_range(float(value), value)
+        return in_range(number, value)
     except DecodeError as error:
         raise DecodeError(error.reason, f"{field}: {error.detail}") from None
 
@@ -234,7 +267,7 @@ def decode_log(item: Item, now: float) -> LogEvent:
     The message is the document as it came; `log_group` and `log_stream` are taken out of it.
 
     Args:
-        item: the parsed document, with its own text where it has one.
+        item: the parsed document, with its own text; one that was not JSON (a DogStatsD event) has none.
         now: the time of arrival, seconds since the epoch.
 
     Raises:
@@ -258,12 +291,13 @@ def decode_log(item: Item, now: float) -> LogEvent:
         else:
             check_timestamp(timestamp, now)
     group, stream = _route(value)
-    text = item.text
-    if text is None or group is not None or stream is not None:
-        fields = {key: field for key, field in value.items() if key not in ("log_group", "log_stream")}
-        if not fields:
+    text = orjson.dumps(value).decode() if item.text is None else item.text
+    if group is not None or stream is not None:
+        routing = [key for key in _ROUTING if key in value]
+        if len(value) == len(routing):
             raise DecodeError(Reason.EMPTY_MESSAGE, "the log event has no fields beside its routing")
-        text = orjson.dumps(fields).decode()
+        # Out of its text, so that the rest stays as it came: written anew, a number beyond 64 bits would be rounded.
+        text = scan.without(text, routing)
     return LogEvent(int(timestamp * 1_000), text, value, group, stream, late_stamped)
 
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Final
 
 from sidecar.errors import DecodeError, Reason
 from sidecar.limits import FUTURE_SECONDS, PAST_SECONDS
 
-MILLISECONDS_FROM: Final = 1e11  # an epoch number this large is in milliseconds: 1e11 s is the year 5138
+# How large an epoch number is tells its unit: 1e11 s is the year 5138, 1e11 ms, 1e14 us and 1e17 ns are in 1973.
+MILLISECONDS_FROM: Final = 1e11
+MICROSECONDS_FROM: Final = 1e14
+NANOSECONDS_FROM: Final = 1e17
+_NANOSECONDS_END: Final = 1e20
+# All digits: of nine or more it is no ISO 8601 date, whose basic form has eight.
+_EPOCH: Final = re.compile(r"[0-9]{9,20}(?:\.[0-9]{1,9})?", re.ASCII)
 
 
 def read_timestamp(value: object) -> float:
-    """Read a time: ISO 8601 (no zone: UTC) or epoch seconds, milliseconds from 1e11 on.
+    """Read a time: ISO 8601 (no zone: UTC) or epoch seconds, milliseconds, microseconds or nanoseconds by their size.
+
+    An epoch number may also come as text, of nine digits or more.
 
     Returns:
         Seconds since the epoch.
@@ -21,10 +30,13 @@ def read_timestamp(value: object) -> float:
         DecodeError: `invalid_timestamp`.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = value / 1_000.0 if value >= MILLISECONDS_FROM else float(value)
-        if 0.0 <= seconds < MILLISECONDS_FROM:
-            return seconds
+        if 0.0 <= value < MILLISECONDS_FROM:
+            return float(value)
+        if MILLISECONDS_FROM <= value < _NANOSECONDS_END:
+            return _epoch_seconds(value)
     elif isinstance(value, str):
+        if _EPOCH.fullmatch(value):
+            return read_timestamp(float(value) if "." in value else int(value))
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
@@ -33,8 +45,15 @@ def read_timestamp(value: object) -> float:
             return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     raise DecodeError(
         Reason.INVALID_TIMESTAMP,
-        f"timestamp {shown(value)} is neither ISO 8601 nor a number of seconds or milliseconds since 1970",
+        f"timestamp {shown(value)} is neither ISO 8601 nor a number of seconds (or ms, us, ns) since 1970",
     )
+
+
+def _epoch_seconds(value: float) -> float:
+    """Seconds of an epoch number in a smaller unit."""
+    if value < MICROSECONDS_FROM:
+        return value / 1_000.0
+    return value / 1_000_000.0 if value < NANOSECONDS_FROM else value / 1_000_000_000.0
 
 
 def check_timestamp(timestamp: float, now: float) -> None:

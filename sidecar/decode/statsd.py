@@ -21,7 +21,7 @@ from math import isnan
 from typing import Final, NamedTuple, TypeAlias
 
 from sidecar.errors import DecodeError, Reason
-from sidecar.limits import FIELDS_PER_LINE, MIN_RATE, PARTS_PER_LINE, TAGS_PER_LINE, VALUE_MAGNITUDE
+from sidecar.limits import FIELDS_PER_LINE, MIN_RATE, PARTS_PER_LINE, PLAIN_MAGNITUDE, TAGS_PER_LINE, VALUE_MAGNITUDE
 from sidecar.model import Dimensions, Kind, Sample, SignedGauges
 
 SignedGaugesOf: TypeAlias = Callable[[str], SignedGauges]
@@ -78,7 +78,7 @@ def plain_number(text: bytes) -> float | None:
     """Read an unsigned number the fast way.
 
     Returns:
-        The number where `text` starts with a digit or a point and CloudWatch takes the value; None for
+        The number where `text` starts with a digit or a point and needs no check of what it is added to; None for
         everything else, which deserves the slow look of `number`.
     """
     # float() would also take signs, `nan` and `inf` (kept out by the first byte), `_` (95), and blanks at the end
@@ -88,7 +88,7 @@ def plain_number(text: bytes) -> float | None:
             value = float(text)
         except ValueError:
             return None
-        if value <= VALUE_MAGNITUDE:
+        if value <= PLAIN_MAGNITUDE:
             return value
     return None
 

@@ -258,7 +258,8 @@ class Worker(Generic[B]):
             return
         for index in named:
             self._refused(batch, index, error, Reason.REJECTED)
-        rest = [index for index in range(len(batch)) if index not in set(named)]
+        refused = set(named)
+        rest = [index for index in range(len(batch)) if index not in refused]
         self._replace(batch, [batch.part(rest)] if rest else [])
 
     def _give_up(self, batch: B, error: DeliveryError) -> None:

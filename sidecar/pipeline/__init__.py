@@ -22,7 +22,7 @@ from sidecar.model import MEMORY_PER_ELEMENT, LogBatch, MetricBatch, Outcome
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
 from sidecar.pipeline.logs import LogPath
-from sidecar.pipeline.metrics import MetricPath
+from sidecar.pipeline.metrics import MetricPath, Slices
 from sidecar.pipeline.sink import Sink
 from sidecar.pipeline.statsd import DatagramPath
 from sidecar.shape.cardinality import Cardinality
@@ -115,7 +115,8 @@ class Pipeline:
         self._admit(self._metrics.room_for, size, self._metrics_capacity)
         if not looks_like_json(body):
             raise UnsupportedError(f"{content_type}: the body must be JSON, an object, an array or one a line")
-        outcome = await self._take(metric_items(documents(body)), self._metrics.item, size)
+        items = metric_items(documents(body, texts=False, requests=True))
+        outcome = await self._take(items, self._metrics.item, size)
         self._metrics.look_for_early_flush()
         return outcome
 
@@ -132,7 +133,7 @@ class Pipeline:
         size = 2 * len(body) + MEMORY_PER_ELEMENT * (body.count(b"\n") + 1)
         self._admit(self._logs.room_for, size, self._logs_capacity)
         if content_type == "text/plain":
-            items: Iterable[Item] = text_lines(body)
+            items: Iterable[Item | None] = text_lines(body)
         elif looks_like_json(body):
             items = documents(body)
         elif content_type == FORM:
@@ -180,10 +181,15 @@ class Pipeline:
             raise BusyError(RETRY_AFTER)
 
     async def _take(
-        self, items: Iterable[Item], take: Callable[[Item, str, float], DecodeError | None], size_bytes: int
+        self,
+        items: Iterable[Item | None],
+        take: Callable[[Item, str, float], Slices | DecodeError | None],
+        size_bytes: int,
     ) -> Outcome:
         """Take the items of a body that may come to take so much memory, with a turn for the sockets now and then."""
         now = self._clock.wall()
+        self._metrics.note_time(now)
+        index = -1
         accepted = 0
         rejected: list[tuple[int, str]] = []
         refused = 0
@@ -192,8 +198,16 @@ class Pipeline:
         self._idle.clear()
         try:
             turns = Turns(self._clock.monotonic)
-            for index, item in enumerate(items):
+            for item in items:
+                if item is None:
+                    await turns.give()
+                    continue
+                index += 1
                 error = take(item, "http", now)
+                if isinstance(error, Slices):
+                    for _ in error:
+                        await turns.give()
+                    error = error.error
                 if error is None:
                     accepted += 1
                 else:

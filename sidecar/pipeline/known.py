@@ -16,9 +16,9 @@ from sidecar.aggregate.window import Accumulator, Numeric, Windows
 from sidecar.clock import Clock
 from sidecar.decode.fields import check_timestamp, read_timestamp
 from sidecar.errors import DecodeError
-from sidecar.limits import VALUE_MAGNITUDE
+from sidecar.limits import PLAIN_MAGNITUDE
 from sidecar.model import Sample, Series
-from sidecar.shape.cardinality import Cardinality
+from sidecar.shape.cardinality import OTHER, Cardinality
 
 KEY_BYTES: Final = 1_024  # longer documents are read each time: the table is bounded in bytes too
 
@@ -29,6 +29,7 @@ class _Place(NamedTuple):
     accumulator: Numeric
     start: float  # of its window
     series: Series
+    folded: bool  # the cap on series led it elsewhere than the document asks for
 
 
 class KnownDocuments:
@@ -58,7 +59,7 @@ class KnownDocuments:
         stamp = document.pop(time_field, None)
         key = b""
         # By class: True and False are instances of int too.
-        if (value.__class__ is float or value.__class__ is int) and -VALUE_MAGNITUDE <= value <= VALUE_MAGNITUDE:
+        if (value.__class__ is float or value.__class__ is int) and -PLAIN_MAGNITUDE <= value <= PLAIN_MAGNITUDE:
             try:
                 key = orjson.dumps(document)
             except TypeError:  # nested deeper than is ever written
@@ -86,7 +87,9 @@ class KnownDocuments:
         if len(self._places) >= self._most:
             self._places.clear()
         # A copy: what orjson gives is the front of a block of some kilobytes, all of which would be kept.
-        self._places[bytes(memoryview(key))] = _Place(accumulator, accumulator.until - series.resolution, series)
+        folded = any(value == OTHER for _, value in series.dimensions)
+        start = accumulator.until - series.resolution
+        self._places[bytes(memoryview(key))] = _Place(accumulator, start, series, folded)
 
     def _at(self, key: bytes, place: _Place, stamp: object, now: float) -> Numeric | None:
         """The accumulator for the time of a document; None where reading it in full is to say why not."""
@@ -97,11 +100,12 @@ class KnownDocuments:
                 check_timestamp(time, now)
             except DecodeError:
                 return None
-        accumulator, start, series = place
+        accumulator, start, series, folded = place
         if start <= time < accumulator.until:
             return accumulator
-        if not self._cardinality.refresh(series, self._clock.monotonic()):
+        # By now there may be room for the series that the document asks for: the cap covers the last hour.
+        if folded or not self._cardinality.refresh(series, self._clock.monotonic()):
             return None
         following = self._windows.reopen(series, accumulator, time)
-        self._places[key] = _Place(following, following.until - series.resolution, series)
+        self._places[key] = _Place(following, following.until - series.resolution, series, folded)
         return following

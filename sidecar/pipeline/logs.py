@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from sidecar.batch.logs import UNCUT_CHARACTERS, LogBuffer, cut, encode
+from sidecar.batch.logs import LogBuffer, encode
 from sidecar.clock import Clock
 from sidecar.config import Logs
 from sidecar.decode import events
+from sidecar.decode.cut import UNCUT_CHARACTERS, cut
 from sidecar.decode.documents import Item
 from sidecar.errors import DecodeError
 from sidecar.model import MEMORY_PER_ELEMENT, LogBatch, LogEvent

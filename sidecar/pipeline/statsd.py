@@ -17,12 +17,13 @@ from sidecar.aggregate.window import Numeric
 from sidecar.clock import Clock
 from sidecar.config import Metrics
 from sidecar.decode import dogstatsd, statsd
-from sidecar.decode.documents import Item, documents, metric_items
-from sidecar.errors import DecodeError, Reason
-from sidecar.limits import JSON_ITEMS_PER_DATAGRAM, NAME_CHARACTERS
+from sidecar.decode.documents import BYTE_ORDER_MARK, Item
+from sidecar.errors import DecodeError
+from sidecar.limits import NAME_CHARACTERS, PLAIN_MAGNITUDE
 from sidecar.model import Kind, Sample, Series
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
+from sidecar.pipeline.json_datagrams import JsonDatagrams
 from sidecar.pipeline.logs import LogPath
 from sidecar.pipeline.metrics import MetricPath, Taken
 from sidecar.pipeline.refusals import Refusals
@@ -40,7 +41,7 @@ LINE_WORK: Final = 2_048
 BYTE_WORK: Final = 32
 LONG_LINE_BYTES: Final = 2_048  # longer lines are looked at for many values
 SMALL_BURST_BYTES: Final = 65_536
-JSON_OPENINGS: Final = (b"{", b"[")
+JSON_OPENINGS: Final = (b"{", b"[", b"\xef")  # the last opens a byte order mark
 WHOLE_LINES: Final = 16_384  # lines of counters that are known whole
 WHOLE_LINE_BYTES: Final = 256  # longer ones are not
 REPEATS_PAY: Final = 4  # looking for whole lines pays where one in so many is found
@@ -127,6 +128,7 @@ class DatagramPath:
         # What was too much work for one turn: the rest of a datagram of lines, and the datagrams behind it.
         self._lines: Iterator[bytes] = iter(())
         self._waiting: deque[bytes] = deque()
+        self._json = JsonDatagrams(metrics=metrics, logs=logs, ledger=ledger, limiter=limiter, clock=clock)
         # Whole lines of counters: where to add, which value, and its weight.
         self._whole: dict[bytes, tuple[Target, float, float]] = {}
         self._repeating = True  # enough lines of the last burst were known whole
@@ -150,7 +152,7 @@ class DatagramPath:
         table, numbers = self._table, self._numbers
         whole = self._whole.get if self._look_for_repeats() else None
         taken = repeats = 0
-        late = False
+        late = not self._json.go_on(turn_ends)
         while not late:
             for line in lines:
                 if whole is not None:
@@ -190,7 +192,7 @@ class DatagramPath:
                 elif not waiting:
                     break
                 elif _is_json(waiting[0]):
-                    self._json(waiting.popleft(), now)
+                    late = not self._json.take(waiting.popleft(), now, turn_ends)
                     work = WORK_PER_LOOK
                 else:
                     datagram = waiting.popleft()
@@ -213,10 +215,9 @@ class DatagramPath:
     def _time(self) -> float:
         """Wall seconds. Where the clock was set back, lines belong to earlier windows than the tables lead to."""
         now = self._clock.wall()
+        self._metrics.note_time(now)
         if now < self._last:
             self._forget_lines()
-            if self._last - now >= 1.0:
-                self._metrics.flush_soon()  # what is open would wait for its time to come again
         self._last = now
         return now
 
@@ -312,7 +313,8 @@ class DatagramPath:
                 self._forget_lines()
                 self._table_bytes = ENTRY_BYTES + len(line)
         self._table[key] = (target, sample.weights[0], series)
-        if sample.kind is Kind.COUNTER and len(sample.values) == 1 and len(line) <= WHOLE_LINE_BYTES:
+        plain = len(sample.values) == 1 and abs(sample.values[0]) <= PLAIN_MAGNITUDE
+        if sample.kind is Kind.COUNTER and plain and len(line) <= WHOLE_LINE_BYTES:
             if len(self._whole) >= WHOLE_LINES:
                 self._whole.clear()
             self._whole[line] = (target, sample.values[0], sample.weights[0])
@@ -353,34 +355,13 @@ class DatagramPath:
             return
         self._logs.item(item, "statsd", now)
 
-    def _json(self, datagram: bytes, now: float) -> None:
-        """Take a datagram of JSON: EMF documents have `_aws`, log events `message`; the rest are metrics."""
-        try:
-            items = list(documents(datagram))
-        except Exception:  # noqa: BLE001  # a bug in reading one datagram costs that datagram, counted and told
-            account = self._ledger.samples
-            account.received["udp"] += 1
-            self._refusals.bug(account, 1, "udp")
-            return
-        for index, item in enumerate(items):
-            if index >= JSON_ITEMS_PER_DATAGRAM:
-                account = self._ledger.samples
-                account.received["udp"] += len(items) - index
-                error = DecodeError(Reason.TOO_MANY_ITEMS, f"over {JSON_ITEMS_PER_DATAGRAM} items in one datagram")
-                self._refusals.refuse(account, error, len(items) - index, "udp")
-                return
-            value = item.value
-            if item.error is None and isinstance(value, dict) and ("message" in value or "_aws" in value):
-                self._logs.item(item, "udp", now)
-            else:
-                for metric in metric_items([item]):
-                    self._metrics.item(metric, "udp", now)
-
 
 def _is_json(datagram: bytes) -> bool:
     """Whether a datagram is read as JSON: it opens an object, or an array and not the tags of a line."""
-    opening = datagram[:1]
-    return opening in JSON_OPENINGS and (opening == b"{" or _JSON_ARRAY.match(datagram) is not None)
+    if datagram[:1] not in JSON_OPENINGS:
+        return False
+    text = datagram.removeprefix(BYTE_ORDER_MARK).lstrip()
+    return text[:1] == b"{" or _JSON_ARRAY.match(text) is not None
 
 
 def _joined(burst: list[bytes]) -> list[bytes]:

@@ -13,7 +13,9 @@ from typing import Final, Literal
 
 from sidecar.limits import NAME_CHARACTERS
 
-REMEMBERED: Final = 10_000  # names whose rule is known; beyond, they are looked up anew
+# Names whose rule is known; beyond, they are looked up anew, as is a name longer than any metric may have: the table is
+# bounded in bytes too.
+REMEMBERED: Final = 10_000
 
 
 @dataclass(slots=True, frozen=True)
@@ -54,8 +56,9 @@ class Rules:
             return NO_RULE
         rule = self._known.get(name)
         if rule is None:
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()
             rule = next((rule for glob, rule in self._rules if glob.match(name)), NO_RULE)
-            self._known[name] = rule
+            if len(name) <= NAME_CHARACTERS:
+                if len(self._known) >= REMEMBERED:
+                    self._known.clear()
+                self._known[name] = rule
         return rule

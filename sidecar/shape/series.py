@@ -83,6 +83,7 @@ class Shaper:
 
     def _name(self, sample: Sample) -> Series:
         namespace = sample.namespace
+        metric_name = naming.metric_name(sample.name, self._replace)  # before the globs of rules see it
         rule = self._rules.find(sample.name)
         unit = rule.unit if sample.unit is None else naming.unit(sample.unit)
         resolution = rule.resolution if sample.resolution is None else sample.resolution
@@ -90,7 +91,7 @@ class Shaper:
         shared = self._shared
         return Series(
             self._namespace if namespace is None else shared(naming.namespace(namespace, self._replace)),
-            shared(naming.metric_name(sample.name, self._replace)),
+            shared(metric_name),
             tuple([(shared(name), shared(value)) for name, value in dimensions]),
             DEFAULT_UNIT[sample.kind] if unit is None else unit,
             self._resolution if resolution is None else resolution,

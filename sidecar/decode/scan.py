@@ -1,0 +1,229 @@
+"""Where the parts of a JSON text begin and end: commas, brackets and strings, nothing else. Pure.
+
+orjson reads a document whole or not at all. To read the elements of an array one by one, because one of them is broken
+or because all of them together would hold the event loop, their boundaries have to be known first. These are found in
+time linear in the text, whether or not it is valid JSON: a bracket or comma inside a string does not count, and the
+brackets inside an element are counted but their kinds are not compared. What is between two boundaries is for orjson
+to judge: a span that is not valid JSON is refused, whatever lies beside it.
+
+The patterns use possessive quantifiers only, so that no input makes them backtrack or remember positions, and look at
+no more than `WINDOW` bytes in one call.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Generator
+from functools import cache
+from typing import Final, NamedTuple, TypeAlias
+
+import orjson
+
+Span: TypeAlias = tuple[int, int]
+"""Where a part begins and where it ends: `text[begin:end]`."""
+
+
+class Member(NamedTuple):
+    """One part of an object.
+
+    Attributes:
+        name: its key, read; None where it is not a key with a value.
+        begin, end: where it is, blanks around it included.
+        value: where its value begins; it goes to `end`.
+    """
+
+    name: str | None
+    begin: int
+    value: int
+    end: int
+
+
+WINDOW: Final = 16_384  # bytes: 0.2 ms in one call of a pattern
+PAUSE_STEPS: Final = 1_000  # brackets or strings between two pauses: some 0.5 ms
+ARRAY_END: Final = b"]"
+OBJECT_END: Final = b"}"
+_OPENINGS: Final = (b"[", b"{")
+
+# The closing quote is missing at the end of a text that was cut off. Written as loops of a plain run and what may
+# follow it: an alternation of both would take half as long again.
+_STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'
+_FLAT: Final = rb'[^"\[\]{}]*+(?:' + _STRING + rb'[^"\[\]{}]*+)*+'  # anything without a bracket
+_BLANKS: Final = rb"[ \t\r\n]*+"
+_TO_MARK: Final = re.compile(rb'[^"\[\]{},]*+(?:' + _STRING + rb'[^"\[\]{},]*+)*+([\[\]{},]?)', re.DOTALL)
+_TO_BRACKET: Final = re.compile(_FLAT + rb"([\[\]{}]?)", re.DOTALL)
+_MARK_OR_QUOTE: Final = re.compile(rb'["\[\]{},]')
+_BRACKET_OR_QUOTE: Final = re.compile(rb'["\[\]{}]')
+# An object of at most three levels with the comma or bracket behind it: what most events are, found in one call.
+_NESTED: Final = rb"(?:" + _STRING + rb"|[\[{]" + _FLAT + rb"[\]}])"
+_DEEPER: Final = rb"(?:" + _STRING + rb'|[\[{][^"\[\]{}]*+(?:' + _NESTED + rb'[^"\[\]{}]*+)*+[\]}])'
+_OBJECT: Final = re.compile(
+    _BLANKS + rb'(\{[^"\[\]{}]*+(?:' + _DEEPER + rb'[^"\[\]{}]*+)*+\})' + _BLANKS + rb"([,\]])", re.DOTALL
+)
+_KEY: Final = re.compile(_BLANKS + rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")' + _BLANKS + rb":" + _BLANKS, re.DOTALL)
+
+
+def parts(text: bytes, position: int, closing: bytes) -> Generator[Span | None, None, int]:
+    """Find what the commas of an array or object separate: elements, or keys with their values.
+
+    Args:
+        text: what holds the array or object.
+        position: just behind the opening bracket.
+        closing: the bracket that ends it, `ARRAY_END` or `OBJECT_END`.
+
+    Yields:
+        The span of each part, in order, blanks around it included; a part of nothing but blanks lacks its element.
+        None between them, where it is time to let others run.
+
+    Returns:
+        Where the array or object ends, just behind its bracket; -1 where it does not: then the last part is what is
+        left of the text.
+    """
+    elements = closing == ARRAY_END
+    length = len(text)
+    steps = 0
+    first = True
+    while True:
+        simple = _OBJECT.match(text, position, position + WINDOW) if elements else None
+        if simple is not None:
+            yield simple.span(1)
+            first = False
+            position = simple.end()
+            if simple[2] == ARRAY_END:
+                return position
+            continue
+        begin = position
+        depth = 0
+        while True:
+            found = (_TO_BRACKET if depth else _TO_MARK).match(text, position, position + WINDOW)
+            assert found is not None  # noqa: S101  # it matches anything, if only the empty rest of the text
+            mark: bytes = found[1]
+            if mark or found.end() >= length:
+                position = found.end()
+            else:
+                marks = _BRACKET_OR_QUOTE if depth else _MARK_OR_QUOTE
+                position, mark = yield from _far_mark(text, position, marks)
+            if not mark or (not depth and mark in (b",", closing)):
+                break
+            if mark in _OPENINGS:
+                depth += 1
+            elif depth:  # a bracket that closes nothing is a part of what it stands in
+                depth -= 1
+            steps += 1
+            if steps >= PAUSE_STEPS:
+                steps = 0
+                yield None
+        end = position - len(mark)
+        if not first or mark == b"," or (begin < end and not text[begin:end].isspace()):
+            yield begin, end
+        first = False
+        if mark != b",":
+            return position if mark else -1
+
+
+def _far_mark(text: bytes, position: int, marks: re.Pattern[bytes]) -> Generator[None, None, tuple[int, bytes]]:
+    """Find the next mark outside of strings where it is far: a long string is passed at the speed of `bytes.find`.
+
+    Returns:
+        Where the mark ends, and the mark; the end of the text and nothing where there is none.
+    """
+    steps = 0
+    inside = False
+    while position < len(text):
+        if inside:
+            quote = text.find(b'"', position)
+            if quote < 0:
+                break
+            run = text[position:quote]
+            inside = (len(run) - len(run.rstrip(b"\\"))) % 2 == 1  # an odd number of backslashes escapes the quote
+            position = quote + 1
+        else:
+            found = marks.search(text, position, position + WINDOW)
+            if found is None:
+                position += WINDOW
+                steps += PAUSE_STEPS // 2
+            elif found[0] == b'"':
+                inside, position = True, found.end()
+            else:
+                return found.end(), found[0]
+        steps += 1
+        if steps >= PAUSE_STEPS:
+            steps = 0
+            yield None
+    return len(text), b""
+
+
+def members(text: bytes, position: int) -> Generator[Member | None, None, int]:
+    """Find the members of an object.
+
+    Args:
+        text: what holds the object.
+        position: just behind its opening bracket.
+
+    Yields:
+        Each part, in order; None between them, where it is time to let others run.
+
+    Returns:
+        Where the object ends, just behind its bracket; -1 where it does not.
+    """
+    found = parts(text, position, OBJECT_END)
+    while True:
+        try:
+            span = next(found)
+        except StopIteration as end:
+            return int(end.value)
+        yield None if span is None else _member(text, *span)
+
+
+def _member(text: bytes, begin: int, end: int) -> Member:
+    key = _KEY.match(text, begin, end)
+    if key is not None:
+        try:
+            return Member(orjson.loads(key[1]), begin, key.end(), end)
+        except orjson.JSONDecodeError:
+            pass
+    return Member(None, begin, begin, end)
+
+
+def without(text: str, names: Collection[str]) -> str:
+    """Take members out of an object; what stays keeps its text.
+
+    Args:
+        text: an object, valid JSON, without blanks around it.
+        names: keys it has, written without escapes; each is taken out as often as it is repeated, and members of
+            members stay.
+    """
+    for name in names:
+        shorter = _without_one(text, name)
+        if shorter is None:
+            return _without(text, names)
+        text = shorter
+    return text
+
+
+def _without_one(text: str, name: str) -> str | None:
+    """Take out a member whose value is a plain string; None where its place is not certain.
+
+    The object has the key, so where the quoted key is found once and no character is escaped by number, this is it.
+    """
+    if text.count(f'"{name}"') != 1 or "\\u" in text:
+        return None
+    found = _plain_member(name).search(text)
+    if found is None:
+        return None
+    before = text[: found.start()]
+    if not found[1]:  # the last member: the comma before it goes
+        before = before.rstrip(" \t\r\n").removesuffix(",")
+    return before + text[found.end() :]
+
+
+@cache
+def _plain_member(name: str) -> re.Pattern[str]:
+    blanks = r"[ \t\r\n]*+"
+    return re.compile(rf'"{re.escape(name)}"{blanks}:{blanks}"[^"\\]*+"{blanks}(,?){blanks}')
+
+
+def _without(text: str, names: Collection[str]) -> str:
+    data = text.encode()
+    found = members(data, data.index(b"{") + 1)
+    kept = [data[part.begin : part.end] for part in found if part is not None and part.name not in names]
+    return (b"{" + b",".join(kept).strip(b" \t\r\n") + b"}").decode()

@@ -1,0 +1,97 @@
+"""The way of a JSON datagram: its items, each a log event or a metric, a slice of work at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sidecar.clock import Clock
+from sidecar.decode.documents import Item, documents, metric_items
+from sidecar.errors import DecodeError, Reason
+from sidecar.limits import JSON_ITEMS_PER_DATAGRAM
+from sidecar.observe.ledger import Ledger
+from sidecar.observe.log import Limiter
+from sidecar.pipeline.logs import LogPath
+from sidecar.pipeline.metrics import MetricPath, Slices
+from sidecar.pipeline.refusals import Refusals
+
+
+class JsonDatagrams:
+    """Takes datagrams of JSON: EMF documents have `_aws`, log events `message`; the rest are metrics."""
+
+    def __init__(self, *, metrics: MetricPath, logs: LogPath, ledger: Ledger, limiter: Limiter, clock: Clock) -> None:
+        """Take over the collaborators."""
+        self._metrics = metrics
+        self._logs = logs
+        self._account = ledger.samples
+        self._refusals = Refusals(limiter)
+        self._clock = clock
+        self._work: Iterator[None] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a datagram is not taken entirely yet."""
+        return self._work is not None
+
+    def take(self, datagram: bytes, now: float, turn_ends: float) -> bool:
+        """Take a datagram; to be called only where none is left over.
+
+        Args:
+            datagram: starts like JSON.
+            now: wall seconds.
+            turn_ends: monotonic seconds, when to leave the rest for later.
+
+        Returns:
+            Whether it is taken entirely; else `go_on` is to be called.
+        """
+        self._work = self._steps(datagram, now)
+        return self.go_on(turn_ends)
+
+    def go_on(self, turn_ends: float) -> bool:
+        """Go on with the datagram that was left; returns as `take` does."""
+        if self._work is not None:
+            for _ in self._work:
+                if self._clock.monotonic() >= turn_ends:
+                    return False
+            self._work = None
+        return True
+
+    def _steps(self, datagram: bytes, now: float) -> Iterator[None]:
+        number = 0
+        try:
+            for item in _events(datagram):
+                if item is not None:
+                    number += 1
+                    if number <= JSON_ITEMS_PER_DATAGRAM:
+                        yield from self._item(item, now)
+                yield
+        except Exception:  # noqa: BLE001  # a bug in reading one datagram costs what is left of it, counted and told
+            self._account.received["udp"] += 1
+            self._refusals.bug(self._account, 1, "udp")
+        over = number - JSON_ITEMS_PER_DATAGRAM
+        if over > 0:
+            self._account.received["udp"] += over
+            error = DecodeError(Reason.TOO_MANY_ITEMS, f"over {JSON_ITEMS_PER_DATAGRAM} items in one datagram")
+            self._refusals.refuse(self._account, error, over, "udp")
+
+    def _item(self, item: Item, now: float) -> Iterator[None]:
+        if _is_log_event(item):
+            self._logs.item(item, "udp", now)
+            return
+        taken = self._metrics.item(item, "udp", now)
+        if isinstance(taken, Slices):
+            yield from taken
+
+
+def _events(datagram: bytes) -> Iterator[Item | None]:
+    """The log events and metrics of a datagram; a whole PutMetricData request is unfolded."""
+    # Only log events need their own text; one with a key spelled in escapes is written anew.
+    texts = b'"message"' in datagram or b'"_aws"' in datagram
+    for item in documents(datagram, texts=texts, requests=True):
+        if item is None or _is_log_event(item):
+            yield item
+        else:
+            yield from metric_items([item])
+
+
+def _is_log_event(item: Item) -> bool:
+    return item.error is None and isinstance(item.value, dict) and ("message" in item.value or "_aws" in item.value)
