@@ -20,7 +20,6 @@ import orjson
 from sidecar.config import load
 from sidecar.deliver.codec import LogCodec, MetricCodec
 from sidecar.deliver.spool_store import FILE, SpoolError, SpoolStore, Statement
-from sidecar.errors import ConfigError
 
 
 @click.group()
@@ -30,10 +29,7 @@ from sidecar.errors import ConfigError
 def spool(context: click.Context, directory: Path | None, path: Path | None) -> None:
     """Look into a spool: deliver.spool_dir of the configuration, or --dir."""
     if directory is None:
-        try:
-            configured = load(path, os.environ).deliver.spool_dir
-        except ConfigError as error:
-            _fail("\n".join(error.problems))
+        configured = load(path, os.environ).deliver.spool_dir
         if configured is None:
             _fail("no spool: give --dir, or set deliver.spool_dir")
         directory = Path(configured)
