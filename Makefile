@@ -1,6 +1,11 @@
-# Two commands on a fresh machine with Python 3.11: `make demo` and `make test`. Both set up everything they need.
+# Two commands on a fresh machine with Python 3.11 or later: `make demo` and `make test`. Both set up all they need.
 
-PYTHON ?= python3.11
+# The newest Python present. Each candidate is run: a name may exist and not work, as those of pyenv for versions that
+# are not switched on, or lack the modules that create virtual environments, as some distributions' without their -venv.
+CANDIDATES := python3.14 python3.13 python3.12 python3.11 python3 python
+USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(or $(firstword $(foreach name,$(CANDIDATES),$(shell $(name) -c '$(USABLE)' 2>/dev/null && echo $(name)))),$(NO_PYTHON))
+NO_PYTHON = $(error no Python 3.11 or later with venv and ensurepip found; tried $(CANDIDATES). Install one, or give it: make PYTHON=/path/to/python)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -30,8 +35,8 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-fuzz: $(READY)  ## every decoder against much garbage, and a thousand lives of a daemon
-	FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest tests/faults/test_fuzz.py tests/test_whole_life.py --timeout 3600
+fuzz: $(READY)  ## decoders, configuration and command line against much garbage, and a thousand lives of a daemon
+	FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest tests/faults/test_fuzz.py tests/faults/test_fuzz_config.py tests/test_whole_life.py --timeout 3600
 
 bench: $(READY)  ## speed, memory and stalls, side by side with a bare receive loop: docs/benchmarks.md
 	$(BIN)/python -m benchmarks

@@ -26,9 +26,6 @@ def main() -> None:
         # Until the daemon handles signals itself, there is nothing to drain: a stop is a success.
         signal.signal(signal.SIGTERM, _stop)
         signal.signal(signal.SIGINT, _stop)
-        from sidecar.process import open_missing_streams
-
-        open_missing_streams()
     from sidecar.cli import cli
 
     cli(prog_name="sidecar")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import click
 import orjson
@@ -14,6 +18,10 @@ import orjson
 from sidecar import __version__
 from sidecar.config import Config, dump, load, warnings
 from sidecar.errors import ConfigError
+from sidecar.process import leave, missing_threads, open_missing_streams
+
+SEND_SECONDS = 5.0  # to connect, and for each part of the answer
+MAX_ANSWER_BYTES = 65_536
 
 _CONFIG = click.option(
     "--config",
@@ -39,6 +47,42 @@ class _Commands(click.Group):
             return spool
         return super().get_command(ctx, cmd_name)
 
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,  # noqa: FBT001, FBT002  # click's signature
+        **extra: Any,
+    ) -> Any:
+        """Run a command line and exit: with the status of the contract, whatever standard output and error are."""
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        open_missing_streams()
+        given = sys.argv[1:] if args is None else list(args)
+        try:
+            result = super().main(given, prog_name, complete_var, standalone_mode=False, **extra)
+            status = result if isinstance(result, int) else 0
+        except SystemExit as ended:
+            status = ended.code if isinstance(ended.code, int) else 1
+        except click.ClickException as error:
+            with suppress(OSError):
+                error.show()
+            status = error.exit_code
+        except ConfigError as error:
+            for problem in error.problems:
+                _complain(f"configuration: {problem}")
+            status = 2
+        except click.Abort:
+            _complain("aborted")
+            status = 1
+        except OSError as error:
+            if given[:1] in (["run"], ["demo"]):
+                raise  # not one of a shell's pipe or disk, but a bug, which needs its traceback
+            _complain_unless_closed(error)
+            status = 1
+        sys.exit(_flush() or status)
+
 
 @click.group(cls=_Commands)
 @click.version_option(__version__, prog_name="sidecar")
@@ -50,7 +94,7 @@ def cli() -> None:
 @_CONFIG
 def run(path: Path | None) -> None:
     """Run the daemon until SIGTERM or SIGINT."""
-    config = _load(path)
+    config = load(path, os.environ)
     _require_threads()
     _start_logging(config)
 
@@ -66,7 +110,7 @@ def run(path: Path | None) -> None:
 @_CONFIG
 def check(path: Path | None) -> None:
     """Validate the configuration and print it with every default filled in."""
-    config = _load(path)
+    config = load(path, os.environ)
     for warning in warnings(config, os.environ):
         click.echo(f"warning: {warning}", err=True)
     click.echo(dump(config), nl=False)
@@ -89,9 +133,22 @@ def send() -> None:
 _URL = click.option("--url", default="http://localhost:8127", show_default=True, help="The daemon's HTTP listener.")
 
 
-@send.command("metric")
-@click.argument("name")
-@click.argument("value", type=float)
+def _name(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+    # Unknown options are taken for arguments, so that VALUE may be -5.
+    if name.startswith("-"):
+        raise click.NoSuchOption(name)
+    return name
+
+
+def _finite(_context: click.Context, _parameter: click.Parameter, number: float) -> float:
+    if not math.isfinite(number):
+        raise click.BadParameter(f"{number} is not a finite number.")
+    return number
+
+
+@send.command("metric", context_settings={"ignore_unknown_options": True})
+@click.argument("name", callback=_name)
+@click.argument("value", type=float, callback=_finite)
 @click.option("--unit", help="A CloudWatch unit, such as Milliseconds.")
 @click.option("--type", "type_", help="counter, gauge, timer, histogram or distribution.")
 @click.option("--namespace")
@@ -115,7 +172,7 @@ def send_metric(
         "namespace": namespace,
         "dimensions": _pairs(dimensions, "--dimension"),
     }
-    _post(f"{url}/ingest/metrics", {key: part for key, part in event.items() if part})
+    _post(url, "/ingest/metrics", {key: part for key, part in event.items() if part not in (None, "", {})})
 
 
 @send.command("log")
@@ -131,11 +188,18 @@ def send_log(message: str, fields: tuple[str, ...], group: str | None, stream: s
         event["log_group"] = group
     if stream:
         event["log_stream"] = stream
-    _post(f"{url}/ingest/logs", event)
+    _post(url, "/ingest/logs", event)
 
 
 @cli.command()
-@click.option("--seconds", default=16.0, show_default=True, help="How long the example application runs.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, 86_400),
+    callback=_finite,
+    default=16.0,
+    show_default=True,
+    help="How long the example application runs.",
+)
 def demo(seconds: float) -> None:
     """Run the daemon on the local target with an example application sending to it."""
     from sidecar.demo import run_demo
@@ -145,8 +209,6 @@ def demo(seconds: float) -> None:
 
 
 def _require_threads() -> None:
-    from sidecar.process import missing_threads
-
     problem = missing_threads()
     if problem is not None:
         click.echo(problem, err=True)
@@ -158,7 +220,6 @@ def _run_and_leave(daemon: Callable[[], int]) -> NoReturn:
     import structlog
 
     from sidecar.observe import log
-    from sidecar.process import leave
 
     try:
         status = daemon()
@@ -174,17 +235,32 @@ def _run_and_leave(daemon: Callable[[], int]) -> NoReturn:
     leave(status)
 
 
-def _load(path: Path | None) -> Config:
-    try:
-        return load(path, os.environ)
-    except ConfigError as error:
-        _exit_with(error)
+def _complain(sentence: str) -> None:
+    """Write to standard error; where that is impossible, the exit status says it all."""
+    with suppress(OSError):
+        click.echo(sentence, err=True)
 
 
-def _exit_with(error: ConfigError) -> NoReturn:
-    for problem in error.problems:
-        click.echo(f"configuration: {problem}", err=True)
-    sys.exit(2)
+def _complain_unless_closed(error: OSError) -> None:
+    if error.errno != errno.EPIPE:  # whoever closed the pipe has read enough
+        _complain(f"sidecar: {error}")
+
+
+def _flush() -> int:
+    """Flush the standard streams; returns 1 if standard output did not take what was written to it."""
+    status = 0
+    for stream, failed in ((sys.stdout, 1), (sys.stderr, 0)):
+        try:
+            stream.flush()
+        except OSError as error:
+            if failed:
+                _complain_unless_closed(error)
+            status = status or failed
+            # The interpreter flushes once more, and would end with status 120.
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)
+    return status
 
 
 def _start_logging(config: Config) -> None:
@@ -207,20 +283,36 @@ def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
     return pairs
 
 
-def _post(url: str, event: dict[str, Any]) -> None:
-    """Post one event and print the answer; exit 1 where it was not taken."""
-    from urllib.error import HTTPError, URLError
-    from urllib.request import Request, urlopen
+def _post(url: str, path: str, event: dict[str, Any]) -> None:
+    """Post one event and print the answer; exit 1 where it was not taken.
 
-    if not url.startswith(("http://", "https://")):
-        raise click.BadParameter(f"{url!r} is not http:// or https://", param_hint="--url")
-    request = Request(url, orjson.dumps(event), {"Content-Type": "application/json"})  # noqa: S310  # checked above
+    No proxy of the environment is used: the daemon is on this machine.
+    """
+    from http.client import HTTPConnection, HTTPException, HTTPSConnection, InvalidURL
+
     try:
-        with urlopen(request, timeout=5) as answer:  # noqa: S310  # checked above
-            click.echo(answer.read().decode())
-    except HTTPError as error:
-        click.echo(error.read().decode(errors="replace"), err=True)
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise click.BadParameter(f"{url!r} is not a URL: {error}", param_hint="--url") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise click.BadParameter(f"{url!r} is not http://HOST or https://HOST", param_hint="--url")
+    try:
+        body = orjson.dumps(event)
+    except TypeError as error:
+        raise click.UsageError(f"The event cannot be sent as JSON: {error}.") from None
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    try:
+        with closing(kind(host, port, timeout=SEND_SECONDS)) as connection:
+            connection.request("POST", parts.path.rstrip("/") + path, body, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            text = answer.read(MAX_ANSWER_BYTES).decode(errors="replace")
+    except (InvalidURL, ValueError) as error:  # a host or path that cannot be put on the wire
+        raise click.BadParameter(f"{url!r} cannot be used: {error}", param_hint="--url") from None
+    except (OSError, HTTPException) as error:
+        _complain(f"{url} does not answer: {error or type(error).__name__}")
         sys.exit(1)
-    except (URLError, OSError) as error:
-        click.echo(f"{url} does not answer: {getattr(error, 'reason', error)}", err=True)
+    if answer.status not in range(200, 300):
+        _complain(text or f"{url} answers {answer.status} {answer.reason}")
         sys.exit(1)
+    click.echo(text)

@@ -58,6 +58,8 @@ def missing_threads() -> str | None:
 
 def tune_process() -> None:
     """Apply settings of the whole process; for a daemon, not for a library's user. What is forbidden is logged."""
+    import structlog  # not for commands that end at once
+
     try:
         # Every connection is a descriptor: take what we are allowed.
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -65,8 +67,6 @@ def tune_process() -> None:
         if soft != resource.RLIM_INFINITY and soft < most:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     except (OSError, ValueError) as error:  # seccomp filters forbid prlimit
-        import structlog
-
         structlog.get_logger().warning(
             "cannot read or raise the limit of open files: connections may be refused under load", error=str(error)
         )

@@ -23,7 +23,6 @@ from sidecar.config import load
 from sidecar.deliver.codec import LogCodec, MetricCodec
 from sidecar.deliver.spool_files import FILE, SpoolError, check, damaged, files_set_aside
 from sidecar.deliver.spool_store import SpoolStore, Statement
-from sidecar.errors import ConfigError
 
 
 class _Place(NamedTuple):
@@ -43,10 +42,7 @@ def spool(context: click.Context, directory: Path | None, file: Path | None, pat
     if file is not None:
         directory = file.parent
     if directory is None:
-        try:
-            configured = load(path, os.environ).deliver.spool_dir
-        except ConfigError as error:
-            _fail("\n".join(error.problems))
+        configured = load(path, os.environ).deliver.spool_dir
         if configured is None:
             _fail("no spool: give --dir, or set deliver.spool_dir")
         directory = Path(configured)

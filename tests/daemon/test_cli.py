@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -113,6 +115,167 @@ def test_send_says_why_it_failed(daemon: Callable[..., Daemon]) -> None:
     (nobody,) = free_ports(1)
     assert sidecar("send", "log", "x", "--url", f"http://localhost:{nobody}").returncode == 1
     assert sidecar("send", "metric", "Jobs", "3", "-d", "broken").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("0", 0.0), ("-5", -5.0), ("-5e3", -5_000.0), ("-0.5", -0.5), ("-.5", -0.5), ("-0", 0.0), ("1e-3", 0.001)],
+)
+def test_any_number_can_be_sent(daemon: Callable[..., Daemon], value: str, expected: float) -> None:
+    one = daemon()
+    url = f"http://localhost:{one.http_port}"
+    for arguments in (
+        ["Level", value, "--unit", "Count"],
+        ["--unit=Count", "Level", value],
+        ["-d", "a=b", "Level", value],
+    ):
+        done = sidecar("send", "metric", *arguments, "--type", "gauge", "--url", url)
+        assert done.returncode == 0, done.stderr
+
+    stats = one.settled(samples=3)
+    assert {series["sum"] / series["sample_count"] for series in stats["local"]["series"]} == {expected}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["Level", "nan"], ["Level", "inf"], ["Level", "-inf"], ["Level", "1e999"], ["Level", "x"], ["Level"], []),
+        *(["Level", "5", "--unitt", "Count"], ["--unitt", "Level", "5"], ["--unitt=Count", "5"], ["-x", "Level", "5"]),
+        *(["Level", "5", "-d", "-5"], ["Level", "5", "6"], ["\udcff", "5"], ["Level", "5", "-d", "a=\udcff"]),
+    ],
+)
+def test_a_metric_that_cannot_be_sent_is_status_2(arguments: list[str]) -> None:
+    done = sidecar("send", "metric", *arguments)
+
+    assert done.returncode == 2
+    assert "Error: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
+def test_send_asks_no_proxy(daemon: Callable[..., Daemon], variable: str) -> None:
+    one = daemon()
+    (nobody,) = free_ports(1)
+    proxy = {variable: f"http://127.0.0.1:{nobody}"}
+    done = sidecar("send", "log", "hello", "--url", f"http://localhost:{one.http_port}", **proxy)
+
+    assert done.returncode == 0, done.stderr
+    assert one.settled(log_events=1)["log_events"]["received"] == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "status"),
+    [
+        *(
+            ("http://[", 2),
+            ("http://localhost:x", 2),
+            ("http://localhost:99999", 2),
+            ("file:///etc/passwd", 2),
+            ("", 2),
+        ),
+        *(
+            (f"http://{'a' * 64}", 2),
+            ("http://", 2),
+            ("http://localhost:1/a b", 2),
+            ("http://a b", 2),
+            ("http://localhost:1/é", 2),
+        ),
+        *(("http://127.0.0.1:1", 1), ("https://127.0.0.1:1", 1), ("http://localhost:1/\udcff", 2)),
+    ],
+)
+def test_a_url_that_is_none_is_a_sentence(url: str, status: int) -> None:
+    done = sidecar("send", "log", "hello", "--url", url)
+
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: http://localhost:1\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+def test_an_answer_that_is_none_is_a_sentence(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as threads:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(answer)
+
+        served = threads.submit(serve)
+        done = sidecar("send", "log", "hello", "--url", f"http://127.0.0.1:{server.getsockname()[1]}")
+        served.result(10)
+
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr
+
+
+SHORT: list[tuple[list[str], int]] = [
+    (["--version"], 0),
+    (["--help"], 0),
+    (["check"], 0),
+    (["check", "--help"], 0),
+    (["health", "--help"], 0),
+    (["health", "--port=1"], 1),
+    (["health", "--nonsense"], 2),
+    (["check", "--config", "/dev/zero"], 2),
+    (["run", "--config", "/dev/zero"], 2),
+    (["run", "--nonsense"], 2),
+    (["demo", "--seconds", "nan"], 2),
+    (["demo", "--seconds", "-1"], 2),
+    (["demo", "--seconds", "inf"], 2),
+    (["send", "log", "x", "--url", "http://127.0.0.1:1"], 1),
+    (["send", "metric", "X", "nan"], 2),
+    (["send"], 2),
+    (["spool", "show"], 1),
+    (["spool", "--config", "/dev/zero", "show"], 2),
+    (["nonsense"], 2),
+    (["\udcff"], 2),
+    ([], 2),
+]
+
+
+@pytest.mark.parametrize("streams", ["", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full", "2>&-"])
+@pytest.mark.parametrize(
+    ("arguments", "status"), SHORT, ids=[" ".join(one).replace("\udcff", "bytes") for one, _ in SHORT]
+)
+def test_the_exit_status_does_not_depend_on_the_streams(arguments: list[str], status: int, streams: str) -> None:
+    assert in_shell(arguments, streams) == status
+
+
+@pytest.mark.parametrize("streams", [">/dev/full", ">/dev/full 2>/dev/full"])
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["check"], ["check", "--help"]])
+def test_output_that_cannot_be_written_is_status_1(arguments: list[str], streams: str) -> None:
+    assert in_shell(arguments, streams) == 1
+
+
+def test_health_does_not_depend_on_who_reads_it(daemon: Callable[..., Daemon]) -> None:
+    """A full disk under the container's log must not restart the container."""
+    one = daemon()
+    for streams in ("", ">/dev/full 2>/dev/full", "<&- >&- 2>&-"):
+        assert in_shell(["health", f"--port={one.admin_port}"], streams) == 0
+
+
+def in_shell(arguments: list[str], streams: str) -> int:
+    """The exit status with redirected standard streams; no traceback, where standard error can be read."""
+    done = subprocess.run(
+        ["bash", "-c", f'"$@" {streams}', "bash", sys.executable, "-m", "sidecar", *arguments],
+        capture_output=True,
+        env={key: value for key, value in os.environ.items() if not key.startswith(("SIDECAR_", "AWS_"))},
+        timeout=50,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert b"Traceback" not in done.stderr
+    assert b"Exception ignored" not in done.stderr
+    return done.returncode
 
 
 def test_version_and_help() -> None:
