@@ -132,9 +132,7 @@ class MetricPath:
             self._known.learn(key, sample, taken.accumulator, taken.series)
         return None
 
-    def sample(
-        self, sample: Sample, input_: str, now: float, line: bytes | None = None
-    ) -> Taken | DecodeError:
+    def sample(self, sample: Sample, input_: str, now: float, line: bytes | None = None) -> Taken | DecodeError:
         """Shape and aggregate one sample; returns where it went, or why nowhere, already counted."""
         account = self._ledger.samples
         account.received[input_] += sample.size
@@ -151,7 +149,9 @@ class MetricPath:
             if series is not asked and series != asked:
                 adjusted += ("series_folded",)
                 into = str(series)[:MOST_SHOWN]
-                self._limiter.warning("series_folded", "metrics.max_series is reached: new series are folded", into=into)
+                self._limiter.warning(
+                    "series_folded", "metrics.max_series is reached: new series are folded", into=into
+                )
             percentiles = self._shaper.keeps_values(sample, self._config.percentiles)
             accumulator = self.windows.add(series, sample, now, percentiles=percentiles)
             for kind in adjusted:
