@@ -133,7 +133,7 @@ class DatagramPath:
         self._bursts = 0
         self._warned: set[str] = set()  # names of gauges whose signs were warned of
 
-    def take(self, burst: list[bytes]) -> bool:
+    def take(self, burst: list[bytes]) -> bool:  # noqa: C901, PLR0912  # one loop: a call a line would cost a tenth
         """Take a burst of datagrams: StatsD lines, or JSON where the datagram starts like an object or array.
 
         The hottest loop of the program. What it cannot do at once goes to `_careful`; where that takes too long,
