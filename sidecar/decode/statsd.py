@@ -184,7 +184,7 @@ def split_values(line: bytes) -> Iterator[bytes] | None:
         parts, fields = _split_parts(rest, line)
     except DecodeError:
         return None  # decoding the line says why
-    if sum([1 if part.is_set else 1 + part.values.count(b":") for part in parts]) <= VALUES_AT_ONCE:
+    if sum([1 if part.is_set else 1 + part.values.count(b":") for part in parts]) <= VALUES_AT_ONCE + 1:
         return None
     return _pieces(line[: len(line) - len(rest)], parts, fields)
 

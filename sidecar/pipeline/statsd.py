@@ -135,7 +135,7 @@ class DatagramPath:
         self._bursts = 0
         self._warned: set[str] = set()  # names of gauges whose signs were warned of
 
-    def take(self, burst: list[bytes]) -> bool:
+    def take(self, burst: list[bytes]) -> bool:  # noqa: C901, PLR0912  # one loop: a call a line would cost a tenth
         """Take a burst of datagrams: StatsD lines, or JSON where the datagram starts like an object or array.
 
         The hottest loop of the program. What it cannot do at once goes to `_careful`; where that takes too long,
@@ -148,12 +148,15 @@ class DatagramPath:
         waiting += _joined(burst)
         now = self._time()
         turn_ends = self._clock.monotonic() + TURN_SECONDS
-        work = 0
+        work = 0 if self._json.go_on(turn_ends) else WORK_PER_LOOK
         table, numbers = self._table, self._numbers
         whole = self._whole.get if self._look_for_repeats() else None
         taken = repeats = 0
-        late = not self._json.go_on(turn_ends)
-        while not late:
+        while True:
+            if work >= WORK_PER_LOOK:
+                if self._clock.monotonic() >= turn_ends:
+                    break
+                work = 0
             for line in lines:
                 if whole is not None:
                     # A counter's line mostly reads the same each time: found whole it costs half of what is below.
@@ -181,31 +184,30 @@ class DatagramPath:
                 taken += self._careful(line, (name, tail), text, now)
                 work += LINE_WORK + BYTE_WORK * len(line)
                 if work >= WORK_PER_LOOK:
-                    work = 0
-                    late = self._clock.monotonic() >= turn_ends
-                    if late:
-                        break
-            else:
-                if work >= WORK_PER_LOOK:
-                    work = 0
-                    late = self._clock.monotonic() >= turn_ends
-                elif not waiting:
                     break
-                elif _is_json(waiting[0]):
-                    late = not self._json.take(waiting.popleft(), now, turn_ends)
-                    work = WORK_PER_LOOK
-                else:
-                    datagram = waiting.popleft()
-                    work += len(datagram) // 4
-                    lines = iter(datagram.split(b"\n"))
+            else:
+                if not waiting:
+                    break
+                lines, units = self._open(waiting.popleft(), now, turn_ends)
+                work += units
         self._lines = lines
         self._repeating = repeats * REPEATS_PAY >= taken
-        taken += repeats
+        self._count(taken + repeats)
+        return work >= WORK_PER_LOOK
+
+    def _open(self, datagram: bytes, now: float, turn_ends: float) -> tuple[Iterator[bytes], int]:
+        """The lines of a datagram, none where it is JSON, which is taken here; and the work that it is by itself."""
+        if _is_json(datagram):
+            self._json.take(datagram, now, turn_ends)
+            return iter(()), WORK_PER_LOOK
+        return iter(datagram.split(b"\n")), len(datagram) // 4
+
+    def _count(self, taken: int) -> None:
+        """Count the samples that a burst added to accumulators, and do what is done once a burst."""
         self._ledger.samples.received["statsd"] += taken
         self._windows.tally.samples += taken
         self._metrics.look_for_early_flush()
         self._logs.save()
-        return late
 
     def _look_for_repeats(self) -> bool:
         """Whether to look for whole lines: where few repeat it costs a tenth of every line. Asked now and then."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.errors import DecodeError, Reason
+from sidecar.limits import MIN_SERIES_BYTES
 from sidecar.model import Series
-from sidecar.shape.cardinality import IDLE_SECONDS, OTHER, Cardinality
+from sidecar.shape.cardinality import EXAMINED, FOLDED_SHARE, FORGOTTEN_AT_ONCE, IDLE_SECONDS, OTHER, Cardinality
 
 
 def series(name: str = "requests", **dimensions: str) -> Series:
@@ -75,3 +81,101 @@ def test_a_known_metric_is_always_folded_and_never_refused() -> None:
         one = cap.admit(series(user=str(number), path=str(number // 2)), 0.0)
         assert one.name == "requests"
     assert len(cap) <= 125
+
+
+def test_what_is_known_is_bounded_in_bytes_and_what_is_beyond_is_folded() -> None:
+    cap = Cardinality(680)
+    for number in range(2_000):
+        one = series(user=f"{number:01024}", path=f"{number % 2:01000}")
+        admitted = cap.admit(one, 0.0)
+        assert admitted == one or dict(admitted.dimensions)["user"] == OTHER
+    assert cap.memory_bytes <= MIN_SERIES_BYTES * (1.0 + FOLDED_SHARE)
+    for number in range(2_000):
+        with contextlib.suppress(DecodeError):
+            cap.admit(series(f"{number:0255}", user=f"{number:01024}"), 0.0)
+    assert cap.memory_bytes <= MIN_SERIES_BYTES * (1.0 + FOLDED_SHARE)
+
+
+def test_bytes_are_given_back_with_the_series() -> None:
+    cap = Cardinality(100)
+    for hour in range(50):
+        for number in range(100):
+            one = series(f"m{number}", user=f"{hour}-{number}")
+            assert cap.admit(one, hour * (IDLE_SECONDS + 1.0)) == one
+    assert len(cap) == 100
+    assert cap.memory_bytes == sum(one.memory_bytes for one in cap._known)
+    assert sum(map(len, cap._of_metric.values())) == 100
+
+
+def test_one_instance_of_a_series_is_handed_out() -> None:
+    cap = Cardinality(10)
+    first = cap.admit(series(user="a"), 0.0)
+
+    assert cap.admit(series(user="a"), 1.0) is first
+    assert cap.refresh(series(user="a"), 2.0)
+    assert cap.admit(series(user="a"), 3.0) is first
+
+
+def test_folded_series_take_no_place_from_others() -> None:
+    cap = Cardinality(4)
+    for number in range(8):
+        cap.admit(series(user=str(number)), 0.0)
+    later = IDLE_SECONDS + 1.0
+    cap.refresh(series(user=OTHER), later - 1.0)
+
+    assert [cap.admit(series(user=str(number)), later) for number in range(4)] == [
+        series(user=str(number)) for number in range(4)
+    ]
+
+
+def test_forgetting_and_choosing_are_done_in_small_steps() -> None:
+    """However many series there are, one more costs as much as at a hundredth: counted in calls."""
+    costs = []
+    for size in (1_000, 20_000):
+        cap = Cardinality(size)
+        for number in range(size):
+            cap.admit(series(user=str(number), path=str(number % 7)), 0.0)
+        folding = calls(lambda cap=cap: cap.admit(series(user="new", path="1"), 1.0))  # type: ignore[misc]
+        forgetting = calls(lambda cap=cap: cap.admit(series(user="new", path="1"), IDLE_SECONDS + 1.0))  # type: ignore[misc]
+        costs.append((folding, forgetting))
+        assert len(cap) >= size - FORGOTTEN_AT_ONCE
+        assert folding < 10 * EXAMINED
+    (few, first), (many, last) = costs
+    assert many <= 1.5 * few + 100
+    assert last <= 1.5 * first + 100
+
+
+def calls(work: Callable[[], Any]) -> int:
+    """Calls of Python and C functions while something is done."""
+    counted = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal counted
+        if event in ("call", "c_call"):
+            counted += 1
+
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return counted
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.floats(0.0, 2_000.0)), max_size=200))
+def test_a_series_seen_within_the_hour_is_known_and_an_idle_one_makes_room(steps: list[tuple[int, float]]) -> None:
+    cap = Cardinality(10)
+    now = 0.0
+    seen: dict[Series, float] = {}
+    for number, seconds in steps:
+        now += seconds
+        one = series(user=str(number))
+        within = {known for known, at in seen.items() if now - at < IDLE_SECONDS}
+        admitted = cap.admit(one, now)
+        if one in within:
+            assert admitted == one
+        if len(within) < 10:
+            assert admitted == one, "there is room"
+        if admitted == one:
+            seen[one] = now
+        assert len(cap) <= 12
