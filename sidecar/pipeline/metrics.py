@@ -27,6 +27,7 @@ from sidecar.turns import Turns
 
 EARLY_SECONDS: Final = 5.0  # between two early flushes
 MOST_ENTRIES: Final = 2  # times metrics.flush_entries may be open; what asks for more is refused
+FLUSH_BYTES: Final = 8_000_000  # of finished batches that a flush holds before it offers them
 MOST_SHOWN: Final = 500  # characters of a series in a log line
 PHASE_SECONDS: Final = 20.0  # the most a process flushes after the boundary
 
@@ -202,8 +203,8 @@ class MetricPath:
         batches: list[MetricBatch] = []
         cancelled = False
         turns = Turns(self._clock.monotonic)
-        windows = self.windows.take(self._clock.wall(), unfinished=unfinished, resolutions=resolutions)
-        for window in windows:
+        serials: list[int] = []
+        for window in self.windows.take(self._clock.wall(), unfinished=unfinished, resolutions=resolutions):
             accumulators = window.accumulators
             while accumulators:
                 # One by one: letting go of 10,000 at once would hold the loop for 10 ms.
@@ -220,12 +221,18 @@ class MetricPath:
                         await turns.give()
                     except asyncio.CancelledError:
                         cancelled = True  # what was taken out has no way back: finish first, without turns
-        batches += packer.close()
+            serials.append(window.serial)
+            if sum([batch.size_bytes for batch in batches]) >= FLUSH_BYTES:
+                self._offer(batches + packer.close(), serials)
+                batches, serials = [], []
+        self._offer(batches + packer.close(), serials)
+        return cancelled
+
+    def _offer(self, batches: list[MetricBatch], serials: list[int]) -> None:
+        """Offer what whole windows hold: in the spool it takes the place of their checkpoints."""
         for batch in batches:
             self._packing -= batch.units
-        # All at once: in the spool they take the place of the windows' checkpoints, whole windows at a time.
-        self._sink.offer(batches, windows=[window.serial for window in windows])
-        return cancelled
+        self._sink.offer(batches, windows=serials)
 
     async def run_timer(self, resolution: int, flush_seconds: float) -> None:
         """Flush one resolution's windows at every boundary of `flush_seconds`, shifted by the phase."""
