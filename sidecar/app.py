@@ -14,7 +14,6 @@ import os
 import signal
 import socket
 from collections.abc import Coroutine
-from contextlib import suppress
 from typing import Any, Final, Protocol
 
 import structlog
@@ -278,12 +277,16 @@ class App:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        with suppress(TimeoutError):  # of a disk that hangs: what it did not take is still in memory
+        try:
             async with asyncio.timeout(max(CLOSING_SECONDS, deadline - self._clock.monotonic() - CLOSING_SECONDS)):
                 await self._pipeline.flush_everything()
                 await self._delivery.committed()
                 if self._keeper is not None:
                     await self._keeper.checkpoint()  # where gauges stand, for the next start
+        except TimeoutError:
+            # A disk that hangs, or more than could be flushed in time: what is still open is batched without pauses, so
+            # that it is sent, or abandoned by name and number.
+            await self._pipeline.flush_everything(at_once=True)
         await self._delivery.stop_committing()
         self._delivery.drain()
         await self._wait_for_workers(workers, deadline - CLOSING_SECONDS)

@@ -163,11 +163,16 @@ class Pipeline:
             self._logs.run_timer(),
         ]
 
-    async def flush_everything(self) -> None:
-        """Flush what is open, for the drain; bodies that are being taken are taken first."""
-        await self._idle.wait()
-        await self._logs.flush("drain")
-        await self._metrics.flush("drain", unfinished=True)
+    async def flush_everything(self, *, at_once: bool = False) -> None:
+        """Flush what is open, for the drain.
+
+        Args:
+            at_once: neither wait for bodies that are being processed nor yield to the event loop.
+        """
+        if not at_once:
+            await self._idle.wait()
+        await self._logs.flush("drain", at_once=at_once)
+        await self._metrics.flush("drain", unfinished=True, at_once=at_once)
 
     def _admit(self, room_for: Callable[[int], bool], size_bytes: int, capacity_bytes: int) -> None:
         if self._closed:

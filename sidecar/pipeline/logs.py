@@ -127,17 +127,18 @@ class LogPath:
         self._buffered_events += len(events)
         self._buffered_bytes += events.size_bytes
 
-    async def flush(self, cause: str) -> None:
+    async def flush(self, cause: str, *, at_once: bool = False) -> None:
         """Send what every buffer holds, with a turn for the sockets every half millisecond.
 
         Args:
             cause: timer, threshold or drain, for the count.
+            at_once: do not yield to the event loop: there is no time left.
         """
         turns = Turns(self._clock.monotonic)
         for destination in list(self._buffers):
             if destination in self._buffers:  # not sent meanwhile
                 self._flush(destination, cause)
-            if turns.due():
+            if turns.due() and not at_once:
                 await turns.give()
 
     async def run_timer(self) -> None:

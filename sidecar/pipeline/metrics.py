@@ -31,6 +31,7 @@ from sidecar.turns import Turns
 SLICE_VALUES: Final = 500  # values of one item that are taken at once: some 0.3 ms
 EARLY_SECONDS: Final = 5.0  # between two early flushes
 MOST_ENTRIES: Final = 2  # times metrics.flush_entries may be open; what asks for more is refused
+FLUSH_BYTES: Final = 8_000_000  # of finished batches that a flush holds before it offers them
 MOST_SHOWN: Final = 500  # characters of a series in a log line
 
 
@@ -251,6 +252,7 @@ class MetricPath:
         unfinished: bool,
         resolutions: tuple[int, ...] = RESOLUTIONS,
         spread_seconds: float | None = None,
+        at_once: bool = False,
     ) -> None:
         """Take windows out, batch them and send them, with a turn for the sockets every half millisecond.
 
@@ -260,21 +262,27 @@ class MetricPath:
             resolutions: which windows.
             spread_seconds: time until the next flush, over a part of which the requests of this one are spaced.
                 None: they are sent as soon as they can be.
+            at_once: do not yield to the event loop: there is no time left.
         """
         async with self.flushing:
-            cancelled = await self._flush(unfinished=unfinished, resolutions=resolutions, spread_seconds=spread_seconds)
+            cancelled = await self._flush(
+                unfinished=unfinished, resolutions=resolutions, spread_seconds=spread_seconds, at_once=at_once
+            )
         self._ledger.flushes[f"metrics_{cause}"] += 1
         if cancelled:
             raise asyncio.CancelledError
 
-    async def _flush(self, *, unfinished: bool, resolutions: tuple[int, ...], spread_seconds: float | None) -> bool:
+    async def _flush(
+        self, *, unfinished: bool, resolutions: tuple[int, ...], spread_seconds: float | None, at_once: bool
+    ) -> bool:
         """Flush; True where it was cancelled on the way, and finished all the same."""
         packer = Packer()
         batches: list[MetricBatch] = []
-        cancelled = False
+        cancelled = at_once
         turns = Turns(self._clock.monotonic)
-        windows = self.windows.take(self._clock.wall(), unfinished=unfinished, resolutions=resolutions)
-        for window in windows:
+        serials: list[int] = []
+        requests = 0
+        for window in self.windows.take(self._clock.wall(), unfinished=unfinished, resolutions=resolutions):
             accumulators = window.accumulators
             while accumulators:
                 # One by one: letting go of 10,000 at once would hold the loop for 10 ms.
@@ -291,14 +299,23 @@ class MetricPath:
                         await turns.give()
                     except asyncio.CancelledError:
                         cancelled = True  # what was taken out has no way back: finish first, without turns
+            serials.append(window.serial)
+            if sum([batch.size_bytes for batch in batches]) >= FLUSH_BYTES:
+                batches += packer.close()
+                requests += len(batches)
+                self._offer(batches, serials)
+                batches, serials = [], []
         batches += packer.close()
+        if spread_seconds is not None:
+            self._pace.flushed(requests + len(batches), spread_seconds)
+        self._offer(batches, serials)
+        return cancelled and not at_once
+
+    def _offer(self, batches: list[MetricBatch], serials: list[int]) -> None:
+        """Offer what whole windows hold: in the spool it takes the place of their checkpoints."""
         for batch in batches:
             self._packing -= batch.units
-        if spread_seconds is not None:
-            self._pace.flushed(len(batches), spread_seconds)
-        # All at once: in the spool they take the place of the windows' checkpoints, whole windows at a time.
-        self._sink.offer(batches, windows=[window.serial for window in windows])
-        return cancelled
+        self._sink.offer(batches, windows=serials)
 
     async def run_timer(self, resolution: int, flush_seconds: float) -> None:
         """Flush one resolution's windows after every boundary of `flush_seconds`, later by the phase.

@@ -14,7 +14,9 @@ from sidecar.decode.statsd import VALUES_AT_ONCE, decode_line, split_values
 from sidecar.errors import DecodeError, Reason
 from sidecar.limits import DATAGRAM_BYTES, FIELDS_PER_LINE, TAGS_PER_LINE
 from sidecar.pipeline import statsd
+from sidecar.pipeline.metrics import FLUSH_BYTES
 from sidecar.shape.cardinality import IDLE_SECONDS, OTHER
+from tests.strategies import NOW
 from tests.test_pipeline import Rig, run, total
 
 UDP_BYTES: Final = 65_507  # what one datagram carries over IPv4
@@ -348,6 +350,29 @@ def test_what_one_line_may_hold_is_bounded() -> None:
     rig.send(b"a:1|c|" + b"|".join([b"x"] * (FIELDS_PER_LINE + 1)))
 
     assert rig.dropped == {Reason.TOO_MANY_DIMENSIONS: 1, Reason.MALFORMED_LINE: 1}
+
+
+def test_a_flush_of_very_many_windows_hands_over_what_it_has_window_by_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times of the past open a window each, and large names come once more for each of them."""
+    rig = Rig()
+    offered: list[tuple[int, int]] = []
+    offer = rig.metrics.offer
+
+    def measured(batches: Any, *, windows: Any, **kwargs: Any) -> None:
+        offered.append((sum(batch.size_bytes for batch in batches), len(windows)))
+        offer(batches, windows=windows, **kwargs)
+
+    monkeypatch.setattr(rig.metrics, "offer", measured)
+    tags = b",".join(b"tag%d:" % number + b"v" * 1_000 for number in range(28))
+    for minute in range(1, 1_001):
+        rig.send(b"a:1|c|T%d|#" % (NOW - 60 * minute) + tags)
+    rig.flush()
+
+    assert sum(size for size, _ in offered) > 28_000_000
+    assert max(size for size, _ in offered) < FLUSH_BYTES + 2_000_000
+    assert sum(windows for _, windows in offered) == 1_000
+    assert sums(rig) == {"a": 1_000.0}
+    rig.assert_balanced()
 
 
 def test_a_burst_of_large_datagrams_gives_turns_though_every_line_is_known() -> None:
