@@ -61,6 +61,8 @@ class _Commands(click.Group):
         open_missing_streams()
         given = sys.argv[1:] if args is None else list(args)
         try:
+            if given:
+                complete_var = ""  # completion is asked for without arguments; a variable left over stops no daemon
             result = super().main(given, prog_name, complete_var, standalone_mode=False, **extra)
             status = result if isinstance(result, int) else 0
         except SystemExit as ended:

@@ -76,7 +76,10 @@ def dump(config: Config) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    text = config_file.read_text(path)
+    try:
+        text = config_file.read_text(path)
+    except ConfigError as error:
+        raise ConfigError(bounded(error.problems)) from None
     try:
         data = config_file.parse(text)
     except ConfigError as error:
@@ -84,7 +87,7 @@ def _read(path: Path) -> dict[str, Any]:
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise ConfigError([f"{path_of([path])} must hold keys and values at its top level"])
+        raise ConfigError(bounded([f"{path_of([path])} must hold keys and values at its top level"]))
     return data
 
 

@@ -56,6 +56,8 @@ def sentence(model: type[BaseModel], detail: Any, origins: Mapping[str, str]) ->
     if detail["type"] == "extra_forbidden":
         known = ", ".join(info.alias or name for name, info in _model_at(model, steps[:-1]).model_fields.items())
         return f"{path}: unknown key; known here: {known}{source}"
+    if detail["type"] == "model_type":
+        return f"{path}: must hold keys and values, got {_shown(detail['input'])}{source}"
     message = str(detail["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
     return f"{path}: {message}, got {_shown(detail['input'])}{source}"
 

@@ -78,8 +78,10 @@ def _endpoint(text: str) -> str:
         raise ValueError("must not carry a user or password: it is logged")
     if url.scheme not in ("http", "https") or not host:
         raise ValueError("must be http://host or https://host")
-    if not re.fullmatch(r"[A-Za-z0-9.:-]+", host):
-        raise ValueError(f"the SDK takes no host {host!r}: letters, digits, dots and hyphens only")
+    if not re.fullmatch(r"(\[[A-Fa-f0-9.:]+\]|[A-Za-z0-9.-]+)(:[0-9]+)?", url.netloc):
+        raise ValueError("must be a URL whose host has only letters, digits, dots and hyphens: the SDK takes no other")
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be a URL of printable ASCII characters without blanks")
     return text
 
 
@@ -194,7 +196,7 @@ class Deliver(_Section):
 
     target: Literal["cloudwatch", "local"] = "cloudwatch"
     endpoint_url: Annotated[str, AfterValidator(_endpoint)] | None = None
-    role_arn: Annotated[str, Field(pattern=r"^arn:[a-z-]+:iam::\d{12}:role/.+")] | None = None
+    role_arn: Annotated[str, Field(pattern=r"^arn:[a-z-]+:iam::[0-9]{12}:role/.+")] | None = None
     memory_bytes: Annotated[int, Field(ge=8_388_608, le=2**40)] = 33_554_432
     spool_dir: Path | None = None
     spool_max_bytes: Bytes = 536_870_912

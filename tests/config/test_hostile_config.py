@@ -76,6 +76,10 @@ HOSTILE: Final[dict[str, str]] = {
     "a null character in a path": 'deliver: {spool_dir: "a\\0b"}',
     "a host with a blank": "listen: {http_host: 'a b'}",
     "a host with a long label": "listen: {statsd_host: " + "a" * 64 + "}",
+    "an endpoint with brackets": "deliver: {endpoint_url: 'http://[::1]]:1'}",
+    "an endpoint with a blank": "deliver: {endpoint_url: 'http://localhost/a b'}",
+    "an endpoint with a null character": 'deliver: {endpoint_url: "http://localhost/\\0"}',
+    "a role with other digits": "deliver: {role_arn: 'arn:aws:iam::٣٣٣٣٣٣٣٣٣٣٣٣:role/x'}",
     "an unknown key in a rule": "metrics: {rules: [{match: a, unti: Seconds}]}",
     "a rule that is no mapping": "metrics: {rules: [5, [a], null]}",
     "a rule list that is a mapping": "metrics: {rules: {match: a}}",
@@ -153,7 +157,20 @@ def test_bytes_that_are_not_utf8_in_a_variable_of_a_value_are_a_sentence(tmp_pat
     assert "STAGE" in error.value.problems[0]
 
 
-@pytest.mark.parametrize("device", ["/dev/zero", "/dev/urandom", "/dev/full", "/proc/self/mem", "/"])
+@pytest.mark.parametrize(
+    "device",
+    [
+        "/x/\x1b[31m",
+        "/" + "x" * 5_000,
+        "/x/\udcff",
+        "a\0b",
+        "/dev/zero",
+        "/dev/urandom",
+        "/dev/full",
+        "/proc/self/mem",
+        "/",
+    ],
+)
 def test_what_is_no_file_is_a_sentence(device: str) -> None:
     with pytest.raises(ConfigError) as error:
         load(Path(device), {})

@@ -256,6 +256,11 @@ def test_output_that_cannot_be_written_is_status_1(arguments: list[str], streams
     assert in_shell(arguments, streams) == 1
 
 
+def test_a_completion_variable_that_is_left_over_stops_no_command() -> None:
+    assert sidecar("check", _SIDECAR_COMPLETE="bash_complete").returncode == 0
+    assert "complete" in sidecar(_SIDECAR_COMPLETE="zsh_source").stdout
+
+
 def test_health_does_not_depend_on_who_reads_it(daemon: Callable[..., Daemon]) -> None:
     """A full disk under the container's log must not restart the container."""
     one = daemon()
