@@ -6,9 +6,11 @@ import gzip
 import http.client
 import json
 import socket
+import threading
 import time
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -219,7 +221,7 @@ def test_log_events_are_delivered_as_they_came(daemon: Start) -> None:
 
     assert {(one["group"], one["stream"]) for one in stats["local"]["streams"]} == {("/app", "s"), ("/other", "t")}
     # The console has a thread of its own, which may be a moment behind.
-    for shown in (raw.decode(), '{"message":"routed"}'):
+    for shown in (raw.decode(), '{"message": "routed"}'):
         own.wait_until(lambda shown=shown: shown in own.console(), f"shown: {shown}")
 
 
@@ -241,3 +243,64 @@ def test_garbage_on_the_http_port_harms_nothing(one: Daemon) -> None:
             except OSError:
                 pass
     assert one.post("/ingest/metrics", GOOD)[0] == 202
+
+
+def test_one_broken_element_costs_its_neighbours_nothing_by_http_and_by_udp(one: Daemon) -> None:
+    before = one.stats()
+    body = b'[{"name": "beside", "value": 1}, {"name": "broken", "value": NaN},\n {"name": "beside", "value": 2}]'
+
+    status, answer, _ = one.post("/ingest/metrics", body)
+    assert (status, answer["accepted"], [one["index"] for one in answer["rejected"]]) == (202, 2, [1])
+    status, answer, _ = one.post("/ingest/logs", body.replace(b'"name"', b'"message"'))
+    assert (status, answer["accepted"], [one["index"] for one in answer["rejected"]]) == (202, 2, [1])
+    one.udp(body)
+    one.wait_until(lambda: one.stats()["samples"]["received"] == before["samples"]["received"] + 6, "received")
+
+    after = one.stats()
+    for signal_name, dropped in (("samples", 2), ("log_events", 1)):
+        assert after[signal_name]["dropped"] == before[signal_name]["dropped"] + dropped
+
+
+def test_the_daemon_answers_while_it_takes_a_large_body(tmp_path: Path) -> None:
+    """Bodies of 5 MB whose parsing or adding held the loop; the longest wait for /health is printed."""
+    daemon = Daemon(tmp_path, {})
+    daemon.start()
+    metrics = [{"name": f"m{n % 50}", "value": n % 7, "dimensions": {"Service": "api"}} for n in range(75_000)]
+    bodies = {
+        "2.4 million values": b'{"name": "a", "values": [%b1]}' % (b"1," * 2_400_000),
+        "100,000 values": json.dumps({"name": "a", "values": [n * 1.5 for n in range(100_000)]}).encode(),
+        "an array": json.dumps(metrics).encode(),
+        "an array with a NaN": b"[NaN," + json.dumps(metrics).encode()[1:],
+        "a request": json.dumps(
+            {"Namespace": "N", "MetricData": [{"MetricName": f"m{n % 50}", "Value": 1} for n in range(90_000)]}
+        ).encode(),
+        "brackets": b'[{"name": "a", "value": 1, "x": [%b[]]}]' % (b"[]," * 400_000),
+    }
+    try:
+        for what, body in bodies.items():
+            assert len(body) <= 5 * 1024 * 1024
+            answers: list[int] = []
+            sender = threading.Thread(target=_post, args=(daemon.http_port, body, answers))
+            sender.start()
+            longest = 0.0
+            while sender.is_alive():
+                started = time.monotonic()
+                assert daemon.get("/health")[0] == 200
+                longest = max(longest, time.monotonic() - started)
+                time.sleep(0.002)
+            sender.join()
+            assert answers[0] in (202, 400), what
+            print(f"{what}: /health took {longest * 1_000:.0f} ms at most")
+        assert daemon.stats()["samples"]["received"] == 1 + 100_000 + 75_000 + 75_001 + 90_000 + 1
+    finally:
+        daemon.kill()
+
+
+def _post(port: int, body: bytes, answers: list[int]) -> None:
+    """POST a body that may take long on a busy machine, and note the status of the answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=50)
+    try:
+        connection.request("POST", "/ingest/metrics", body, {"Content-Type": "application/json"})
+        answers.append(connection.getresponse().status)
+    finally:
+        connection.close()

@@ -25,6 +25,7 @@ LIMIT: Final = 10_000
 
 pytestmark = pytest.mark.timeout(max(60, EXAMPLES // 20))
 fuzz = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+fuzz_bodies = settings(fuzz, max_examples=max(100, EXAMPLES // 10))  # drawing one takes 50 ms
 
 
 @st.composite
@@ -145,7 +146,7 @@ def broken_elements(draw: st.DrawFn) -> bytes:
     return b"NaN"  # pragma: no cover  # what a filter let through
 
 
-@fuzz
+@fuzz_bodies
 @given(
     st.lists(
         st.one_of(broken_elements(), st.one_of(metrics(), log_items(), spoiled_items()).map(orjson.dumps)), max_size=8
@@ -165,7 +166,7 @@ def test_what_stands_beside_a_broken_element_arrives_as_it_came(
     ]
 
 
-@fuzz
+@fuzz_bodies
 @given(st.lists(st.one_of(broken_elements(), metrics().map(orjson.dumps)), max_size=6), st.booleans())
 def test_what_stands_beside_a_broken_datum_arrives(elements: list[bytes], entity: bool) -> None:  # noqa: FBT001
     data = b'"MetricData": [%b]' % b", ".join(elements)

@@ -319,6 +319,8 @@ class Book:
         if sample.kind is Kind.SET:
             self._members[series, start].update(sample.members)
             return
+        if sample.kind not in SPREAD:
+            self._check_sum(series, start, sample)
         for value, weight in zip(sample.values, sample.weights, strict=True):
             if sample.kind in SPREAD:
                 self._values[series, start][value] += weight  # type: ignore[assignment]  # floats add as well
@@ -332,6 +334,14 @@ class Book:
             held[1] += moved * weight
             held[2] = min(held[2], moved)
             held[3] = max(held[3], moved)
+
+    def _check_sum(self, series: Series, start: int, sample: Sample) -> None:
+        """A sample that would take the sum of its window beyond what CloudWatch takes is refused."""
+        held = self._statistics.get((series, start, sample.kind is Kind.GAUGE), [0.0, 0.0])
+        level = self._levels[series] if sample.delta else 0.0
+        added = sum((level + value) * weight for value, weight in zip(sample.values, sample.weights, strict=True))
+        if abs(held[1] + added) > 2.0**360:
+            raise DecodeError(Reason.VALUE_OUT_OF_RANGE, "the sum")
 
 
 class StillClock:
