@@ -220,7 +220,9 @@ def test_a_file_that_cannot_grow_costs_durability_until_it_can(
     _, hard = resource.prlimit(one.process.pid, resource.RLIMIT_FSIZE)
     sizes = [file.stat().st_size for file in (*spool.iterdir(), one.log_path)]
     resource.prlimit(one.process.pid, resource.RLIMIT_FSIZE, (max(sizes) + 8_192, hard))
+    double.pause()
     fill_up(one, traffic, 20_000)
+    double.resume()
     traffic.settled(one)
     resource.prlimit(one.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
     one.wait_until(lambda: one.post("/ingest/logs", {"message": "m", "n": 0})[1].get("durable", True), "durable")
@@ -472,7 +474,8 @@ def test_taking_a_spool_over_under_load_loses_nothing(
 
 
 def _remove_directory(spool: Path) -> None:
-    shutil.rmtree(spool)
+    # Renamed first: the daemon writes the directory anew while it is being emptied.
+    shutil.rmtree(spool.rename(spool.with_name("gone")))
 
 
 def _move_directory(spool: Path) -> None:
@@ -499,7 +502,7 @@ def _replace_database(spool: Path) -> None:
 
 
 def _remove_and_create(spool: Path) -> None:
-    shutil.rmtree(spool)
+    _remove_directory(spool)
     spool.mkdir()
 
 
@@ -553,7 +556,7 @@ def test_an_idle_daemon_notices_that_its_files_were_removed(
     traffic = Traffic()
     traffic.send(one, 20)
     time.sleep(1.5)  # everything is in batches
-    shutil.rmtree(spool)
+    _remove_directory(spool)
     one.wait_until((spool / "spool.db").exists, "written anew")
     one.wait_until(lambda: one.ready()[1]["spool"]["durable"], "durable")
     one.kill()
@@ -570,7 +573,7 @@ def test_a_directory_that_cannot_be_written_anew_costs_durability_until_it_can(
     one = daemon(config)
     traffic = Traffic()
     traffic.send(one, 10)
-    shutil.rmtree(spool.parent)
+    shutil.rmtree(spool.parent.rename(tmp_path / "gone"))
     spool.parent.write_text("no directory")
     one.wait_until(lambda: one.ready()[1]["spool"]["durable"] is False, "not durable")
     traffic.send(one, 10, durable=False)
