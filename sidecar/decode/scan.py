@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Generator
-from functools import cache
 from typing import Final, NamedTuple, TypeAlias
 
 import orjson
@@ -60,6 +59,8 @@ _OBJECT: Final = re.compile(
     _BLANKS + rb'(\{[^"\[\]{}]*+(?:' + _DEEPER + rb'[^"\[\]{}]*+)*+\})' + _BLANKS + rb"([,\]])", re.DOTALL
 )
 _KEY: Final = re.compile(_BLANKS + rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")' + _BLANKS + rb":" + _BLANKS, re.DOTALL)
+
+_PLAIN_VALUE: Final = re.compile(r'[ \t\r\n]*+:[ \t\r\n]*+"[^"\\]*+"[ \t\r\n]*+(,?)[ \t\r\n]*+')
 
 
 def parts(text: bytes, position: int, closing: bytes) -> Generator[Span | None, None, int]:
@@ -205,21 +206,17 @@ def _without_one(text: str, name: str) -> str | None:
 
     The object has the key, so where the quoted key is found once and no character is escaped by number, this is it.
     """
-    if text.count(f'"{name}"') != 1 or "\\u" in text:
+    key = f'"{name}"'
+    begin = text.find(key)
+    if begin < 0 or text.find(key, begin + 1) >= 0 or "\\u" in text:
         return None
-    found = _plain_member(name).search(text)
+    found = _PLAIN_VALUE.match(text, begin + len(key))
     if found is None:
         return None
-    before = text[: found.start()]
+    before = text[:begin]
     if not found[1]:  # the last member: the comma before it goes
         before = before.rstrip(" \t\r\n").removesuffix(",")
     return before + text[found.end() :]
-
-
-@cache
-def _plain_member(name: str) -> re.Pattern[str]:
-    blanks = r"[ \t\r\n]*+"
-    return re.compile(rf'"{re.escape(name)}"{blanks}:{blanks}"[^"\\]*+"{blanks}(,?){blanks}')
 
 
 def _without(text: str, names: Collection[str]) -> str:

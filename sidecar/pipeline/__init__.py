@@ -194,7 +194,6 @@ class Pipeline:
         """Take the items of a body that may come to take so much memory, with a turn for the sockets now and then."""
         now = self._clock.wall()
         self._metrics.note_time(now)
-        index = -1
         accepted = 0
         rejected: list[tuple[int, str]] = []
         refused = 0
@@ -207,9 +206,8 @@ class Pipeline:
                 if item is None:
                     await turns.give()
                     continue
-                index += 1
                 error = take(item, "http", now)
-                if isinstance(error, Slices):
+                if error is not None and isinstance(error, Slices):
                     for _ in error:
                         await turns.give()
                     error = error.error
@@ -218,7 +216,7 @@ class Pipeline:
                 else:
                     refused += 1
                     if refused <= REJECTED_LISTED:
-                        rejected.append((index, str(error)))
+                        rejected.append((accepted + refused - 1, str(error)))
                 if turns.due():
                     await turns.give()
         finally:
