@@ -83,6 +83,8 @@ class Rig:
         for _ in range(3):
             for _ in range(5):
                 await asyncio.sleep(0)
+            while self.spool is not None and self.spool._writer is not None:
+                await asyncio.wait({self.spool._writer})
             if self.spool is not None and self.spool.opened:
                 await self.spool.read(lambda _: None)  # behind everything the thread has to do
 
