@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format fuzz bench bench-quick bench-compare lock clean
+.PHONY: demo test check format fuzz soak bench bench-quick bench-compare lock clean
 .DEFAULT_GOAL := test
 
 $(READY): requirements-dev.lock pyproject.toml
@@ -37,6 +37,9 @@ format: $(READY)
 
 fuzz: $(READY)  ## decoders, configuration and command line against much garbage, and a thousand lives of a daemon
 	FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest tests/faults/test_fuzz.py tests/faults/test_fuzz_config.py tests/test_whole_life.py --timeout 3600
+
+soak: $(READY)  ## long runs of failures, with memory printed: about half an hour
+	$(BIN)/python -m pytest -m soak --timeout 3600 -rP
 
 bench: $(READY)  ## speed, memory and stalls, side by side with a bare receive loop: docs/benchmarks.md
 	$(BIN)/python -m benchmarks

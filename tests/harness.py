@@ -68,8 +68,11 @@ class Daemon:
         for key, value in config.items():
             defaults[key] = {**defaults.get(key, {}), **value} if isinstance(value, dict) else value
         listen = defaults["listen"]
-        if "memory_bytes" in defaults["deliver"] and "spool_dir" not in defaults["deliver"]:
-            listen.setdefault("max_body_bytes", min(5_242_880, defaults["deliver"]["memory_bytes"] // 4))
+        # The largest body must fit into what a test sets: a configuration in which it never does is refused.
+        deliver = defaults["deliver"]
+        capacity = deliver.get("spool_max_bytes" if "spool_dir" in deliver else "memory_bytes")
+        if capacity is not None:
+            listen.setdefault("max_body_bytes", min(5_242_880, capacity // 4))
         self.statsd_port, self.http_port, self.admin_port = (
             listen["statsd_port"],
             listen["http_port"],
