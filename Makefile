@@ -36,7 +36,7 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 fuzz: $(READY)  ## decoders, configuration and command line against much garbage, and a thousand lives of a daemon
-	FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest tests/faults/test_fuzz.py tests/faults/test_fuzz_config.py tests/test_whole_life.py --timeout 3600
+	FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest tests/faults/test_fuzz.py tests/faults/test_fuzz_config.py tests/life/test_whole_life.py --timeout 3600
 
 soak: $(READY)  ## long runs of failures, with memory printed: about half an hour
 	$(BIN)/python -m pytest -m soak --timeout 3600 -rP

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from benchmarks.machine import RECEIVER_CORE, ROOT, cpu_seconds, pinned, resident_bytes, waited_seconds
-from tests.harness import Daemon
+from tests.support.daemon import Daemon
 
 SETTLE_SECONDS: Final = 30.0
 NEVER_SECONDS: Final = 86_400.0  # for timers that are not to come while something is measured

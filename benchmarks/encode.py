@@ -10,7 +10,8 @@ from typing import Any, Final
 from benchmarks.machine import RECEIVER_CORE, pinned
 from benchmarks.table import Row, Section
 from sidecar.batch.metrics import Packer, encode
-from sidecar.model import Measurement, MetricBatch, Series, Statistics
+from sidecar.model.batches import MetricBatch
+from sidecar.model.samples import Measurement, Series, Statistics
 
 DATUMS: Final = 1_000
 _VALUES: Final = 150

@@ -25,11 +25,11 @@ from benchmarks.traffic import (
     timer_lines,
 )
 from sidecar.app import App
-from sidecar.config import Config, Deliver
-from sidecar.model import Outcome
-from sidecar.pipeline import Pipeline
-from sidecar.process import tune_process
-from sidecar.receive.udp import MOST_IN_A_BURST
+from sidecar.config.schema import Config, Deliver
+from sidecar.model.events import Outcome
+from sidecar.pipeline.intake import Pipeline
+from sidecar.receive.datagrams import MOST_IN_A_BURST
+from sidecar.runtime.process import tune_process
 
 _ROUNDS: Final = 9
 _LINES: Final = 131_072

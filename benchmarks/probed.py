@@ -23,9 +23,10 @@ import uvloop
 
 from benchmarks.delays import DelayReader
 from sidecar.app import App
-from sidecar.config import Config, load
+from sidecar.config.load import load
+from sidecar.config.schema import Config
 from sidecar.observe import log
-from sidecar.process import tune_process
+from sidecar.runtime.process import tune_process
 
 _LOOK_SECONDS: Final = 0.005
 _LAST_LINES_SECONDS: Final = 0.5

@@ -13,7 +13,7 @@ from typing import Any, Final
 from benchmarks.daemon import MeasuredDaemon
 from benchmarks.machine import RECEIVER_CORE, ROOT, pinned
 from benchmarks.table import Row, Section, megabytes
-from tests.harness import free_ports
+from tests.support.daemon import free_ports
 
 IDLE_SECONDS: Final = 3.0  # after which the AWS clients, made in the background, are there
 

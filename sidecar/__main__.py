@@ -19,14 +19,14 @@ def _stop(_number: int, _frame: object) -> None:
 def main() -> None:
     """Run the command line."""
     if sys.argv[1:2] == ["health"]:
-        from sidecar.probe import main as probe
+        from sidecar.commands.health import main as probe
 
         sys.exit(probe(sys.argv[2:]))
     if sys.argv[1:2] in (["run"], ["demo"]):
         # Until the daemon handles signals itself, there is nothing to drain: a stop is a success.
         signal.signal(signal.SIGTERM, _stop)
         signal.signal(signal.SIGINT, _stop)
-    from sidecar.cli import cli
+    from sidecar.commands.cli import cli
 
     cli(prog_name="sidecar")
 

@@ -19,26 +19,27 @@ from typing import Any, Final, Protocol
 import structlog
 
 from sidecar import __version__
-from sidecar.clock import Clock, SystemClock
-from sidecar.config import Config
+from sidecar.config.schema import Config
 from sidecar.deliver.delivery import Delivery
-from sidecar.http_server import CONNECTIONS
-from sidecar.keeper import Keeper
+from sidecar.model.template import Template
 from sidecar.observe.admin import AdminServer
 from sidecar.observe.health import Health, ListenerHealth
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
 from sidecar.observe.prometheus import LedgerCollector
 from sidecar.observe.stall import StallProbe
-from sidecar.pipeline import Pipeline
-from sidecar.process import descriptors_for_connections, tune_process
+from sidecar.observe.stats import Stats
+from sidecar.pipeline.checkpoints import Keeper
+from sidecar.pipeline.intake import Pipeline
+from sidecar.receive.datagrams import UdpReceiver
 from sidecar.receive.http import HttpReceiver
-from sidecar.receive.udp import UdpReceiver
+from sidecar.runtime.clock import Clock, SystemClock
+from sidecar.runtime.http_server import CONNECTIONS
+from sidecar.runtime.process import descriptors_for_connections, tune_process
 from sidecar.shape.cardinality import Cardinality
-from sidecar.shape.routing import Router, Template
+from sidecar.shape.routing import Router
 from sidecar.shape.rules import Rule, Rules
 from sidecar.shape.series import Shaper
-from sidecar.stats import Stats
 
 REBIND_SECONDS: Final = 1.0  # between two tries of a port that is taken
 QUIET_SECONDS: Final = 0.5  # without input, after which the drain closes the door
@@ -110,10 +111,10 @@ class App:
             config.deliver.target,
             ledger=self._ledger,
             health=self._health,
-            pipeline=self._pipeline,
+            series=lambda: {"known": self._pipeline.series, "open": self._pipeline.open_accumulators},
             queues={"metrics": self._delivery.metrics.channel, "logs": self._delivery.logs.channel},
             stall=self._stall,
-            target=self._delivery.target,
+            totals=self._delivery.target.totals,
         )
         self._statsd, self._http, self._admin = self._listeners()
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests.harness import Daemon
+from tests.support.daemon import Daemon
 
 # No deadline: what is slow on a busy machine is not wrong.
 settings.register_profile("sidecar", max_examples=50, deadline=None)

@@ -8,8 +8,9 @@ import orjson
 from hypothesis import strategies as st
 
 from sidecar.batch import logs as log_batches
-from sidecar.limits import UNITS, VALUE_MAGNITUDE
-from sidecar.model import EncodedEvent, Kind, Measurement, Sample, Series, Statistics
+from sidecar.model.batches import EncodedEvent
+from sidecar.model.limits import UNITS, VALUE_MAGNITUDE
+from sidecar.model.samples import Kind, Measurement, Sample, Series, Statistics
 
 NOW: Final = 1_790_000_000.0  # wall seconds: the present of the tests, 20 s past a full minute
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sidecar.keys import NOT_BUILT, Config
+from sidecar.config.schema import NOT_BUILT, Config
 from sidecar.observe.health import Health
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.prometheus import LedgerCollector

@@ -18,7 +18,7 @@ import orjson
 
 from sidecar.aggregate.state import State, no_numbers
 from sidecar.aggregate.window import FORMS, Accumulator, Checkpointed, Window, Windows
-from sidecar.model import Series
+from sidecar.model.samples import Series
 
 WHOLE_FORMS: Final = ("statistics", "gauge")  # written whole each time: the last record counts
 

@@ -14,9 +14,9 @@ from typing import ClassVar, Final
 
 from sidecar.aggregate.state import State
 from sidecar.aggregate.tally import Tally
-from sidecar.errors import DecodeError, Reason
-from sidecar.limits import PLAIN_MAGNITUDE, VALUE_MAGNITUDE, VALUES_PER_DATUM
-from sidecar.model import Measurement
+from sidecar.model.errors import DecodeError, Reason
+from sidecar.model.limits import PLAIN_MAGNITUDE, VALUE_MAGNITUDE, VALUES_PER_DATUM
+from sidecar.model.samples import Measurement
 
 RATIO: Final = 1.01
 MAX_BUCKETS: Final = 2_048  # 2,048 buckets of 1 % span nine decades on their own

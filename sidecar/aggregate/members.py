@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 from sidecar.aggregate.state import State
 from sidecar.aggregate.tally import Tally
-from sidecar.model import Measurement
+from sidecar.model.samples import Measurement
 
 # A member may be as long as a datagram; a digest of 16 bytes keeps what a set holds small.
 # Two of 10^9 members collide with a probability near 10^-21.

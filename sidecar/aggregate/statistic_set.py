@@ -8,9 +8,9 @@ from typing import ClassVar
 
 from sidecar.aggregate.state import State
 from sidecar.aggregate.tally import Tally
-from sidecar.errors import DecodeError, Reason
-from sidecar.limits import VALUE_MAGNITUDE
-from sidecar.model import Measurement, Statistics
+from sidecar.model.errors import DecodeError, Reason
+from sidecar.model.limits import VALUE_MAGNITUDE
+from sidecar.model.samples import Measurement, Statistics
 
 
 class StatisticSet:

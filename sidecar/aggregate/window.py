@@ -15,8 +15,8 @@ from sidecar.aggregate.members import Members
 from sidecar.aggregate.state import State
 from sidecar.aggregate.statistic_set import Gauge, Level, StatisticSet
 from sidecar.aggregate.tally import Tally
-from sidecar.limits import MIN_SERIES_BYTES, RESOLUTIONS, SERIES_BYTES
-from sidecar.model import Kind, Sample, Series, Statistics
+from sidecar.model.limits import MIN_SERIES_BYTES, RESOLUTIONS, SERIES_BYTES
+from sidecar.model.samples import Kind, Sample, Series, Statistics
 
 Numeric: TypeAlias = StatisticSet | Distribution
 Accumulator: TypeAlias = Numeric | Members

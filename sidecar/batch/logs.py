@@ -11,13 +11,8 @@ from collections.abc import Iterator
 
 import orjson
 
-from sidecar.limits import (
-    EVENTS_PER_REQUEST,
-    LOG_EVENT_OVERHEAD_BYTES,
-    LOG_REQUEST_BYTES,
-    LOG_REQUEST_SPAN_MS,
-)
-from sidecar.model import Events, LogBatch
+from sidecar.model.batches import Events, LogBatch
+from sidecar.model.limits import EVENTS_PER_REQUEST, LOG_EVENT_OVERHEAD_BYTES, LOG_REQUEST_BYTES, LOG_REQUEST_SPAN_MS
 
 
 def encode(timestamp_ms: int, message: str) -> tuple[bytes, int]:

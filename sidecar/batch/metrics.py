@@ -11,8 +11,9 @@ from typing import Final
 
 import orjson
 
-from sidecar.limits import DATUMS_PER_REQUEST, METRIC_REQUEST_BYTES, VALUES_PER_DATUM
-from sidecar.model import Datum, Datums, Measurement, MetricBatch, Series
+from sidecar.model.batches import Datum, Datums, MetricBatch
+from sidecar.model.limits import DATUMS_PER_REQUEST, METRIC_REQUEST_BYTES, VALUES_PER_DATUM
+from sidecar.model.samples import Measurement, Series
 
 _STATISTICS: Final = ("SampleCount", "Sum", "Minimum", "Maximum")
 

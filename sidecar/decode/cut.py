@@ -10,7 +10,7 @@ from typing import Final
 import orjson
 
 from sidecar.decode import scan
-from sidecar.limits import LOG_MESSAGE_BYTES
+from sidecar.model.limits import LOG_MESSAGE_BYTES
 
 TRUNCATED: Final = "[truncated]"
 # A character is at most 4 bytes in UTF-8: most messages need not be measured to be known to fit.

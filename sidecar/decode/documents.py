@@ -14,8 +14,8 @@ import orjson
 
 from sidecar.decode import scan
 from sidecar.decode.fields import wrong_type
-from sidecar.errors import DecodeError, Reason, TooManyItemsError
-from sidecar.limits import ITEMS_PER_BODY, VALUES_PER_ITEM
+from sidecar.model.errors import DecodeError, Reason, TooManyItemsError
+from sidecar.model.limits import ITEMS_PER_BODY, VALUES_PER_ITEM
 
 WHOLE_BYTES: Final = 131_072  # a body up to this size is parsed in one call: some 2 ms
 CHUNK_BYTES: Final = 8_192  # of a larger one, in one call

@@ -14,8 +14,8 @@ import re
 from typing import Final
 
 from sidecar.decode.statsd import STRIPPED_TAGS, dogstatsd_tags
-from sidecar.errors import DecodeError, Reason
-from sidecar.limits import FIELDS_PER_LINE
+from sidecar.model.errors import DecodeError, Reason
+from sidecar.model.limits import FIELDS_PER_LINE
 
 OPENINGS: Final = (b"_e{", b"_sc|")
 STATUSES: Final = ("ok", "warning", "critical", "unknown")

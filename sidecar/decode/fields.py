@@ -6,8 +6,8 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
-from sidecar.errors import DecodeError, Reason
-from sidecar.limits import FUTURE_SECONDS, PAST_SECONDS
+from sidecar.model.errors import DecodeError, Reason
+from sidecar.model.limits import FUTURE_SECONDS, PAST_SECONDS
 
 # How large an epoch number is tells its unit: 1e11 s is the year 5138, 1e11 ms, 1e14 us and 1e17 ns are in 1973.
 MILLISECONDS_FROM: Final = 1e11

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from sidecar.decode.documents import Item
-from sidecar.errors import BodyTooLargeError, DecodeError, Reason, UnsupportedError
+from sidecar.model.errors import BodyTooLargeError, DecodeError, Reason, UnsupportedError
 
 FORM: Final = "application/x-www-form-urlencoded"
 FORM_BYTES: Final = 65_536  # a form is taken apart character by character: so much takes up to 5 ms

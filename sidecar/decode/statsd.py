@@ -20,9 +20,16 @@ from dataclasses import dataclass
 from math import isnan
 from typing import Final, NamedTuple, TypeAlias
 
-from sidecar.errors import DecodeError, Reason
-from sidecar.limits import FIELDS_PER_LINE, MIN_RATE, PARTS_PER_LINE, PLAIN_MAGNITUDE, TAGS_PER_LINE, VALUE_MAGNITUDE
-from sidecar.model import Dimensions, Kind, Sample, SignedGauges
+from sidecar.model.errors import DecodeError, Reason
+from sidecar.model.limits import (
+    FIELDS_PER_LINE,
+    MIN_RATE,
+    PARTS_PER_LINE,
+    PLAIN_MAGNITUDE,
+    TAGS_PER_LINE,
+    VALUE_MAGNITUDE,
+)
+from sidecar.model.samples import Dimensions, Kind, Sample, SignedGauges
 
 SignedGaugesOf: TypeAlias = Callable[[str], SignedGauges]
 """How the signs of a gauge of this name are read."""

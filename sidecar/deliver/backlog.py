@@ -17,15 +17,17 @@ from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 import structlog
 
-from sidecar.channel import Channel, Queued
-from sidecar.clock import Clock
-from sidecar.deliver.codec import Codec
-from sidecar.deliver.spool import Spool
-from sidecar.deliver.spool_store import (
+from sidecar.deliver.channel import Channel, Queued
+from sidecar.model.errors import Reason
+from sidecar.model.limits import PAST_SECONDS
+from sidecar.observe.ledger import SignalLedger
+from sidecar.observe.log import Limiter
+from sidecar.runtime.clock import Clock
+from sidecar.spool.codec import Codec
+from sidecar.spool.rows import (
     BatchRow,
     IndexRow,
     SegmentRow,
-    SpoolError,
     Statement,
     delete_batches,
     delete_deltas,
@@ -35,10 +37,8 @@ from sidecar.deliver.spool_store import (
     insert_segment,
     mark_in_flight,
 )
-from sidecar.errors import Reason
-from sidecar.limits import PAST_SECONDS
-from sidecar.observe.ledger import SignalLedger
-from sidecar.observe.log import Limiter
+from sidecar.spool.store import SpoolError
+from sidecar.spool.writer import Spool
 
 QUEUED_AHEAD: Final = 64  # batches that leave the queue behind the channel before those in it are sent
 LANES_NAMED: Final = 100  # of those that lose something at the end of the drain

@@ -7,21 +7,21 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
-from sidecar.channel import Channel
-from sidecar.clock import Clock
-from sidecar.config import Config
+from sidecar.config.schema import Config
 from sidecar.deliver.backlog import Backlog
-from sidecar.deliver.codec import Codec, LogCodec, MetricCodec
+from sidecar.deliver.channel import Channel
 from sidecar.deliver.pace import Pace
 from sidecar.deliver.retry import Backoff
-from sidecar.deliver.spool import Spool
 from sidecar.deliver.target import open_target
 from sidecar.deliver.worker import Destination, Worker
-from sidecar.limits import METRICS_SHARE
-from sidecar.model import LogBatch, MetricBatch
+from sidecar.model.batches import LogBatch, MetricBatch
+from sidecar.model.limits import METRICS_SHARE
 from sidecar.observe.health import DeliveryHealth, Health
 from sidecar.observe.ledger import Ledger, SignalLedger
 from sidecar.observe.log import Limiter
+from sidecar.runtime.clock import Clock
+from sidecar.spool.codec import Codec, LogCodec, MetricCodec
+from sidecar.spool.writer import Spool
 
 LOG_REQUESTS: Final = 4  # log streams sent to at the same time
 

@@ -16,8 +16,8 @@ from typing import Any, Final
 import orjson
 
 from sidecar.deliver.worker import Rejected
-from sidecar.errors import ConfigError, DeliveryError
-from sidecar.model import LogBatch, MetricBatch
+from sidecar.model.batches import LogBatch, MetricBatch
+from sidecar.model.errors import ConfigError, DeliveryError
 
 SHOWN_PER_REQUEST: Final = 12  # lines on the console; the rest is a count
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final, TypeVar
 
-from sidecar.errors import DeliveryError
+from sidecar.model.errors import DeliveryError
 
 V = TypeVar("V")
 

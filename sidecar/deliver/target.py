@@ -7,13 +7,13 @@ import sys
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
-from sidecar.clock import Clock
-from sidecar.config import Config
+from sidecar.config.schema import Config
 from sidecar.deliver.worker import Destination
-from sidecar.errors import DeliveryError
-from sidecar.model import LogBatch, MetricBatch
-from sidecar.observe.console import Console
+from sidecar.model.batches import LogBatch, MetricBatch
+from sidecar.model.errors import DeliveryError
 from sidecar.observe.log import Limiter
+from sidecar.runtime.clock import Clock
+from sidecar.runtime.console import Console
 
 CLOSING_SECONDS: Final = 0.2  # for the console to show what it was given
 
@@ -47,10 +47,10 @@ class _CloudWatch:
 
     def __init__(self, config: Config, clock: Clock, limiter: Limiter) -> None:
         # Each target imports what it needs: the SDK is 15 MB that the local target does without.
-        from sidecar.deliver.aws import AwsClient
-        from sidecar.deliver.cloudwatch_logs import CloudWatchLogs
-        from sidecar.deliver.cloudwatch_metrics import CloudWatchMetrics
-        from sidecar.deliver.session import AwsSession
+        from sidecar.deliver.cloudwatch.client import AwsClient
+        from sidecar.deliver.cloudwatch.logs import CloudWatchLogs
+        from sidecar.deliver.cloudwatch.metrics import CloudWatchMetrics
+        from sidecar.deliver.cloudwatch.session import AwsSession
 
         deliver = config.deliver
         session = AwsSession(region=config.region, endpoint_url=deliver.endpoint_url, role_arn=deliver.role_arn)

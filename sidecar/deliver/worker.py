@@ -13,14 +13,14 @@ from typing import Final, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import structlog
 
-from sidecar.channel import Channel, ChannelClosedError, Queued
-from sidecar.clock import Clock
+from sidecar.deliver.channel import Channel, ChannelClosedError, Queued
 from sidecar.deliver.pace import Pace
 from sidecar.deliver.retry import Backoff, Failure, Refusals, advice, classify, culprits
-from sidecar.errors import DeliveryError, Reason
+from sidecar.model.errors import DeliveryError, Reason
 from sidecar.observe.health import DeliveryHealth
 from sidecar.observe.ledger import RequestLedger, SignalLedger
 from sidecar.observe.log import Limiter
+from sidecar.runtime.clock import Clock
 
 THROTTLES_DOWN: Final = 5
 """Throttled requests in a row after which delivery counts as failing; before that it is only slowed."""

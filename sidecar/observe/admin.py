@@ -16,11 +16,11 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from sidecar.http_server import CONNECTIONS, HttpServer, json_response
 from sidecar.observe.health import Health, ListenerHealth
 from sidecar.observe.log import Limiter
 from sidecar.observe.prometheus import LedgerCollector
 from sidecar.observe.responses import ResponseLog
+from sidecar.runtime.http_server import CONNECTIONS, HttpServer, json_response
 
 
 class AdminServer:

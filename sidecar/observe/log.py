@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, TextIO, cast
 import orjson
 import structlog
 
-from sidecar.observe.console import Console
+from sidecar.runtime.console import Console
 
 EVERY_SECONDS: Final = 60.0
 MOST_KEYS: Final = 1_000  # of the limiter, limited one by one; beyond, lines are limited by their event

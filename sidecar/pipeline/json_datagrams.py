@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sidecar.clock import Clock
 from sidecar.decode.documents import Item, documents, metric_items
-from sidecar.errors import DecodeError, Reason
-from sidecar.limits import JSON_ITEMS_PER_DATAGRAM
+from sidecar.model.errors import DecodeError, Reason
+from sidecar.model.limits import JSON_ITEMS_PER_DATAGRAM
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
 from sidecar.pipeline.logs import LogPath
 from sidecar.pipeline.metrics import MetricPath, Slices
 from sidecar.pipeline.refusals import Refusals
+from sidecar.runtime.clock import Clock
 
 
 class JsonDatagrams:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 
 from sidecar.batch.logs import LogBuffer, encode
-from sidecar.clock import Clock
-from sidecar.config import Logs
-from sidecar.decode import events
+from sidecar.config.schema import Logs
 from sidecar.decode.cut import UNCUT_CHARACTERS, cut
 from sidecar.decode.documents import Item
-from sidecar.errors import DecodeError
-from sidecar.model import MEMORY_PER_ELEMENT, LogBatch, LogEvent
+from sidecar.decode.json_logs import decode_log
+from sidecar.model.batches import MEMORY_PER_ELEMENT, LogBatch
+from sidecar.model.errors import DecodeError
+from sidecar.model.events import LogEvent
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
 from sidecar.pipeline.refusals import Refusals
 from sidecar.pipeline.sink import Sink
+from sidecar.runtime.clock import Clock
+from sidecar.runtime.turns import Turns
 from sidecar.shape.routing import Destination, Router
-from sidecar.turns import Turns
 
 
 class LogPath:
@@ -150,7 +151,7 @@ class LogPath:
     def _decode(self, item: Item, input_: str, now: float) -> LogEvent:
         if item.error is not None:
             raise item.error
-        event = events.decode_log(item, now)
+        event = decode_log(item, now)
         event.from_statsd = input_ == "statsd"
         if event.late_stamped:
             self._ledger.adjusted["unreadable_timestamp"] += 1

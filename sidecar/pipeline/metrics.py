@@ -10,23 +10,24 @@ from typing import Any, Final, NamedTuple
 
 from sidecar.aggregate.window import Accumulator, Windows
 from sidecar.batch.metrics import Packer, encode
-from sidecar.clock import Clock
-from sidecar.config import Metrics
-from sidecar.decode import events
+from sidecar.config.schema import Metrics
 from sidecar.decode.documents import Item
 from sidecar.decode.fields import check_timestamp
+from sidecar.decode.json_metrics import decode_metric
 from sidecar.deliver.pace import Pace
-from sidecar.errors import DecodeError, Reason
-from sidecar.limits import RESOLUTIONS, VALUES_PER_ITEM
-from sidecar.model import MetricBatch, Sample, Series, SignedGauges
+from sidecar.model.batches import MetricBatch
+from sidecar.model.errors import DecodeError, Reason
+from sidecar.model.limits import RESOLUTIONS, VALUES_PER_ITEM
+from sidecar.model.samples import Sample, Series, SignedGauges
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
-from sidecar.pipeline.known import KnownDocuments
 from sidecar.pipeline.refusals import Refusals
+from sidecar.pipeline.shortcuts import KnownDocuments
 from sidecar.pipeline.sink import Sink
+from sidecar.runtime.clock import Clock
+from sidecar.runtime.turns import Turns
 from sidecar.shape.cardinality import Cardinality
 from sidecar.shape.series import Shaper
-from sidecar.turns import Turns
 
 SLICE_VALUES: Final = 500  # values of one item that are taken at once: some 0.3 ms
 EARLY_SECONDS: Final = 5.0  # between two early flushes
@@ -149,7 +150,7 @@ class MetricPath:
             field = _many_values(document)
             if field is not None:
                 return Slices(self._slices(item, field, input_, now))
-            sample = events.decode_metric(document, unknown)
+            sample = decode_metric(document, unknown)
         except DecodeError as error:
             account.received[input_] += 1
             self._refusals.refuse(account, error, 1, input_)
@@ -172,7 +173,7 @@ class MetricPath:
         samples: list[Sample] = []
         try:
             for first, part in _sliced(item.value, field):
-                samples.append(events.decode_metric(part, unknown, first))
+                samples.append(decode_metric(part, unknown, first))
                 yield None
         except DecodeError as error:
             account.received[input_] += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 
-from sidecar.errors import DecodeError, Reason, drop_traceback
+from sidecar.model.errors import DecodeError, Reason, drop_traceback
 from sidecar.observe.ledger import SignalLedger
 from sidecar.observe.log import Limiter
 

@@ -10,9 +10,9 @@ from typing import Final, Self
 
 from aiohttp import web
 
-from sidecar.errors import BodyTooLargeError, BusyError, UnsupportedError
-from sidecar.http_server import send_continue
+from sidecar.model.errors import BodyTooLargeError, BusyError, UnsupportedError
 from sidecar.receive.inflate import InflateError, TooLargeError, inflate
+from sidecar.runtime.http_server import send_continue
 
 BODY_SECONDS: Final = 30.0  # a body that has not come by then is given up
 SLICE_BYTES: Final = 65_536  # transcoded at a time: under 1 ms

@@ -13,15 +13,15 @@ from typing import Any, Final, TypeAlias
 
 from aiohttp import web
 
-from sidecar.errors import BodyTooLargeError, BusyError, DrainingError, TooManyItemsError, UnsupportedError
-from sidecar.http_server import CONNECTIONS, HttpServer, json_response
-from sidecar.model import Outcome
+from sidecar.model.errors import BodyTooLargeError, BusyError, DrainingError, TooManyItemsError, UnsupportedError
+from sidecar.model.events import Outcome
 from sidecar.observe.health import ListenerHealth
 from sidecar.observe.log import Limiter
 from sidecar.observe.responses import ResponseLog
 from sidecar.receive.bodies import BODY_SECONDS, BodyMemory, Hold, read_body, to_utf8
 from sidecar.receive.inflate import InflateError
 from sidecar.receive.sdk import sdk_call, sdk_error
+from sidecar.runtime.http_server import CONNECTIONS, HttpServer, json_response
 
 Ingest: TypeAlias = Callable[[bytes, str], Awaitable[Outcome]]
 """Takes a body and its content type; raises BodyTooLargeError, BusyError, DrainingError or UnsupportedError."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from sidecar.errors import DecodeError, Reason
-from sidecar.limits import MIN_SERIES_BYTES, SERIES_BYTES
-from sidecar.model import Series
+from sidecar.model.errors import DecodeError, Reason
+from sidecar.model.limits import MIN_SERIES_BYTES, SERIES_BYTES
+from sidecar.model.samples import Series
 
 OTHER: Final = "__other__"
 IDLE_SECONDS: Final = 3_600.0

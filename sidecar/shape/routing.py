@@ -7,16 +7,13 @@ variable, else with `unknown`.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from sidecar import naming
-from sidecar.model import LogEvent
+from sidecar.model import names
+from sidecar.model.events import LogEvent
+from sidecar.model.template import Template
 
-UNKNOWN: Final = "unknown"
 IDLE_SECONDS: Final = 3_600.0  # a destination not used for so long gives its place to a new one
-_PLACE: Final = re.compile(r"\{([^{}]*)\}")
 
 
 class Destination(NamedTuple):
@@ -24,40 +21,6 @@ class Destination(NamedTuple):
 
     group: str
     stream: str
-
-
-class Template:
-    """One compiled template."""
-
-    def __init__(self, text: str, hostname: str, context: Mapping[str, str]) -> None:
-        """Compile.
-
-        Args:
-            text: the template.
-            hostname: what `{hostname}` stands for.
-            context: configured dimensions and environment, asked after the event's own fields.
-        """
-        # split() with one group gives literal, place, literal, place, ..., literal.
-        parts = _PLACE.split(text.replace("{hostname}", hostname))
-        self._literals = parts[0::2]
-        self._places = [(place, context.get(place, UNKNOWN)) for place in parts[1::2]]
-
-    @property
-    def varies(self) -> bool:
-        """Whether it depends on the event."""
-        return bool(self._places)
-
-    def render(self, fields: Mapping[str, object]) -> str:
-        """Fill the places from the event's fields; numbers and text only, anything else is `unknown`."""
-        if not self._places:
-            return self._literals[0]
-        rendered = [self._literals[0]]
-        for (place, otherwise), literal in zip(self._places, self._literals[1:], strict=True):
-            value = fields.get(place)
-            usable = isinstance(value, str | int | float) and not isinstance(value, bool) and value != ""
-            rendered.append(str(value) if usable else otherwise)
-            rendered.append(literal)
-        return "".join(rendered)
 
 
 class Router:
@@ -78,7 +41,7 @@ class Router:
         self._max_streams = max_streams
         self._used: dict[Destination, float] = {}
         self._same_for_all = not group.varies and not stream.varies
-        self.default = Destination(naming.group(group.render({})), naming.stream(stream.render({})))
+        self.default = Destination(names.group(group.render({})), names.stream(stream.render({})))
         self.overflowed = 0  # events sent to the default destination because the bound was reached
 
     def route(self, event: LogEvent, now: float) -> Destination:
@@ -99,7 +62,7 @@ class Router:
         if wanted in self._used:
             self._used[wanted] = now
             return wanted
-        return self._admit(Destination(naming.group(group), naming.stream(stream)), now)
+        return self._admit(Destination(names.group(group), names.stream(stream)), now)
 
     def _admit(self, wanted: Destination, now: float) -> Destination:
         if wanted == self.default:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fnmatch import translate
 from typing import Final, Literal
 
-from sidecar.limits import NAME_CHARACTERS
+from sidecar.model.limits import NAME_CHARACTERS
 
 # Names whose rule is known; beyond, they are looked up anew, as is a name longer than any metric may have: the table is
 # bounded in bytes too.

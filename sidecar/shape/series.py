@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from sidecar import naming
-from sidecar.model import DEFAULT_UNIT, Sample, Series, SignedGauges
+from sidecar.model import names
+from sidecar.model.samples import DEFAULT_UNIT, Sample, Series, SignedGauges
 from sidecar.shape.rules import Rules
 
 # Series by what samples said of themselves; beyond, they are named anew. Few: what comes again and again is known by its
@@ -83,14 +83,14 @@ class Shaper:
 
     def _name(self, sample: Sample) -> Series:
         namespace = sample.namespace
-        metric_name = naming.metric_name(sample.name, self._replace)  # before the globs of rules see it
+        metric_name = names.metric_name(sample.name, self._replace)  # before the globs of rules see it
         rule = self._rules.find(sample.name)
-        unit = rule.unit if sample.unit is None else naming.unit(sample.unit)
+        unit = rule.unit if sample.unit is None else names.unit(sample.unit)
         resolution = rule.resolution if sample.resolution is None else sample.resolution
-        dimensions = naming.dimensions(self._dimensions + sample.dimensions, self._replace)
+        dimensions = names.dimensions(self._dimensions + sample.dimensions, self._replace)
         shared = self._shared
         return Series(
-            self._namespace if namespace is None else shared(naming.namespace(namespace, self._replace)),
+            self._namespace if namespace is None else shared(names.namespace(namespace, self._replace)),
             shared(metric_name),
             tuple([(shared(name), shared(value)) for name, value in dimensions]),
             DEFAULT_UNIT[sample.kind] if unit is None else unit,

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from sidecar.aggregate.checkpoint import blob, record, records, restore
 from sidecar.aggregate.window import Windows
-from sidecar.limits import VALUES_PER_DATUM
-from sidecar.model import Kind, Measurement, Sample, Series
+from sidecar.model.limits import VALUES_PER_DATUM
+from sidecar.model.samples import Kind, Measurement, Sample, Series
 from tests.strategies import NOW, samples
 
 SERIES: Final = [Series("App", "n", (), "None", 60), Series("Other", "m", (("k", "é"),), "Count", 1)]

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from sidecar.aggregate.distribution import MAX_BUCKETS, CheckpointedDistribution, Distribution
 from sidecar.aggregate.state import State
 from sidecar.aggregate.tally import Tally
-from sidecar.limits import VALUES_PER_DATUM
-from sidecar.model import Measurement
+from sidecar.model.limits import VALUES_PER_DATUM
+from sidecar.model.samples import Measurement
 from tests.strategies import weighted, weights
 
 Pairs = list[tuple[float, float]]

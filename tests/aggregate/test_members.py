@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sidecar.aggregate.members import LONG_MEMBER, Members
 from sidecar.aggregate.tally import Tally
-from sidecar.model import Measurement
+from sidecar.model.samples import Measurement
 
 
 @given(

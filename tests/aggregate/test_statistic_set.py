@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sidecar.aggregate.statistic_set import Gauge, Level, StatisticSet
 from sidecar.aggregate.tally import Tally
-from sidecar.model import Measurement, Statistics
+from sidecar.model.samples import Measurement, Statistics
 from tests.strategies import values
 
 

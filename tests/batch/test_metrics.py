@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.batch.metrics import Packer, encode
-from sidecar.limits import DATUMS_PER_REQUEST, METRIC_REQUEST_BYTES, VALUES_PER_DATUM
-from sidecar.model import Datum, Datums, Measurement, MetricBatch, Series, Statistics
+from sidecar.model.batches import Datum, Datums, MetricBatch
+from sidecar.model.limits import DATUMS_PER_REQUEST, METRIC_REQUEST_BYTES, VALUES_PER_DATUM
+from sidecar.model.samples import Measurement, Series, Statistics
 from tests.strategies import measurements, series
 
 START: Final = 1_789_999_980

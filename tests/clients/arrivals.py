@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from sidecar.deliver.local import LocalStore
-from tests.harness import Daemon, assert_balanced
+from tests.support.daemon import Daemon, assert_balanced
 
 WINDOW_SECONDS: Final = 60
 MAX_STORE_BYTES: Final = 1 << 28

@@ -26,7 +26,7 @@ from tests.clients.arrivals import (
     same,
     series_of,
 )
-from tests.harness import Daemon, assert_balanced
+from tests.support.daemon import Daemon, assert_balanced
 
 BY_HAND: Final = 0.0  # a flush interval that starts no thread: buffered and aggregated lines go when told to
 TELEMETRY: Final = "datadog.dogstatsd.client"

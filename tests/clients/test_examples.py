@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from tests.clients.arrivals import Series, delivered, environment, of, same, series_of
-from tests.harness import Daemon
+from tests.support.daemon import Daemon
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
 RUN_SECONDS: Final = 90  # the first `go run` on a machine compiles net/http

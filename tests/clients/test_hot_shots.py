@@ -20,7 +20,7 @@ from tests.clients.arrivals import (
     of,
     same,
 )
-from tests.harness import Daemon
+from tests.support.daemon import Daemon
 
 VERSION: Final = "17.1.1"
 INSTALL_SECONDS: Final = 60

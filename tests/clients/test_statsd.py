@@ -20,7 +20,7 @@ from tests.clients.arrivals import (
     of,
     same,
 )
-from tests.harness import Daemon
+from tests.support.daemon import Daemon
 
 DATAGRAM_BYTES: Final = 512
 

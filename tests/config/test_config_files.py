@@ -8,7 +8,8 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from sidecar.config import Config, load
+from sidecar.config.load import load
+from sidecar.config.schema import Config
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 CONFIG: Final = ROOT / "config"

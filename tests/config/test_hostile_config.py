@@ -12,8 +12,9 @@ from typing import Final
 
 import pytest
 
-from sidecar.config import Config, load
-from sidecar.errors import ConfigError
+from sidecar.config.load import load
+from sidecar.config.schema import Config
+from sidecar.model.errors import ConfigError
 
 LAUGHS: Final = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 10)
@@ -204,7 +205,7 @@ def test_a_pipe_whose_writer_is_slow_is_read_to_its_end(tmp_path: Path) -> None:
 
 
 def test_a_pipe_without_an_end_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sidecar.config_file.READ_SECONDS", 0.3)
+    monkeypatch.setattr("sidecar.config.file.READ_SECONDS", 0.3)
     reader, writer = os.pipe()
     try:
         os.set_blocking(writer, False)

@@ -11,9 +11,9 @@ from typing import Final
 
 import pytest
 
-from sidecar.config import load
-from sidecar.probe import _scanned, listener
-from tests.harness import Daemon
+from sidecar.commands.health import _scanned, listener
+from sidecar.config.load import load
+from tests.support.daemon import Daemon
 
 CONFIG: Final = Path(__file__).parents[2] / "config"
 ENVIRON: Final = {"PORT": "9999", "HOST_": "127.0.0.2", "EMPTY": ""}

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.harness import Daemon, free_ports
+from tests.support.daemon import Daemon, free_ports
 
 
 def sidecar(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 
 from tests.daemon.test_floods import resident_mb
-from tests.harness import Daemon
+from tests.support.daemon import Daemon
 
 Start = Callable[..., Daemon]
 

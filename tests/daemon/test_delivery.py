@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from sidecar.limits import LOG_MESSAGE_BYTES
+from sidecar.model.limits import LOG_MESSAGE_BYTES
 from tests.double import (
     FOREVER,
     Fault,
@@ -29,7 +29,7 @@ from tests.double import (
     too_large,
     unrecognized_client,
 )
-from tests.harness import Daemon, assert_balanced
+from tests.support.daemon import Daemon, assert_balanced
 
 Start = Callable[..., Daemon]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import Daemon, assert_balanced
+from tests.support.daemon import Daemon, assert_balanced
 
 Start = Callable[..., Daemon]
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.harness import Daemon, assert_balanced, free_ports
+from tests.support.daemon import Daemon, assert_balanced, free_ports
 
 Start = Callable[..., Daemon]
 

@@ -14,8 +14,8 @@ import orjson
 import pytest
 from moto.server import ThreadedMotoServer
 
-from sidecar.config import load
-from tests.harness import AWS, Daemon, assert_balanced
+from sidecar.config.load import load
+from tests.support.daemon import AWS, Daemon, assert_balanced
 
 AXONFLOW = Path(__file__).parents[2] / "config" / "axonflow.yaml"
 

@@ -12,10 +12,11 @@ from typing import Final
 
 import pytest
 
-from sidecar.deliver.codec import LogCodec
-from sidecar.deliver.spool_files import files_set_aside
-from sidecar.deliver.spool_store import BatchRow, SpoolStore, insert_batch
-from sidecar.model import Events, LogBatch
+from sidecar.model.batches import Events, LogBatch
+from sidecar.spool.codec import LogCodec
+from sidecar.spool.files import files_set_aside
+from sidecar.spool.rows import BatchRow, insert_batch
+from sidecar.spool.store import SpoolStore
 from tests.strategies import encoded
 
 ROWS: Final = 200

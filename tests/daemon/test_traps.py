@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import pytest
 
-from sidecar.limits import LOG_MESSAGE_BYTES
+from sidecar.model.limits import LOG_MESSAGE_BYTES
 from tests.double import FOREVER, ThreadedCloudWatchDouble, access_denied, reject_half
-from tests.harness import Daemon, assert_balanced
+from tests.support.daemon import Daemon, assert_balanced
 
 Start = Callable[..., Daemon]
 

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.decode.documents import Item, documents
-from sidecar.decode.events import decode_log, decode_metric
-from sidecar.errors import DecodeError, Reason
-from sidecar.limits import VALUE_MAGNITUDE
-from sidecar.model import Kind, LogEvent, Sample, Statistics
+from sidecar.decode.json_logs import decode_log
+from sidecar.decode.json_metrics import decode_metric
+from sidecar.model.errors import DecodeError, Reason
+from sidecar.model.events import LogEvent
+from sidecar.model.limits import VALUE_MAGNITUDE
+from sidecar.model.samples import Kind, Sample, Statistics
 from tests.strategies import NOW, json_values, log_items, metric_items, spoiled_items
 
 T = TypeVar("T")

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.decode.statsd import Line, decode_line, number, plain_number
-from sidecar.errors import DecodeError, Reason
-from sidecar.limits import MIN_RATE, PLAIN_MAGNITUDE, VALUE_MAGNITUDE
-from sidecar.model import Kind, Sample, SignedGauges
+from sidecar.model.errors import DecodeError, Reason
+from sidecar.model.limits import MIN_RATE, PLAIN_MAGNITUDE, VALUE_MAGNITUDE
+from sidecar.model.samples import Kind, Sample, SignedGauges
 from tests.strategies import any_lines, garbage, statsd_lines
 
 

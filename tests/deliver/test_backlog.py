@@ -12,16 +12,17 @@ from typing import Final
 
 import pytest
 
-from sidecar.channel import Channel
 from sidecar.deliver.backlog import Backlog
-from sidecar.deliver.codec import LogCodec
-from sidecar.deliver.spool import Spool
-from sidecar.deliver.spool_store import SpoolStore, Statement
-from sidecar.errors import Reason
-from sidecar.limits import PAST_SECONDS
-from sidecar.model import MEMORY_PER_BATCH, MEMORY_PER_ELEMENT, Events, LogBatch
+from sidecar.deliver.channel import Channel
+from sidecar.model.batches import MEMORY_PER_BATCH, MEMORY_PER_ELEMENT, Events, LogBatch
+from sidecar.model.errors import Reason
+from sidecar.model.limits import PAST_SECONDS
 from sidecar.observe.ledger import SignalLedger
 from sidecar.observe.log import Limiter
+from sidecar.spool.codec import LogCodec
+from sidecar.spool.rows import Statement
+from sidecar.spool.store import SpoolStore
+from sidecar.spool.writer import Spool
 from tests.strategies import encoded
 
 EVENT_BYTES: Final = 126  # as the service counts it

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from sidecar.batch.metrics import Packer, encode
 from sidecar.deliver.local import SHOWN_PER_REQUEST, LocalLogs, LocalMetrics, LocalStore
-from sidecar.errors import ConfigError, DeliveryError
-from sidecar.limits import EVENTS_PER_REQUEST
-from sidecar.model import Datum, Datums, Events, LogBatch, Measurement, MetricBatch, Series, Statistics
+from sidecar.model.batches import Datum, Datums, Events, LogBatch, MetricBatch
+from sidecar.model.errors import ConfigError, DeliveryError
+from sidecar.model.limits import EVENTS_PER_REQUEST
+from sidecar.model.samples import Measurement, Series, Statistics
 from tests.double.metrics import MetricStore
 from tests.strategies import NOW, encoded
 

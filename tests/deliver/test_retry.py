@@ -22,7 +22,7 @@ from sidecar.deliver.retry import (
     classify,
     culprits,
 )
-from sidecar.errors import DeliveryError
+from sidecar.model.errors import DeliveryError
 
 OPERATIONS: Final = {
     "cloudwatch": ["PutMetricData"],

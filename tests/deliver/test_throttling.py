@@ -14,17 +14,17 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from sidecar.channel import Channel
 from sidecar.deliver.backlog import Backlog
-from sidecar.deliver.codec import LogCodec
+from sidecar.deliver.channel import Channel
 from sidecar.deliver.pace import Pace
 from sidecar.deliver.retry import Backoff
 from sidecar.deliver.worker import Rejected, Worker
-from sidecar.errors import DeliveryError
-from sidecar.model import EncodedEvent, Events, LogBatch
+from sidecar.model.batches import EncodedEvent, Events, LogBatch
+from sidecar.model.errors import DeliveryError
 from sidecar.observe.health import DeliveryHealth
 from sidecar.observe.ledger import RequestLedger, SignalLedger
 from sidecar.observe.log import Limiter
+from sidecar.spool.codec import LogCodec
 from tests.support.simulated import SimulatedLoop, simulate
 
 BEGIN: Final = 10.0  # seconds at which the throttles begin

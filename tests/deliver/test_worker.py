@@ -13,17 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from sidecar.channel import Channel
 from sidecar.deliver.backlog import Backlog
-from sidecar.deliver.codec import Codec, MetricCodec
+from sidecar.deliver.channel import Channel
 from sidecar.deliver.pace import Pace
 from sidecar.deliver.retry import Backoff
 from sidecar.deliver.worker import Rejected, Worker
-from sidecar.errors import DeliveryError, Reason
-from sidecar.model import Datum, Datums, EncodedEvent, Events, LogBatch, MetricBatch
+from sidecar.model.batches import Datum, Datums, EncodedEvent, Events, LogBatch, MetricBatch
+from sidecar.model.errors import DeliveryError, Reason
 from sidecar.observe.health import DeliveryHealth
 from sidecar.observe.ledger import RequestLedger, SignalLedger
 from sidecar.observe.log import Limiter
+from sidecar.spool.codec import Codec, MetricCodec
 
 B = TypeVar("B", MetricBatch, LogBatch)
 

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.double import FOREVER, SECRET_ACCESS_KEY, ThreadedCloudWatchDouble, access_denied
-from tests.harness import AWS, Daemon
+from tests.support.daemon import AWS, Daemon
 
 Start = Callable[..., Daemon]
 MEGABYTE: Final = 1_048_576

@@ -12,10 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sidecar.aggregate.window import Windows
-from sidecar.decode import dogstatsd, events, statsd
+from sidecar.decode import dogstatsd, statsd
 from sidecar.decode.documents import Item, documents, metric_items, text_lines
-from sidecar.errors import DecodeError
-from sidecar.model import Sample, Series, SignedGauges
+from sidecar.decode.json_logs import decode_log
+from sidecar.decode.json_metrics import decode_metric
+from sidecar.model.errors import DecodeError
+from sidecar.model.samples import Sample, Series, SignedGauges
 from sidecar.receive.inflate import ENCODINGS, InflateError, TooLargeError, inflate
 from tests.strategies import NOW, any_lines, garbage, json_bodies, json_values, log_items, spoiled_items
 from tests.strategies import metric_items as metrics
@@ -99,7 +101,7 @@ def test_a_body_is_items_and_each_is_an_event_or_a_decode_error(body: bytes) -> 
         if item.error is not None:
             continue
         try:
-            event = events.decode_log(item, NOW)
+            event = decode_log(item, NOW)
         except DecodeError:
             continue
         assert event.message
@@ -196,7 +198,7 @@ def test_a_metric_is_a_sample_that_a_window_takes_or_a_decode_error(value: objec
 @given(st.one_of(log_items(), spoiled_items(), json_values))
 def test_a_log_event_is_an_event_or_a_decode_error(value: object) -> None:
     try:
-        event = events.decode_log(Item(value), NOW)
+        event = decode_log(Item(value), NOW)
     except DecodeError:
         return
     assert event.message
@@ -214,7 +216,7 @@ def test_a_packed_body_is_bytes_within_the_limit_or_one_of_two_errors(body: byte
 
 def decode(value: object) -> None:
     try:
-        sample = events.decode_metric(value)
+        sample = decode_metric(value)
         Windows().add(Series("App", sample.name, (), "None", 60), sample, NOW)
     except DecodeError:
         return

@@ -13,11 +13,12 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sidecar.cli import cli
-from sidecar.config import Config, dump, load, warnings
-from sidecar.config_problems import MAX_CHARACTERS, MAX_PROBLEMS
-from sidecar.errors import ConfigError
-from sidecar.probe import listener
+from sidecar.commands.cli import cli
+from sidecar.commands.health import listener
+from sidecar.config.load import dump, load, warnings
+from sidecar.config.problems import MAX_CHARACTERS, MAX_PROBLEMS
+from sidecar.config.schema import Config
+from sidecar.model.errors import ConfigError
 
 EXAMPLES: Final = int(os.environ.get("FUZZ_EXAMPLES", "100"))
 CONFIG: Final = Path(__file__).parents[2] / "config"

@@ -17,7 +17,7 @@ import pytest
 
 from tests.double import ThreadedCloudWatchDouble
 from tests.faults.traffic import GROUP, numbers, spooling
-from tests.harness import Daemon, assert_balanced
+from tests.support.daemon import Daemon, assert_balanced
 
 Start = Callable[..., Daemon]
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.harness import Daemon, assert_balanced
+from tests.support.daemon import Daemon, assert_balanced
 
 Start = Callable[..., Daemon]
 
@@ -148,7 +148,7 @@ def test_few_descriptors_mean_few_connections_and_no_failure(tmp_path: Path) -> 
     ids=["reader", "catching-up"],
 )
 def test_a_bug_in_a_reader_callback_drains_and_exits_1(scripted: Callable[..., Scripted], patch: str) -> None:
-    script = "from sidecar.pipeline.statsd import DatagramPath\n" + textwrap.dedent(patch)
+    script = "from sidecar.pipeline.lines import DatagramPath\n" + textwrap.dedent(patch)
     one = scripted(script, {"metrics": {"flush_seconds": 60}, "logs": {"flush_seconds": 60}})
     for _ in range(3):
         assert one.post("/ingest/logs", {"message": "before"})[0] == 202
@@ -168,7 +168,7 @@ def test_a_signal_ends_it_though_a_thread_hangs(scripted: Callable[..., Scripted
     """A name server that does not answer, a disk that hangs: the end does not wait for threads."""
     script = """
     import threading, concurrent.futures
-    from sidecar.pipeline import Pipeline
+    from sidecar.pipeline.intake import Pipeline
     ingest = Pipeline.ingest_logs
 
     async def hang(self, body, type_):

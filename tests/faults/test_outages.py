@@ -32,7 +32,7 @@ from tests.double import (
     too_large,
 )
 from tests.faults.traffic import GROUP, Traffic, numbers, rows, spooling
-from tests.harness import AWS, Daemon, assert_balanced
+from tests.support.daemon import AWS, Daemon, assert_balanced
 
 Start = Callable[..., Daemon]
 

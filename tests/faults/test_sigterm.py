@@ -27,7 +27,7 @@ from tests.double import (
     too_large,
 )
 from tests.faults.traffic import GROUP, Traffic, rows, spooling
-from tests.harness import Daemon, assert_balanced
+from tests.support.daemon import Daemon, assert_balanced
 
 Start = Callable[..., Daemon]
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.double import ThreadedCloudWatchDouble
 from tests.faults.traffic import Traffic, numbers, rows, spooling
-from tests.harness import Daemon, assert_balanced
+from tests.support.daemon import Daemon, assert_balanced
 from tests.support.frozen_disk import FrozenDisk, frozen_disk
 
 Start = Callable[..., Daemon]

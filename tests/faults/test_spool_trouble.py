@@ -18,10 +18,10 @@ import pytest
 
 from sidecar.aggregate.checkpoint import blob, record
 from sidecar.aggregate.window import Windows
-from sidecar.model import Kind, Sample, Series
+from sidecar.model.samples import Kind, Sample, Series
 from tests.double import FOREVER, ThreadedCloudWatchDouble, throttle
 from tests.faults.traffic import Traffic, numbers, rows, spooling
-from tests.harness import Daemon, assert_balanced
+from tests.support.daemon import Daemon, assert_balanced
 
 Start = Callable[..., Daemon]
 

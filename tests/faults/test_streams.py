@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.harness import Daemon
+from tests.support.daemon import Daemon
 
 DRAIN_SECONDS: Final = 3.0
 LATE_SECONDS: Final = 3.0  # bounds a hang; a stop without a deadline would last for ever

@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 
 from tests.double import FOREVER, Fault, ThreadedCloudWatchDouble, error, throttle
-from tests.harness import Daemon, assert_balanced
+from tests.support.daemon import Daemon, assert_balanced
 
 Start = Callable[..., Daemon]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.double import ThreadedCloudWatchDouble
-from tests.harness import Daemon, assert_balanced
+from tests.support.daemon import Daemon, assert_balanced
 
 GROUP: Final = "/app"
 SAMPLES: Final = 3  # of the ledger, for each number sent

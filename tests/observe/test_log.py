@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from sidecar.observe import log
-from sidecar.observe.console import CHARACTERS, LINES, Console
 from sidecar.observe.log import EVERY_SECONDS, MOST_KEYS, Limiter, configure
+from sidecar.runtime.console import CHARACTERS, LINES, Console
 
 
 class Hands:

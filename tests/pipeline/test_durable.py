@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from sidecar.model import MEMORY_PER_ELEMENT, LogBatch
-from tests.test_pipeline import Recording, Rig
+from sidecar.model.batches import MEMORY_PER_ELEMENT, LogBatch
+from tests.pipeline.test_pipeline import Recording, Rig
 
 BODY = b"\n".join(b'{"message": "%d"}' % number for number in range(20))
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import pytest
 
 from sidecar.deliver.pace import Pace
-from sidecar.model import MetricBatch
+from sidecar.model.batches import MetricBatch
+from tests.pipeline.test_pipeline import Recording, Rig
 from tests.support.simulated import EPOCH, SimulatedLoop, simulate
-from tests.test_pipeline import Recording, Rig
 
 MINUTE = 60.0
 FIRST = (EPOCH // MINUTE + 1) * MINUTE  # wall seconds of the first boundary

@@ -11,13 +11,13 @@ import pytest
 from sidecar.decode import documents
 from sidecar.decode.cut import TRUNCATED
 from sidecar.decode.documents import WHOLE_BYTES
-from sidecar.errors import Reason, TooManyItemsError
-from sidecar.limits import ITEMS_PER_BODY, JSON_ITEMS_PER_DATAGRAM, LOG_MESSAGE_BYTES, VALUES_PER_ITEM
-from sidecar.model import Outcome
+from sidecar.model.errors import Reason, TooManyItemsError
+from sidecar.model.events import Outcome
+from sidecar.model.limits import ITEMS_PER_BODY, JSON_ITEMS_PER_DATAGRAM, LOG_MESSAGE_BYTES, VALUES_PER_ITEM
 from sidecar.shape.rules import Rule, Rules
 from sidecar.shape.series import Shaper
+from tests.pipeline.test_pipeline import MINUTE, Rig, done, run, total
 from tests.strategies import NOW
-from tests.test_pipeline import MINUTE, Rig, done, run, total
 
 BROKEN: Final = [
     b'{"name": "b", "value": NaN}',

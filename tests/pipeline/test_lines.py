@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.decode.statsd import VALUES_AT_ONCE, decode_line, split_values
-from sidecar.errors import DecodeError, Reason
-from sidecar.limits import DATAGRAM_BYTES, FIELDS_PER_LINE, TAGS_PER_LINE
-from sidecar.pipeline import statsd
+from sidecar.model.errors import DecodeError, Reason
+from sidecar.model.limits import DATAGRAM_BYTES, FIELDS_PER_LINE, TAGS_PER_LINE
+from sidecar.pipeline import lines
 from sidecar.pipeline.metrics import FLUSH_BYTES
 from sidecar.shape.cardinality import IDLE_SECONDS, OTHER
+from tests.pipeline.test_pipeline import Rig, run, total
 from tests.strategies import NOW
-from tests.test_pipeline import Rig, run, total
 
 UDP_BYTES: Final = 65_507  # what one datagram carries over IPv4
 
@@ -216,7 +216,7 @@ def test_the_warning_of_signs_comes_once_a_name_and_for_few_names(capsys: pytest
             rig.send(b"level%d:-1|g|#a:b" % number)
         rig.clock.elapsed += 3_600.0
 
-    assert capsys.readouterr().out.count("a gauge with a sign") == statsd.WARNED_NAMES
+    assert capsys.readouterr().out.count("a gauge with a sign") == lines.WARNED_NAMES
 
 
 def test_blanks_around_a_line_are_trimmed_and_a_line_of_blanks_is_nothing() -> None:

@@ -20,8 +20,9 @@ import asyncio, gc, os, sys
 from pathlib import Path
 import structlog
 structlog.configure(logger_factory=structlog.WriteLoggerFactory(open(os.devnull, "w")))
-from sidecar.app import App, tune_process
-from sidecar.config import Config
+from sidecar.app import App
+from sidecar.runtime.process import tune_process
+from sidecar.config.schema import Config
 
 def resident(field):
     return next(int(line.split()[1]) * 1_024 for line in Path("/proc/self/status").read_text().splitlines()

@@ -11,9 +11,9 @@ from typing import Final
 import orjson
 import pytest
 
-from sidecar.errors import DecodeError
-from tests.harness import Daemon
-from tests.test_pipeline import Rig
+from sidecar.model.errors import DecodeError
+from tests.pipeline.test_pipeline import Rig
+from tests.support.daemon import Daemon
 
 MEGABYTE: Final = 1_048_576
 FILLER: Final = "x" * (4 * MEGABYTE)

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.errors import DecodeError, Reason
-from sidecar.limits import MIN_SERIES_BYTES
-from sidecar.model import Series
+from sidecar.model.errors import DecodeError, Reason
+from sidecar.model.limits import MIN_SERIES_BYTES
+from sidecar.model.samples import Series
 from sidecar.shape.cardinality import EXAMINED, FOLDED_SHARE, FORGOTTEN_AT_ONCE, IDLE_SECONDS, OTHER, Cardinality
 
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.model import LogEvent
-from sidecar.naming import group_problem, stream
-from sidecar.shape.routing import IDLE_SECONDS, Destination, Router, Template
+from sidecar.model.events import LogEvent
+from sidecar.model.names import group_problem, stream
+from sidecar.model.template import Template
+from sidecar.shape.routing import IDLE_SECONDS, Destination, Router
 from tests.strategies import json_values
 
 CONTEXT: Final = {"Environment": "prod", "service": "default-service"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sidecar.model import Kind, Sample
+from sidecar.model.samples import Kind, Sample
 from sidecar.shape.rules import NO_RULE, Rule, Rules
 from sidecar.shape.series import Shaper
 

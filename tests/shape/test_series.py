@@ -8,8 +8,8 @@ from typing import Any, Final
 import pytest
 
 from sidecar.decode.statsd import decode_line
-from sidecar.errors import DecodeError, Reason
-from sidecar.model import Kind, Sample, Series
+from sidecar.model.errors import DecodeError, Reason
+from sidecar.model.samples import Kind, Sample, Series
 from sidecar.shape.series import Shaper
 
 PLAIN: Final = Sample("n", Kind.COUNTER, (1.0,), (1.0,))

@@ -26,7 +26,7 @@ class _Selector(selectors.SelectSelector):
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
-    """An event loop and a `sidecar.clock.Clock`: one time for both, which starts at 0.
+    """An event loop and a `sidecar.runtime.clock.Clock`: one time for both, which starts at 0.
 
     Attributes:
         offset: seconds by which the wall clock was set since.

@@ -13,18 +13,20 @@ from typing import Any, Final, TypeAlias
 
 import pytest
 
-from sidecar.config import Config
+from sidecar.config.schema import Config
 from sidecar.decode.dogstatsd import decode_event
 from sidecar.decode.fields import check_timestamp
 from sidecar.decode.statsd import KINDS, decode_line
 from sidecar.deliver.pace import Pace
-from sidecar.errors import DecodeError, Reason
-from sidecar.model import Kind, LogBatch, MetricBatch, Sample, Series, SignedGauges
+from sidecar.model.batches import LogBatch, MetricBatch
+from sidecar.model.errors import DecodeError, Reason
+from sidecar.model.samples import Kind, Sample, Series, SignedGauges
+from sidecar.model.template import Template
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
-from sidecar.pipeline import Pipeline
+from sidecar.pipeline.intake import Pipeline
 from sidecar.shape.cardinality import Cardinality
-from sidecar.shape.routing import Router, Template
+from sidecar.shape.routing import Router
 from sidecar.shape.series import Shaper
 
 Vector: TypeAlias = dict[str, Any]

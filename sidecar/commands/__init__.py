@@ -1,0 +1,1 @@
+"""argv to something for a person or a shell."""

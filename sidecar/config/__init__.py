@@ -1,0 +1,1 @@
+"""The configuration: keys and defaults, and how they are read."""

@@ -1,0 +1,236 @@
+"""The configuration, read from a file and the environment.
+
+Environment beats file beats default. All errors are reported at once, each with its path, what was given and what
+is allowed. (pydantic alone, not pydantic-settings: that refuses an unknown nested variable, and Kubernetes puts
+`SIDECAR_*` variables of its own making into a pod beside a Service of that name.)
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from sidecar.config import file
+from sidecar.config.problems import bounded, key_of, path_of, section_of, sentence
+from sidecar.config.schema import NOT_BUILT, Config, Deliver, Emf, Listen, Logs, Metrics, Observe, impossible
+from sidecar.model.errors import ConfigError
+
+__all__ = ["Config", "Deliver", "Emf", "Listen", "Logs", "Metrics", "Observe", "dump", "load", "warnings"]
+
+PREFIX: Final = "SIDECAR_"
+_ABSENT: Final = object()
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Config:
+    """Read the configuration.
+
+    Args:
+        path: a YAML file or a pipe, or None for defaults and environment alone.
+        environ: the environment; `AWS_REGION` and `AWS_DEFAULT_REGION` fill a region that is not configured.
+
+    Raises:
+        ConfigError: with every problem there is, up to `config_problems.MAX_PROBLEMS`.
+    """
+    reader = _Reader(environ)
+    data = reader.substituted(Config, {} if path is None else _read(path), ())
+    reader.overlay(data)
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            reader.problems.append(sentence(Config, detail, reader.origins))
+            reader.refused.add(key_of(Config, detail["loc"]))
+        config = Config.model_validate(_without(Config, data, reader.refused))
+    # A combination is judged only where all its keys are what was configured, and none is the default of a refused one.
+    reader.problems += [one.sentence for one in impossible(config) if not any(map(reader.is_refused, one.keys))]
+    if reader.problems:
+        raise ConfigError(bounded(reader.problems))
+    return config
+
+
+def warnings(config: Config, environ: Mapping[str, str]) -> list[str]:
+    """What is worth reporting at start-up: keys that do nothing yet, variables that name no key."""
+    defaults = Config()
+    found = [
+        f"{key} is set, but its feature is not in this version"
+        for key in NOT_BUILT
+        if _get(config, key) != _get(defaults, key)
+    ]
+    known = {variable for variable, _, _ in _variables(Config, ())} | {f"{PREFIX}CONFIG"}
+    found += [
+        f"{path_of([variable])} names no configuration key and is ignored"
+        for variable in sorted(environ)
+        if variable.startswith(PREFIX) and variable not in known
+    ]
+    return bounded(found)
+
+
+def dump(config: Config) -> str:
+    """The effective configuration as YAML, every key included."""
+    return yaml.safe_dump(config.model_dump(by_alias=True), sort_keys=False)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = file.read_text(path)
+    except ConfigError as error:
+        raise ConfigError(bounded(error.problems)) from None
+    try:
+        data = file.parse(text)
+    except ConfigError as error:
+        raise ConfigError(bounded([f"{path_of([path])}: {problem}" for problem in error.problems])) from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError(bounded([f"{path_of([path])} must hold keys and values at its top level"]))
+    return data
+
+
+class _Reader:
+    """One reading of a configuration: the problems found on the way, and where values come from.
+
+    Attributes:
+        problems: a sentence each.
+        refused: the keys that have a problem.
+        origins: the paths that came from variables, each with its variable.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._characters_left = file.MAX_BYTES
+        self.problems: list[str] = []
+        self.refused: set[str] = set()
+        self.origins: dict[str, str] = {}
+
+    def is_refused(self, key: str) -> bool:
+        """Return True if the key, or the section it is in, has a problem."""
+        return key in self.refused or key.partition(".")[0] in self.refused
+
+    def substituted(self, model: type[BaseModel], data: dict[Any, Any], path: tuple[str, ...]) -> dict[Any, Any]:
+        """Fill `${VARIABLE}` and `${VARIABLE:-default}` in; a whole value then has the type its key asks for."""
+        fields = {info.alias or name: info.annotation for name, info in model.model_fields.items()}
+        filled: dict[Any, Any] = {}
+        for key, value in data.items():
+            annotation = fields.get(key)
+            here = (*path, str(key))
+            section = section_of(annotation)
+            if section is not None and isinstance(value, dict | None):
+                # Null is a section with every key commented out.
+                filled[key] = self.substituted(section, value or {}, here)
+                continue
+            value = self._filled(value, here)  # noqa: PLW2901  # the same value, filled in
+            if annotation is not None and value is not _ABSENT and _is_variable(data[key]):
+                value = self._typed(value, annotation, here)  # noqa: PLW2901  # likewise
+            if value is not _ABSENT:
+                filled[key] = value
+        return filled
+
+    def overlay(self, data: dict[Any, Any]) -> None:
+        """Lay the environment over the file's data."""
+        for variable, path, annotation in _variables(Config, ()):
+            text = self._environ.get(variable)
+            if text is not None:
+                self._set(data, path, self._typed(text, annotation, path, variable), variable)
+        for variable in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+            text = self._environ.get(variable)
+            if text and data.get("region") is None:
+                self._set(data, ("region",), self._typed(text, str, ("region",), variable), variable)
+
+    def _set(self, data: dict[Any, Any], path: tuple[str, ...], value: Any, variable: str) -> None:
+        if value is _ABSENT:
+            return
+        place = data
+        for section in path[:-1]:
+            inner = place.setdefault(section, {})
+            if not isinstance(inner, dict):
+                self._refuse((section,), f"must hold keys and values, so that {variable} can set one")
+                return
+            place = inner
+        place[path[-1]] = value
+        self.origins[".".join(path)] = variable
+
+    def _refuse(self, path: Sequence[str], problem: str) -> None:
+        self.problems.append(f"{path_of(path)}: {problem}")
+        self.refused.add(key_of(Config, path))
+
+    def _filled(self, value: Any, path: tuple[str, ...]) -> Any:
+        """Fill the variables of all text in; what cannot be filled in is reported and left out."""
+        if isinstance(value, str):
+            if not file.has_variable(value):
+                return value
+            text, problems = file.fill(value, self._environ, self._characters_left)
+            self._characters_left = max(0, self._characters_left - len(text))
+            for problem in problems:
+                self._refuse(path, problem)
+            return _ABSENT if problems else text
+        if isinstance(value, dict):
+            items = {key: self._filled(item, (*path, str(key))) for key, item in value.items()}
+            return {key: item for key, item in items.items() if item is not _ABSENT}
+        if isinstance(value, list):
+            elements = [self._filled(item, (*path, str(i))) for i, item in enumerate(value)]
+            return [item for item in elements if item is not _ABSENT]
+        return value
+
+    def _typed(self, text: str, annotation: Any, path: tuple[str, ...], variable: str | None = None) -> Any:
+        """Read text as the type its key asks for; what cannot be read is reported and left out."""
+        kinds = _kinds(annotation)
+        if type(None) in kinds and text in ("", "null"):
+            return None
+        try:
+            if str in kinds:
+                return file.checked(text)
+            return file.parse(text)  # numbers, booleans and JSON alike
+        except ConfigError as error:
+            source = f" (from {variable})" if variable else ""
+            for problem in error.problems:
+                self._refuse(path, problem + source)
+            return _ABSENT
+
+
+def _is_variable(value: Any) -> bool:
+    return isinstance(value, str) and file.has_variable(value)
+
+
+def _without(model: type[BaseModel], data: dict[Any, Any], refused: set[str], path: tuple[str, ...] = ()) -> Any:
+    """The data without unknown and refused keys: these take their defaults."""
+    known: dict[str, Any] = {}
+    for name, info in model.model_fields.items():
+        key = info.alias or name
+        here = (*path, key)
+        if key not in data or ".".join(here) in refused:
+            continue
+        section = section_of(info.annotation)
+        known[key] = data[key] if section is None else _without(section, data[key], refused, here)
+    return known
+
+
+def _variables(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...], Any]]:
+    """Every key as variable, path and type."""
+    for name, info in model.model_fields.items():
+        here = (*path, info.alias or name)
+        section = section_of(info.annotation)
+        if section is not None:
+            yield from _variables(section, here)
+        else:
+            yield PREFIX + "__".join(here).upper(), here, info.annotation
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _kinds(get_args(annotation)[0])
+    if origin is Literal:
+        return {type(value) for value in get_args(annotation)}
+    if origin in (Union, types.UnionType):
+        return set().union(*[_kinds(option) for option in get_args(annotation)])
+    return {origin or annotation}
+
+
+def _get(config: Config, key: str) -> object:
+    section, name = key.split(".")
+    return getattr(getattr(config, section), "as_" if name == "as" else name)

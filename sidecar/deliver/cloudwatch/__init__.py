@@ -1,0 +1,1 @@
+"""Amazon CloudWatch and CloudWatch Logs as destinations."""

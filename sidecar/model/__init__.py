@@ -1,0 +1,1 @@
+"""Words that all rooms share: samples, events, batches, names, limits, errors. Pure."""

@@ -1,0 +1,113 @@
+"""Samples and series: what a decoder yields of a metric, and what identifies a line on a graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal, NamedTuple, TypeAlias
+
+Dimensions: TypeAlias = tuple[tuple[str, str], ...]
+"""Pairs of name and value, sorted by name, names distinct."""
+
+
+SignedGauges: TypeAlias = Literal["auto", "delta", "value"]
+"""How a StatsD gauge with a sign is read: as a change, as a value, or by the dialect of its line."""
+
+
+class Kind(Enum):
+    """What a sample measures; decides how it is aggregated and its unit where none is given."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    TIMER = "timer"
+    HISTOGRAM = "histogram"
+    DISTRIBUTION = "distribution"
+    SAMPLE = "sample"  # JSON without a type
+    SET = "set"
+
+
+DEFAULT_UNIT: dict[Kind, str] = {
+    Kind.COUNTER: "Count",
+    Kind.GAUGE: "None",
+    Kind.TIMER: "Milliseconds",
+    Kind.HISTOGRAM: "None",
+    Kind.DISTRIBUTION: "None",
+    Kind.SAMPLE: "None",
+    Kind.SET: "Count",
+}
+
+
+class Statistics(NamedTuple):
+    """A statistic set as CloudWatch defines it; the count may be fractional."""
+
+    sample_count: float
+    sum: float
+    minimum: float
+    maximum: float
+
+
+@dataclass(slots=True)
+class Sample:
+    """One decoded measurement, or several of one series that came together (packed values).
+
+    Attributes:
+        values: the measured numbers; empty for a set or a statistic set.
+        weights: how many measurements each value stands for, one a value (1/rate, or `counts`).
+        members: the distinct things seen, for `Kind.SET`.
+        statistics: the statistic set received in place of values, or None.
+        delta: a gauge whose value is added to the one remembered.
+        dimensions: as the sender gave them; None of the configured ones yet.
+        unit, namespace, resolution: None where the sender gave none.
+        timestamp: seconds since the epoch, or None for the time of arrival.
+        adjusted: what was read past or changed to take it, each once, as bounded labels; empty for most.
+    """
+
+    name: str
+    kind: Kind
+    values: tuple[float, ...] = ()
+    weights: tuple[float, ...] = ()
+    members: tuple[str, ...] = ()
+    statistics: Statistics | None = None
+    delta: bool = False
+    dimensions: Dimensions = ()
+    unit: str | None = None
+    namespace: str | None = None
+    resolution: int | None = None
+    timestamp: float | None = None
+    adjusted: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """How many samples the ledger counts this as: one a decoded value."""
+        return len(self.values) or len(self.members) or 1
+
+
+class Measurement(NamedTuple):
+    """What one accumulator collected in one window: either `statistics`, or `values`.
+
+    Attributes:
+        samples: how many samples of the ledger it stands for.
+        statistics: the statistic set, or None.
+        values: distinct, ascending.
+        counts: the weight of each value; None where there is one value that stands for itself.
+    """
+
+    samples: int
+    statistics: Statistics | None = None
+    values: tuple[float, ...] = ()
+    counts: tuple[float, ...] | None = None
+
+
+class Series(NamedTuple):
+    """The identity of a line on a CloudWatch graph, and of what one window aggregates."""
+
+    namespace: str
+    name: str
+    dimensions: Dimensions
+    unit: str
+    resolution: int
+
+    @property
+    def memory_bytes(self) -> int:
+        """What it takes in memory with its place in a table, about; texts count in full though others may share them."""
+        return 300 + len(self.name) + sum([80 + len(name) + len(value) for name, value in self.dimensions])

@@ -1,0 +1,228 @@
+"""The conductor: the only place that knows the order of the stages.
+
+Metrics:  bytes -> decode -> shape -> aggregate   ... flush ...   -> batch -> sink
+Logs:     bytes -> decode -> shape -> batch       ... flush ...   -> sink
+
+`statsd` has the way of a datagram, `metrics` that of a metric, `logs` that of a log event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Final
+
+from sidecar.config.schema import Config
+from sidecar.decode.documents import Item, documents, looks_like_json, metric_items, text_lines
+from sidecar.decode.forms import FORM, form_items
+from sidecar.deliver.pace import Pace
+from sidecar.model.batches import MEMORY_PER_ELEMENT, LogBatch, MetricBatch
+from sidecar.model.errors import BodyTooLargeError, BusyError, DecodeError, DrainingError, UnsupportedError
+from sidecar.model.events import Outcome
+from sidecar.observe.ledger import Ledger
+from sidecar.observe.log import Limiter
+from sidecar.pipeline.lines import DatagramPath
+from sidecar.pipeline.logs import LogPath
+from sidecar.pipeline.metrics import MetricPath, Slices
+from sidecar.pipeline.sink import Sink
+from sidecar.runtime.clock import Clock
+from sidecar.runtime.turns import Turns
+from sidecar.shape.cardinality import Cardinality
+from sidecar.shape.routing import Router
+from sidecar.shape.series import Shaper
+
+REJECTED_LISTED: Final = 1_000  # of one body; beyond, only their number is told
+RETRY_AFTER: Final = 2  # seconds, told with 429
+LOG_OPEN_SHARE: Final = 4  # of deliver.memory_bytes open log buffers may hold one part in so many
+
+
+class Pipeline:
+    """Leads events through the stages."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        shaper: Shaper,
+        cardinality: Cardinality,
+        router: Router,
+        metrics: Sink[MetricBatch],
+        logs: Sink[LogBatch],
+        ledger: Ledger,
+        limiter: Limiter,
+        clock: Clock,
+        pace: Pace,
+    ) -> None:
+        """Take over the collaborators; the paths say what each is for.
+
+        Args:
+            config: read once.
+            shaper: names the series of samples.
+            cardinality: caps the number of series.
+            router: names the destinations of log events.
+            metrics: where metric batches go.
+            logs: where log batches go.
+            ledger: where everything is counted.
+            limiter: for what is worth a line but may come a million times.
+            clock: wall time for windows, monotonic time for waiting.
+            pace: of metrics: when to flush.
+        """
+        self._config = config
+        self._clock = clock
+        self._cardinality = cardinality
+        self._closed = False
+        self._taking = 0  # bodies in work
+        self._taking_bytes = 0  # what they may come to take
+        self._idle = asyncio.Event()  # none is
+        self._idle.set()
+        shared: dict[str, Any] = {"ledger": ledger, "limiter": limiter, "clock": clock}
+        self._metrics = MetricPath(
+            config.metrics, shaper=shaper, cardinality=cardinality, sink=metrics, pace=pace, **shared
+        )
+        self._metrics_capacity, self._logs_capacity = config.deliver.capacities()
+        open_bytes = config.deliver.memory_bytes // LOG_OPEN_SHARE
+        self._logs = LogPath(config.logs, open_bytes=open_bytes, router=router, sink=logs, **shared)
+        self._datagrams = DatagramPath(
+            config.metrics, metrics=self._metrics, logs=self._logs, cardinality=cardinality, **shared
+        )
+        self._keeps = logs.keeps
+        self.datagrams = self._datagrams.take
+        self.windows = self._metrics.windows
+        self.flushing = self._metrics.flushing
+        self.restore_log_events = self._logs.restore
+        self.flush_metrics = self._metrics.flush
+        self.flush_logs = self._logs.flush
+
+    @property
+    def series(self) -> int:
+        """Distinct series in the last hour."""
+        return len(self._cardinality)
+
+    @property
+    def open_accumulators(self) -> int:
+        """Accumulators in open windows."""
+        return self._metrics.windows.series
+
+    async def ingest_metrics(self, body: bytes, content_type: str) -> Outcome:
+        """Take a body of JSON metrics.
+
+        Raises:
+            BodyTooLargeError: it would not fit even if nothing else were held.
+            BusyError: no room; nothing was taken.
+            DrainingError: the door is closed.
+            UnsupportedError: not JSON.
+        """
+        size = len(body)
+        self._admit(self._metrics.room_for, size, self._metrics_capacity)
+        if not looks_like_json(body):
+            raise UnsupportedError(f"{content_type}: the body must be JSON, an object, an array or one a line")
+        items = metric_items(documents(body, texts=False, requests=True))
+        outcome = await self._take(items, self._metrics.item, size)
+        self._metrics.look_for_early_flush()
+        return outcome
+
+    async def ingest_logs(self, body: bytes, content_type: str) -> Outcome:
+        """Take a body of log events: JSON, a form, or text with one event a line where the type is text/plain.
+
+        Raises:
+            BodyTooLargeError: it would not fit even if nothing else were held.
+            BusyError: no room; nothing was taken.
+            DrainingError: the door is closed.
+            UnsupportedError: none of these.
+        """
+        # As a message every quote and backslash is written as two bytes, and each line may become an event.
+        size = 2 * len(body) + MEMORY_PER_ELEMENT * (body.count(b"\n") + 1)
+        self._admit(self._logs.room_for, size, self._logs_capacity)
+        if content_type == "text/plain":
+            items: Iterable[Item | None] = text_lines(body)
+        elif looks_like_json(body):
+            items = documents(body)
+        elif content_type == FORM:
+            items = form_items(body)
+        else:
+            raise UnsupportedError(
+                f"{content_type}: the body must be JSON, a form, or text/plain with one event a line"
+            )
+        unkept = self._logs.unkept
+        outcome = await self._take(items, self._logs.item, size)
+        if not self._keeps:
+            return outcome
+        self._logs.save()
+        return outcome._replace(durable=self._logs.kept_since(unkept))
+
+    def close(self) -> None:
+        """Close the door: what comes over HTTP from now on is refused."""
+        self._closed = True
+
+    def timers(self) -> list[Coroutine[Any, Any, None]]:
+        """What has to run for as long as the daemon does."""
+        metrics = self._config.metrics
+        return [
+            self._metrics.run_timer(60, metrics.flush_seconds),
+            self._metrics.run_timer(1, metrics.high_resolution_flush_seconds),
+            self._metrics.run_early_flushes(),
+            self._logs.run_timer(),
+        ]
+
+    async def flush_everything(self, *, at_once: bool = False) -> None:
+        """Flush what is open, for the drain.
+
+        Args:
+            at_once: neither wait for bodies that are being processed nor yield to the event loop.
+        """
+        if not at_once:
+            await self._idle.wait()
+        await self._logs.flush("drain", at_once=at_once)
+        await self._metrics.flush("drain", unfinished=True, at_once=at_once)
+
+    def _admit(self, room_for: Callable[[int], bool], size_bytes: int, capacity_bytes: int) -> None:
+        if self._closed:
+            raise DrainingError
+        if size_bytes > capacity_bytes:  # "try again" would be said for ever
+            raise BodyTooLargeError(
+                f"the body may take {size_bytes} bytes of memory, of {capacity_bytes} in all: send it in parts"
+                " (deliver.memory_bytes, deliver.spool_max_bytes)"
+            )
+        if not room_for(self._taking_bytes + size_bytes):
+            raise BusyError(RETRY_AFTER)
+
+    async def _take(
+        self,
+        items: Iterable[Item | None],
+        take: Callable[[Item, str, float], Slices | DecodeError | None],
+        size_bytes: int,
+    ) -> Outcome:
+        """Take the items of a body that may come to take so much memory, with a turn for the sockets now and then."""
+        now = self._clock.wall()
+        self._metrics.note_time(now)
+        accepted = 0
+        rejected: list[tuple[int, str]] = []
+        refused = 0
+        self._taking += 1
+        self._taking_bytes += size_bytes
+        self._idle.clear()
+        try:
+            turns = Turns(self._clock.monotonic)
+            for item in items:
+                if item is None:
+                    await turns.give()
+                    continue
+                error = take(item, "http", now)
+                if error is not None and isinstance(error, Slices):
+                    for _ in error:
+                        await turns.give()
+                    error = error.error
+                if error is None:
+                    accepted += 1
+                else:
+                    refused += 1
+                    if refused <= REJECTED_LISTED:
+                        rejected.append((accepted + refused - 1, str(error)))
+                if turns.due():
+                    await turns.give()
+        finally:
+            self._taking -= 1
+            self._taking_bytes -= size_bytes
+            if not self._taking:
+                self._idle.set()
+        return Outcome(accepted, rejected, refused)

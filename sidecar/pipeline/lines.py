@@ -1,0 +1,375 @@
+"""The way of a datagram: StatsD lines by the table or in full, JSON by its items.
+
+The table makes StatsD fast: a line's name and tail (everything but its value) lead straight to the accumulator
+that took the last line like it, so that a line's tags are parsed once. Tables are bounded in entries and in bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, deque
+from collections.abc import Iterator
+from itertools import chain
+from typing import Final, TypeAlias
+
+from sidecar.aggregate.members import Members
+from sidecar.aggregate.window import Numeric
+from sidecar.config.schema import Metrics
+from sidecar.decode import dogstatsd, statsd
+from sidecar.decode.documents import BYTE_ORDER_MARK, Item
+from sidecar.model.errors import DecodeError
+from sidecar.model.limits import NAME_CHARACTERS, PLAIN_MAGNITUDE
+from sidecar.model.samples import Kind, Sample, Series
+from sidecar.observe.ledger import Ledger
+from sidecar.observe.log import Limiter
+from sidecar.pipeline.json_datagrams import JsonDatagrams
+from sidecar.pipeline.logs import LogPath
+from sidecar.pipeline.metrics import MetricPath, Taken
+from sidecar.pipeline.refusals import Refusals
+from sidecar.runtime.clock import Clock
+from sidecar.shape.cardinality import Cardinality
+
+NUMBERS: Final = 8_192  # values whose text is remembered; most values of most services repeat
+REMEMBERED_NUMBER_BYTES: Final = 32
+REMEMBERED_LINE_BYTES: Final = 1_024  # longer lines are decoded each time: the tables are bounded in bytes too
+TELEMETRY_NAMES: Final = 100
+TURN_SECONDS: Final = 0.002  # after which the rest of a burst is put off
+# Work is counted in units of about 10 ns, and the clock is looked at after half a millisecond of it: a line that needs
+# more than a look-up costs so many units, and so many for each of its bytes; four bytes of known lines cost one.
+WORK_PER_LOOK: Final = 65_536
+LINE_WORK: Final = 2_048
+BYTE_WORK: Final = 32
+LONG_LINE_BYTES: Final = 2_048  # longer lines are looked at for many values
+SMALL_BURST_BYTES: Final = 65_536
+JSON_OPENINGS: Final = (b"{", b"[", b"\xef")  # the last opens a byte order mark
+WHOLE_LINES: Final = 16_384  # lines of counters that are known whole
+WHOLE_LINE_BYTES: Final = 256  # longer ones are not
+REPEATS_PAY: Final = 4  # looking for whole lines pays where one in so many is found
+BURSTS_PER_TRY: Final = 16
+LINES_PER_SERIES: Final = 4  # places in the table for each series: lines differ in rate and in order of tags
+BYTES_PER_SERIES: Final = 1_024  # of the table, for each series
+ENTRY_BYTES: Final = 350  # what a place takes beside the bytes of its line
+WARNED_NAMES: Final = 100  # gauges whose signs were warned of
+# What DogStatsD clients report of themselves: not the application's, so not for its bill; shown in /stats.
+CLIENT_TELEMETRY: Final = "datadog.dogstatsd.client."
+# What follows a bracket in JSON: a container, text, or a plain value and then a comma or the end. SignalFx puts tags
+# there: `[region=eu]hits:1|c`.
+_JSON_ARRAY: Final = re.compile(
+    rb"\[[ \t\r\n]*(?:[{\[\"]|\]?[ \t\r\n]*\Z|(?:-?[0-9][0-9.eE+-]*|true|false|null|-?NaN|-?Infinity)[ \t\r\n]*[,\]])"
+)
+
+
+class Adjusted:
+    """An accumulator in a table whose samples are taken with something changed: counts that for each of them."""
+
+    __slots__ = ("_accumulator", "_counts", "_kinds")
+
+    def __init__(self, accumulator: Numeric, kinds: tuple[str, ...], counts: Counter[str]) -> None:
+        """Stand for an accumulator; `kinds` is what is counted in `counts` for each sample."""
+        self._accumulator = accumulator
+        self._kinds = kinds
+        self._counts = counts
+
+    @property
+    def until(self) -> float:
+        """The end of the accumulator's window in wall seconds."""
+        return self._accumulator.until
+
+    def add(self, value: float, weight: float) -> None:
+        """Add one sample."""
+        for kind in self._kinds:
+            self._counts[kind] += 1
+        self._accumulator.add(value, weight)
+
+
+Target: TypeAlias = Numeric | Adjusted
+
+
+class DatagramPath:
+    """Takes bursts of datagrams."""
+
+    def __init__(
+        self,
+        config: Metrics,
+        *,
+        metrics: MetricPath,
+        logs: LogPath,
+        cardinality: Cardinality,
+        ledger: Ledger,
+        limiter: Limiter,
+        clock: Clock,
+    ) -> None:
+        """Take over the collaborators.
+
+        Args:
+            config: the section `metrics`.
+            metrics: takes samples and JSON metrics.
+            logs: takes log events.
+            cardinality: notes every series that goes on in a new window.
+            ledger: where samples are counted.
+            limiter: limits the rate of log lines.
+            clock: wall time, read once a burst.
+        """
+        self._metrics = metrics
+        self._windows = metrics.windows
+        self._logs = logs
+        self._cardinality = cardinality
+        self._ledger = ledger
+        self._limiter = limiter
+        self._refusals = Refusals(limiter)
+        self._clock = clock
+        # By name and tail of a line: where its samples go, the weight of each, and which series that is.
+        self._table: dict[tuple[bytes, bytes], tuple[Target, float, Series]] = {}
+        self._table_limit = LINES_PER_SERIES * config.max_series
+        self._table_bytes = 0
+        self._table_bytes_limit = BYTES_PER_SERIES * config.max_series
+        self._last = 0.0  # wall seconds of the last burst
+        self._numbers: dict[bytes, float] = {}
+        # What was too much work for one turn: the rest of a datagram of lines, and the datagrams behind it.
+        self._lines: Iterator[bytes] = iter(())
+        self._waiting: deque[bytes] = deque()
+        self._json = JsonDatagrams(metrics=metrics, logs=logs, ledger=ledger, limiter=limiter, clock=clock)
+        # Whole lines of counters: where to add, which value, and its weight.
+        self._whole: dict[bytes, tuple[Target, float, float]] = {}
+        self._repeating = True  # enough lines of the last burst were known whole
+        self._bursts = 0
+        self._warned: set[str] = set()  # names of gauges whose signs were warned of
+
+    def take(self, burst: list[bytes]) -> bool:  # noqa: C901, PLR0912  # one loop: a call a line would cost a tenth
+        """Take a burst of datagrams: StatsD lines, or JSON where the datagram starts like an object or array.
+
+        The hottest loop of the program. What it cannot do at once goes to `_careful`; where that takes too long,
+        what is left of the burst is put off.
+
+        Returns:
+            Whether something is put off: call again, with nothing.
+        """
+        waiting, lines = self._waiting, self._lines
+        waiting += _joined(burst)
+        now = self._time()
+        turn_ends = self._clock.monotonic() + TURN_SECONDS
+        work = 0 if self._json.go_on(turn_ends) else WORK_PER_LOOK
+        table, numbers = self._table, self._numbers
+        whole = self._whole.get if self._look_for_repeats() else None
+        taken = repeats = 0
+        while True:
+            if work >= WORK_PER_LOOK:
+                if self._clock.monotonic() >= turn_ends:
+                    break
+                work = 0
+            for line in lines:
+                if whole is not None:
+                    # A counter's line mostly reads the same each time: found whole it costs half of what is below.
+                    same = whole(line)
+                    if same is not None and same[0].until > now:
+                        same[0].add(same[1], same[2])
+                        repeats += 1
+                        continue
+                name, _, rest = line.partition(b":")
+                text, _, tail = rest.partition(b"|")
+                try:
+                    accumulator, weight, _ = table[name, tail]
+                    # Values repeat as well: a look-up costs a third of reading and checking the text.
+                    value = numbers[text]
+                except KeyError:
+                    pass
+                else:
+                    if accumulator.until > now:
+                        accumulator.add(value, weight)
+                        taken += 1
+                        continue
+                if len(line) > LONG_LINE_BYTES and (pieces := statsd.split_values(line)) is not None:
+                    lines = chain(pieces, lines)
+                    break
+                taken += self._careful(line, (name, tail), text, now)
+                work += LINE_WORK + BYTE_WORK * len(line)
+                if work >= WORK_PER_LOOK:
+                    break
+            else:
+                if not waiting:
+                    break
+                lines, units = self._open(waiting.popleft(), now, turn_ends)
+                work += units
+        self._lines = lines
+        self._repeating = repeats * REPEATS_PAY >= taken
+        self._count(taken + repeats)
+        return work >= WORK_PER_LOOK
+
+    def _open(self, datagram: bytes, now: float, turn_ends: float) -> tuple[Iterator[bytes], int]:
+        """The lines of a datagram, none where it is JSON, which is taken here; and the work that it is by itself."""
+        if _is_json(datagram):
+            self._json.take(datagram, now, turn_ends)
+            return iter(()), WORK_PER_LOOK
+        return iter(datagram.split(b"\n")), len(datagram) // 4
+
+    def _count(self, taken: int) -> None:
+        """Count the samples that a burst added to accumulators, and do what is done once a burst."""
+        self._ledger.samples.received["statsd"] += taken
+        self._windows.tally.samples += taken
+        self._metrics.look_for_early_flush()
+        self._logs.save()
+
+    def _look_for_repeats(self) -> bool:
+        """Whether to look for whole lines: where few repeat it costs a tenth of every line. Asked now and then."""
+        self._bursts += 1
+        return self._repeating or self._bursts % BURSTS_PER_TRY == 0
+
+    def _time(self) -> float:
+        """Wall seconds. Where the clock was set back, lines belong to earlier windows than the tables lead to."""
+        now = self._clock.wall()
+        self._metrics.note_time(now)
+        if now < self._last:
+            self._forget_lines()
+        self._last = now
+        return now
+
+    def _careful(self, line: bytes, key: tuple[bytes, bytes], text: bytes, now: float) -> int:
+        """Take a line that needs more than a look-up; returns the samples the caller is to count."""
+        if not line or line.isspace():
+            return 0
+        entry = self._table.get(key)
+        if entry is not None:
+            accumulator, weight, series = entry
+            value = self._numbers.get(text)
+            values = (value,) if value is not None else self._values(text)
+            if values and accumulator.until <= now:
+                following = self._following(accumulator, series, now)
+                if following is None:
+                    values = ()
+                else:
+                    accumulator = following
+                    self._table[key] = (accumulator, weight, series)
+                    if line in self._whole:
+                        self._whole[line] = (accumulator, values[0], weight)
+            if values:
+                for number in values:
+                    accumulator.add(number, weight)
+                return len(values)
+        self._line(line, key, now)
+        return 0
+
+    def _following(self, accumulator: Target, series: Series, now: float) -> Numeric | None:
+        """The accumulator after one whose window is over; None where the line is to be decoded anew.
+
+        That is where the series was forgotten, and once a window for lines that are adjusted: a series that was folded
+        may have a place of its own by now.
+        """
+        if isinstance(accumulator, Adjusted) or not self._cardinality.refresh(series, self._clock.monotonic()):
+            return None
+        return self._windows.reopen(series, accumulator, now)
+
+    def _values(self, text: bytes) -> tuple[float, ...]:
+        """Read one value, or several packed ones; empty where any of them deserves a closer look."""
+        value = statsd.plain_number(text)
+        if value is not None:
+            if len(text) <= REMEMBERED_NUMBER_BYTES:
+                if len(self._numbers) >= NUMBERS:
+                    self._numbers.clear()
+                self._numbers[text] = value
+            return (value,)
+        values: list[float] = []
+        for piece in text.split(b":"):
+            value = statsd.plain_number(piece)
+            if value is not None:
+                values.append(value)
+            elif piece:
+                return ()
+        return tuple(values)
+
+    def _line(self, line: bytes, key: tuple[bytes, bytes], now: float) -> None:
+        """Decode a line in full; remember where lines like it lead."""
+        if line.lstrip().startswith(dogstatsd.OPENINGS):
+            self._event(line.lstrip(), now)
+            return
+        account = self._ledger.samples
+        try:
+            decoded = statsd.decode_line(line, self._metrics.signed_gauges)
+        except DecodeError as error:
+            account.received["statsd"] += 1
+            self._refusals.refuse(account, error, 1, "statsd", line)
+            return
+        except Exception:  # noqa: BLE001  # a bug in reading one line costs that line, counted and told
+            account.received["statsd"] += 1
+            self._refusals.bug(account, 1, "statsd")
+            return
+        if decoded.assumed_value:
+            self._warn_of_sign(decoded.samples[0].name)
+        for sample in decoded.samples:
+            if sample.name.startswith(CLIENT_TELEMETRY):
+                self._client_telemetry(sample)
+                continue
+            taken = self._metrics.sample(sample, "statsd", now, line)
+            if decoded.repeatable and len(line) <= REMEMBERED_LINE_BYTES and not isinstance(taken, DecodeError):
+                self._remember(line, key, sample, taken)
+
+    def _remember(self, line: bytes, key: tuple[bytes, bytes], sample: Sample, taken: Taken) -> None:
+        """Remember where a line's sample went, for lines that differ from it in nothing but the value."""
+        target: Target
+        accumulator, series, kinds = taken
+        if isinstance(accumulator, Members):
+            return
+        target = Adjusted(accumulator, kinds, self._ledger.adjusted) if kinds else accumulator
+        if key not in self._table:
+            self._table_bytes += ENTRY_BYTES + len(line)
+            if len(self._table) >= self._table_limit or self._table_bytes > self._table_bytes_limit:
+                self._forget_lines()
+                self._table_bytes = ENTRY_BYTES + len(line)
+        self._table[key] = (target, sample.weights[0], series)
+        plain = len(sample.values) == 1 and abs(sample.values[0]) <= PLAIN_MAGNITUDE
+        if sample.kind is Kind.COUNTER and plain and len(line) <= WHOLE_LINE_BYTES:
+            if len(self._whole) >= WHOLE_LINES:
+                self._whole.clear()
+            self._whole[line] = (target, sample.values[0], sample.weights[0])
+
+    def _forget_lines(self) -> None:
+        self._table.clear()
+        self._whole.clear()
+        self._table_bytes = 0
+
+    def _warn_of_sign(self, name: str) -> None:
+        """Say once a name that a gauge's sign is ambiguous, and how to decide it."""
+        if name in self._warned or len(self._warned) >= WARNED_NAMES or len(name) > NAME_CHARACTERS:
+            return
+        self._warned.add(name)
+        self._limiter.warning(
+            f"signed_gauge {name}",
+            "a gauge with a sign and DogStatsD fields is read as a value: where its client means a change, set"
+            " signed_gauges: delta in a rule of metrics.rules that matches it, else signed_gauges: value",
+            metric=name,
+        )
+
+    def _client_telemetry(self, sample: Sample) -> None:
+        """Add up what a DogStatsD client says of itself, by name; a client has some twenty names."""
+        told = self._ledger.client_telemetry
+        if sample.name in told or (len(told) < TELEMETRY_NAMES and len(sample.name) <= NAME_CHARACTERS):
+            told[sample.name] += round(sum(sample.values))
+
+    def _event(self, line: bytes, now: float) -> None:
+        """Take a DogStatsD event or service check as a log event."""
+        try:
+            item = Item(dogstatsd.decode_event(line))
+        except DecodeError as error:
+            item = Item(None, error=error)
+        except Exception:  # noqa: BLE001  # a bug in reading one line costs that line, counted and told
+            account = self._ledger.log_events
+            account.received["statsd"] += 1
+            self._refusals.bug(account, 1, "statsd")
+            return
+        self._logs.item(item, "statsd", now)
+
+
+def _is_json(datagram: bytes) -> bool:
+    """Whether a datagram is read as JSON: it opens an object, or an array and not the tags of a line."""
+    if datagram[:1] not in JSON_OPENINGS:
+        return False
+    text = datagram.removeprefix(BYTE_ORDER_MARK).lstrip()
+    return text[:1] == b"{" or _JSON_ARRAY.match(text) is not None
+
+
+def _joined(burst: list[bytes]) -> list[bytes]:
+    """Make many small datagrams one of many lines, unless one may be JSON: 0.2 us a datagram less to take."""
+    if len(burst) > 1 and sum(map(len, burst)) <= SMALL_BURST_BYTES:
+        joined = b"\n".join(burst)
+        if b"{" not in joined and b"[" not in joined:
+            return [joined]
+    return burst

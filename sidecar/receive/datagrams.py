@@ -1,0 +1,175 @@
+"""Datagrams over UDP: raw non-blocking sockets, read in bursts.
+
+No asyncio DatagramProtocol: on one core it takes 1.25 us a datagram against 1.0 us here, and lost 40 % at full
+blast, where a burst that empties the socket loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic
+from typing import Final
+
+from sidecar.model.limits import DATAGRAM_BYTES
+from sidecar.observe.health import ListenerHealth
+from sidecar.observe.ledger import DatagramLedger
+from sidecar.runtime.sockets import open_sockets, shown
+
+MOST_IN_A_BURST: Final = 256  # datagrams read before the loop gets a turn
+# A burst that took longer is followed by smaller ones: a datagram may be one known line, or fifty that are new.
+TURN_SECONDS: Final = 0.002
+CLOSING_SECONDS: Final = 0.3  # for reading what has arrived when the door closes
+MOST_DISCARDED: Final = 100_000  # datagrams counted after that: a sender may go on for ever
+# linux/sock_diag.h: getsockopt(SO_MEMINFO) fills nine u32; the last counts datagrams dropped for want of room.
+_SO_MEMINFO: Final = 55
+_MEMINFO: Final = struct.Struct("9I")
+_DROPS: Final = 8
+
+
+class UdpReceiver:
+    """Reads datagrams from every address of a host and hands each burst over."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        receive_buffer_bytes: int,
+        handle: Callable[[list[bytes]], bool],
+        datagrams: DatagramLedger,
+        health: ListenerHealth,
+        failed: Callable[[Exception], None],
+    ) -> None:
+        """Describe the receiver; nothing is open yet.
+
+        Args:
+            host: where to listen.
+            port: where to listen.
+            receive_buffer_bytes: asked of the kernel; what it grants is in the health's details.
+            handle: called with each burst, in order of arrival within a socket; must not raise. Returns whether
+                it has put work off: then it is called again, with nothing, before more is read.
+            datagrams: where they are counted.
+            health: where the addresses are shown.
+            failed: called with what `handle` raised all the same: a bug. Reading has ended then.
+        """
+        self._host = host
+        self._port = port
+        self._receive_buffer_bytes = receive_buffer_bytes
+        self._handle = handle
+        self._datagrams = datagrams
+        self._health = health
+        self._failed = failed
+        self._broken = False
+        self._sockets: list[socket.socket] = []
+        self._burst = MOST_IN_A_BURST
+        self._behind = False
+        self._dropped_before = 0  # by sockets that are closed
+        datagrams.kernel_dropped = self.kernel_dropped
+
+    async def open(self) -> None:
+        """Bind and start to read.
+
+        Raises:
+            OSError: an address is taken or not ours.
+        """
+        opened = open_sockets(self._host, self._port, socket.SOCK_DGRAM, self._receive_buffer_bytes)
+        loop = asyncio.get_running_loop()
+        for made in opened:
+            loop.add_reader(made, self._readable, made)
+        self._sockets = opened
+        self._health.addresses = [shown(*made.getsockname()[:2]) for made in opened]
+        # Linux reports twice what was granted: half is for its own bookkeeping.
+        granted = min(made.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) for made in opened)
+        self._health.details["receive_buffer_bytes"] = granted // 2 if sys.platform == "linux" else granted
+
+    async def close(self) -> None:
+        """Read what has arrived, for a moment, then stop listening; what is left then counts as discarded."""
+        loop = asyncio.get_running_loop()
+        sockets, self._sockets = self._sockets, []
+        ends = monotonic() + CLOSING_SECONDS
+        for made in sockets:
+            loop.remove_reader(made)
+        try:
+            for sock in sockets:
+                while not self._broken and monotonic() < ends and self._read_burst(sock):  # noqa: ASYNC110  # turns for the others, no wait
+                    await asyncio.sleep(0)
+            while not self._broken and self._handle([]) and monotonic() < ends + CLOSING_SECONDS:  # noqa: ASYNC110  # as above
+                await asyncio.sleep(0)
+        except Exception as error:  # noqa: BLE001  # the drain goes on: what was read before is delivered
+            self._fail(error)
+        for sock in sockets:
+            with suppress(BlockingIOError):
+                for _ in range(MOST_DISCARDED):
+                    sock.recv(1)
+                    self._datagrams.discarded += 1
+            self._dropped_before += _dropped_by(sock) or 0
+            sock.close()
+        self._health.bound = False
+
+    def _readable(self, made: socket.socket) -> None:
+        """Read a burst; where it is too much work at once, read no more until that is done."""
+        try:
+            self._read_burst(made)
+        except Exception as error:  # noqa: BLE001  # the loop would log it and call again, for ever
+            self._fail(error)
+            return
+        if self._behind:
+            loop = asyncio.get_running_loop()
+            for one in self._sockets:
+                loop.remove_reader(one)
+            loop.call_soon(self._catch_up)
+
+    def _catch_up(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            self._behind = self._handle([])
+        except Exception as error:  # noqa: BLE001  # as above
+            self._fail(error)
+            return
+        if self._behind:
+            loop.call_soon(self._catch_up)
+            return
+        for one in self._sockets:
+            loop.add_reader(one, self._readable, one)
+
+    def _fail(self, error: Exception) -> None:
+        self._broken = True
+        for one in self._sockets:
+            asyncio.get_running_loop().remove_reader(one)
+        self._failed(error)
+
+    def kernel_dropped(self) -> int | None:
+        """Datagrams the kernel had no room for; None where the system does not tell."""
+        if sys.platform != "linux":
+            return None
+        return self._dropped_before + sum(_dropped_by(made) or 0 for made in self._sockets)
+
+    def _read_burst(self, made: socket.socket) -> int:
+        burst: list[bytes] = []
+        append, receive = burst.append, made.recv
+        try:
+            for _ in range(self._burst):
+                append(receive(DATAGRAM_BYTES))  # b"" is a datagram too, not the end
+        except BlockingIOError:
+            pass
+        self._datagrams.read += len(burst)
+        started = monotonic()
+        self._behind = self._handle(burst)
+        if monotonic() - started > TURN_SECONDS:
+            self._burst = max(1, self._burst // 2)
+        elif self._burst < MOST_IN_A_BURST:
+            self._burst += 1
+        return len(burst)
+
+
+def _dropped_by(made: socket.socket) -> int | None:
+    if sys.platform != "linux":
+        return None
+    answer = made.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+    dropped: int = _MEMINFO.unpack(answer)[_DROPS]
+    return dropped

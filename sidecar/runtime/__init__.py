@@ -1,0 +1,1 @@
+"""What the process shares: clock, threads, sockets, console."""

@@ -1,0 +1,1 @@
+"""The disk: what is accepted and not delivered, in one SQLite file."""

@@ -1,0 +1,49 @@
+"""Rows of the spool: whatever is written comes back, byte for byte."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.model.batches import Datum, Datums, EncodedEvent, Events, LogBatch, MetricBatch
+from sidecar.spool.codec import LogCodec, MetricCodec
+from tests.strategies import encoded_events
+
+texts = st.text(st.characters(codec="utf-8"), max_size=20)
+datums = st.builds(Datum, st.binary(max_size=40), st.integers(0, 2**40))
+raw_events = st.builds(EncodedEvent, st.integers(0, 2**50), st.binary(max_size=40), st.integers(26, 2**21))
+
+
+@given(texts, st.lists(datums, max_size=20))
+def test_a_metric_batch_comes_back_as_it_was(namespace: str, given_datums: list[Datum]) -> None:
+    batch = MetricBatch(namespace, Datums.of(given_datums))
+
+    assert MetricCodec().decode(*MetricCodec().encode(batch)) == batch
+
+
+@given(texts, texts, st.lists(st.one_of(encoded_events(), raw_events), max_size=20))
+def test_a_log_batch_comes_back_as_it_was(group: str, stream: str, events: list[EncodedEvent]) -> None:
+    batch = LogBatch(group, stream, Events.of(events))
+    back = LogCodec().decode(*LogCodec().encode(batch))
+
+    assert back == batch
+    assert (back.lane, back.units, back.size_bytes, back.body()) == (
+        batch.lane,
+        batch.units,
+        batch.size_bytes,
+        batch.body(),
+    )
+
+
+def test_what_a_batch_is_in_this_process_is_not_written() -> None:
+    batch = MetricBatch("App", Datums.of([Datum(b"{}", 1)]), row=7, resent=True)
+    back = MetricCodec().decode(*MetricCodec().encode(batch))
+
+    assert (back.row, back.resent) == (None, False)
+
+
+@pytest.mark.parametrize("parts", [b"\x01", b"\x00" * 8, b"\x00" * 23])
+def test_parts_that_are_no_pairs_of_integers_are_a_value_error(parts: bytes) -> None:
+    with pytest.raises(ValueError):
+        MetricCodec().decode("App", b"{}", parts)
