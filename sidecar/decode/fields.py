@@ -35,7 +35,7 @@ def read_timestamp(value: object) -> float:
         if MILLISECONDS_FROM <= value < _NANOSECONDS_END:
             return _epoch_seconds(value)
     elif isinstance(value, str):
-        if _EPOCH.fullmatch(value):
+        if value[4:5] != "-" and _EPOCH.fullmatch(value):  # most are ISO 8601: spare them the pattern
             return read_timestamp(float(value) if "." in value else int(value))
         try:
             moment = datetime.fromisoformat(value)
