@@ -26,7 +26,7 @@ def test_the_configuration_table_has_every_key_that_does_something() -> None:
 
 
 def test_the_metrics_table_has_every_metric_and_marks_those_that_mean_loss() -> None:
-    rows = section("## The account")
+    rows = section("## The ledger")
     told = {re.findall(r"`(sidecar_[a-z_]+)", row)[0]: "**yes**" in row for row in rows}
     collector = LedgerCollector(ledger := Ledger(), Health(), lambda: 0, lambda: 0.0, lambda: 0.0)
     ledger.datagrams.kernel_dropped = lambda: 0
