@@ -13,8 +13,10 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final
 
 from sidecar.config.schema import Config
-from sidecar.decode.documents import Item, documents, looks_like_json, metric_items, text_lines
+from sidecar.decode.documents import documents, looks_like_json, text_lines
 from sidecar.decode.forms import FORM, form_items
+from sidecar.decode.items import Item
+from sidecar.decode.requests import metric_items
 from sidecar.deliver.pace import Pace
 from sidecar.model.batches import MEMORY_PER_ELEMENT, LogBatch, MetricBatch
 from sidecar.model.errors import BodyTooLargeError, BusyError, DecodeError, DrainingError, UnsupportedError

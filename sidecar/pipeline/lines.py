@@ -16,7 +16,9 @@ from sidecar.aggregate.members import Members
 from sidecar.aggregate.window import Numeric
 from sidecar.config.schema import Metrics
 from sidecar.decode import dogstatsd, statsd
-from sidecar.decode.documents import BYTE_ORDER_MARK, Item
+from sidecar.decode.documents import BYTE_ORDER_MARK
+from sidecar.decode.items import Item
+from sidecar.decode.numbers import plain_number
 from sidecar.model.errors import DecodeError
 from sidecar.model.limits import NAME_CHARACTERS, PLAIN_MAGNITUDE
 from sidecar.model.samples import Kind, Sample, Series
@@ -260,7 +262,7 @@ class DatagramPath:
 
     def _values(self, text: bytes) -> tuple[float, ...]:
         """Read one value, or several packed ones; empty where any of them deserves a closer look."""
-        value = statsd.plain_number(text)
+        value = plain_number(text)
         if value is not None:
             if len(text) <= REMEMBERED_NUMBER_BYTES:
                 if len(self._numbers) >= NUMBERS:
@@ -269,7 +271,7 @@ class DatagramPath:
             return (value,)
         values: list[float] = []
         for piece in text.split(b":"):
-            value = statsd.plain_number(piece)
+            value = plain_number(piece)
             if value is not None:
                 values.append(value)
             elif piece:

@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 from sidecar.aggregate.window import Accumulator, Windows
 from sidecar.batch.metrics import Packer, encode
 from sidecar.config.schema import Metrics
-from sidecar.decode.documents import Item
 from sidecar.decode.fields import check_timestamp
+from sidecar.decode.items import Item
 from sidecar.decode.json_metrics import decode_metric
 from sidecar.deliver.pace import Pace
 from sidecar.model.batches import MetricBatch

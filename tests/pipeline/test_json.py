@@ -8,9 +8,9 @@ from typing import Any, Final
 import orjson
 import pytest
 
-from sidecar.decode import documents
+from sidecar.decode import documents, tolerant
 from sidecar.decode.cut import TRUNCATED
-from sidecar.decode.documents import WHOLE_BYTES
+from sidecar.decode.tolerant import WHOLE_BYTES
 from sidecar.model.errors import Reason, TooManyItemsError
 from sidecar.model.events import Outcome
 from sidecar.model.limits import ITEMS_PER_BODY, JSON_ITEMS_PER_DATAGRAM, LOG_MESSAGE_BYTES, VALUES_PER_ITEM
@@ -212,7 +212,8 @@ def test_a_large_array_is_never_parsed_in_one_call(monkeypatch: pytest.MonkeyPat
             return orjson.loads(text)
 
     watched = Watched()
-    monkeypatch.setattr(documents, "orjson", watched)
+    for reader in (documents, tolerant):
+        monkeypatch.setattr(reader, "orjson", watched)
     metrics = [{"name": f"a{n % 100}", "value": n, "dimensions": {"},{": "[{},{}]"}} for n in range(20_000)]
     plain = [{"name": f"a{n % 100}", "value": n} for n in range(20_000)]
     datums = [
