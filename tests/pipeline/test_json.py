@@ -318,11 +318,11 @@ def test_a_rate_counts_in_the_sum() -> None:
 def test_a_clock_that_is_set_back_has_open_windows_sent_where_only_http_comes_in() -> None:
     rig = Rig()
     ingest(rig, b'{"name": "a", "value": 1}')
-    assert not rig.pipeline._metrics._early.is_set()
+    assert not rig.pipeline._flushes._early.is_set()
     rig.clock.now = NOW - 600.0
     ingest(rig, b'{"name": "a", "value": 1}')
 
-    assert rig.pipeline._metrics._early.is_set()
+    assert rig.pipeline._flushes._early.is_set()
     rig.flush()
     assert sorted(datum["Timestamp"] for datum in rig.datums()) == [MINUTE - 600, MINUTE]
 
@@ -360,7 +360,7 @@ def test_what_is_remembered_of_names_is_bounded_in_bytes() -> None:
 
     held = [*rules._known, *(text for asked in known._known for text in (asked[0], *map(str, asked[2:3])))]
     assert sum(map(len, map(str, held))) < 10_000
-    assert sum(map(len, rig.pipeline._metrics._known._places)) < 10_000
+    assert sum(map(len, rig.pipeline._metrics._shortcuts.documents)) < 10_000
     assert rig.dropped == {Reason.NAME_TOO_LONG: 400}
 
 
