@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from sidecar.decode.statsd import STRIPPED_TAGS, dogstatsd_tags
+from sidecar.decode.tags import STRIPPED_TAGS, dogstatsd_tags
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.limits import FIELDS_PER_LINE
 

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from sidecar.decode.documents import Item
+from sidecar.decode.items import Item
 from sidecar.model.errors import BodyTooLargeError, DecodeError, Reason, UnsupportedError
 
 FORM: Final = "application/x-www-form-urlencoded"

@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 
 from sidecar.decode import scan
-from sidecar.decode.documents import Item
 from sidecar.decode.fields import check_timestamp, read_timestamp, wrong_type
+from sidecar.decode.items import Item
 from sidecar.decode.json_metrics import _ROUTING, _optional_text
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.events import LogEvent

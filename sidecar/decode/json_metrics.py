@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 
 from sidecar.decode.fields import read_timestamp, shown, wrong_type
-from sidecar.decode.statsd import in_range
+from sidecar.decode.numbers import in_range
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.limits import DIMENSIONS_PER_METRIC, RESOLUTIONS, VALUE_MAGNITUDE, VALUES_PER_ITEM
 from sidecar.model.samples import Dimensions, Kind, Sample, Statistics

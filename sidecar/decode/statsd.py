@@ -14,22 +14,19 @@ Bounds:   100 tags, 64 fields and 2,048 parts a line; `split_values` divides a l
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from math import isnan
 from typing import Final, NamedTuple, TypeAlias
 
+from sidecar.decode.numbers import number, quoted, utf8
+from sidecar.decode.tags import dogstatsd_tags, reserved_tags, split_name
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.limits import (
     FIELDS_PER_LINE,
     MIN_RATE,
     PARTS_PER_LINE,
-    PLAIN_MAGNITUDE,
-    TAGS_PER_LINE,
-    VALUE_MAGNITUDE,
 )
-from sidecar.model.samples import Dimensions, Kind, Sample, SignedGauges
+from sidecar.model.samples import Kind, Sample, SignedGauges
 
 SignedGaugesOf: TypeAlias = Callable[[str], SignedGauges]
 """How the signs of a gauge of this name are read."""
@@ -45,13 +42,7 @@ KINDS: Final = {
 }
 UNRATED: Final = (Kind.GAUGE, Kind.SET)  # a rate means nothing for these
 
-UNIT_TAG: Final = "cw_unit"
-RESOLUTION_TAG: Final = "cw_resolution"
-# What clients tell the Datadog agent of themselves: never a dimension, and of no use to anybody else.
-STRIPPED_TAGS: Final = frozenset({"dd.internal.entity_id", "dd.internal.card", "dd.internal.jmx_check_name"})
 VALUES_AT_ONCE: Final = 256  # values of one line that are read without a pause: under half a millisecond
-
-_MARKS: Final = re.compile(rb"([\[#,;])")  # what may open tags: SignalFx, Librato, Influx, Graphite
 
 
 @dataclass(slots=True, frozen=True)
@@ -81,54 +72,6 @@ class _Fields:
     dogstatsd: bool = False
 
 
-def plain_number(text: bytes) -> float | None:
-    """Read an unsigned number the fast way.
-
-    Returns:
-        The number where `text` starts with a digit or a point and needs no check of what it is added to; None for
-        everything else, which deserves the slow look of `number`.
-    """
-    # float() would also take signs, `nan` and `inf` (kept out by the first byte), `_` (95), and blanks at the end
-    # (below the point, 46).
-    if b"." <= text < b":" and 95 not in text and text[-1] >= 46:
-        try:
-            value = float(text)
-        except ValueError:
-            return None
-        if value <= PLAIN_MAGNITUDE:
-            return value
-    return None
-
-
-def number(text: bytes) -> float:
-    """Read a value as decimal ASCII: sign, digits, point, exponent; nothing else.
-
-    Raises:
-        DecodeError: `invalid_value`, `not_finite` (NaN and infinity) or `value_out_of_range` (beyond 2^360).
-    """
-    # float() would also take "1_000" and surrounding blanks.
-    if 95 in text or text != text.strip():
-        raise DecodeError(Reason.INVALID_VALUE, f"{_shown(text)} is not a number")
-    try:
-        value = float(text)
-    except ValueError:
-        raise DecodeError(Reason.INVALID_VALUE, f"{_shown(text)} is not a number") from None
-    return in_range(value, text)
-
-
-def in_range(value: float, shown: object) -> float:
-    """Check that CloudWatch takes the value: finite, within plus or minus 2^360.
-
-    Raises:
-        DecodeError: `not_finite` or `value_out_of_range`.
-    """
-    if -VALUE_MAGNITUDE <= value <= VALUE_MAGNITUDE:
-        return value
-    if isnan(value) or str(shown).lower().find("inf") >= 0:
-        raise DecodeError(Reason.NOT_FINITE, f"{_shown(shown)} is not a finite number")
-    raise DecodeError(Reason.VALUE_OUT_OF_RANGE, f"{_shown(shown)} is outside -2^360..2^360")
-
-
 def decode_line(line: bytes, signed_gauges: SignedGauges | SignedGaugesOf = "auto") -> Line:
     """Decode one line.
 
@@ -146,14 +89,14 @@ def decode_line(line: bytes, signed_gauges: SignedGauges | SignedGaugesOf = "aut
         DecodeError: the line is unusable; `reason` is a stable label.
     """
     line = line.strip()
-    name, rest, styled, first_colon = _split_name(line)
+    name, rest, styled, first_colon = split_name(line)
     parts, tail = _split_parts(rest, line)
     ignored: list[str] = []
     fields = _read_fields(tail, ignored)
     if styled is not None and fields.tags is not None:
-        raise DecodeError(Reason.MIXED_TAG_STYLES, f"{_shown(line)} mixes two styles of tags")
+        raise DecodeError(Reason.MIXED_TAG_STYLES, f"{quoted(line)} mixes two styles of tags")
     tags = styled if styled is not None else dogstatsd_tags(fields.tags, ignored)
-    unit, resolution, dimensions = _reserved(tags)
+    unit, resolution, dimensions = reserved_tags(tags)
     if fields.rate is not None and parts[-1].rate is None:
         parts[-1] = parts[-1]._replace(rate=fields.rate)  # a rate behind the tags
     samples: list[Sample] = []
@@ -187,7 +130,7 @@ def split_values(line: bytes) -> Iterator[bytes] | None:
     """
     line = line.strip()
     try:
-        _, rest, _, _ = _split_name(line)
+        _, rest, _, _ = split_name(line)
         parts, fields = _split_parts(rest, line)
     except DecodeError:
         return None  # decoding the line says why
@@ -226,56 +169,6 @@ class _Part(NamedTuple):
         return KINDS.get(self.type_) is Kind.SET
 
 
-def _split_name(line: bytes) -> tuple[str, bytes, list[tuple[str, str]] | None, bool]:
-    """Split off the name and the tags it may carry.
-
-    Returns:
-        The bare name; what follows the colon; the tags of a style other than `|#`, or None; and whether the
-        colon was the first one of the line.
-    """
-    end = line.find(b":")
-    bracket = line.find(b"[", 0, max(end, 0))
-    if bracket >= 0:
-        # SignalFx: tag values may hold colons, so the name's colon is the one after the closing bracket.
-        inside, closed, _ = line[bracket:].partition(b"]")
-        if closed and b"=" in inside and b"|" not in inside:
-            end = line.find(b":", bracket + len(inside))
-    if end < 0:
-        raise DecodeError(Reason.MALFORMED_LINE, f"{_shown(line)} is not <name>:<value>|<type>")
-    name, rest = line[:end], line[end + 1 :]
-    first_colon = b":" not in name
-    if b"=" not in name:
-        return _utf8(name), rest, None, first_colon
-    if sum(map(name.count, (b"[", b"#", b",", b";"))) > TAGS_PER_LINE:
-        raise _too_many_tags(name)
-    # A mark opens tags only where `key=value` follows before the next mark; else it is just part of the name.
-    pieces = _MARKS.split(name)
-    openers = [mark for mark, text in zip(pieces[1::2], pieces[2::2], strict=True) if b"=" in text]
-    if not openers:
-        return _utf8(name), rest, None, first_colon
-    opener = openers[0]
-    others = set(openers) - {opener} - ({b","} if opener in (b"[", b"#") else set())
-    before = sum(map(len, pieces[: 1 + 2 * _first_opener(pieces)]))
-    bare, pairs = name[:before], name[before + 1 :]
-    if opener == b"[":
-        pairs, closed, after = pairs.partition(b"]")
-        if not closed:
-            raise DecodeError(Reason.MALFORMED_LINE, f"{_shown(line)} has no closing bracket")
-        if b"=" in after:
-            others.add(after)
-        bare += after
-    if others:
-        raise DecodeError(Reason.MIXED_TAG_STYLES, f"{_shown(name)} mixes two styles of tags")
-    separator = b";" if opener == b";" else b","
-    tags = [tag for pair in pairs.split(separator) if (tag := _tag(pair, b"=")) is not None]
-    return _utf8(bare), rest, tags, first_colon
-
-
-def _first_opener(pieces: list[bytes]) -> int:
-    """The index among the marks of the first that opens tags."""
-    return next(index for index, text in enumerate(pieces[2::2]) if b"=" in text)
-
-
 def _split_parts(rest: bytes, line: bytes) -> tuple[list[_Part], list[bytes]]:
     """Split what follows the name into parts and the fields they share.
 
@@ -284,13 +177,13 @@ def _split_parts(rest: bytes, line: bytes) -> tuple[list[_Part], list[bytes]]:
     """
     tokens = rest.split(b"|", PARTS_PER_LINE)
     if len(tokens) > PARTS_PER_LINE:
-        raise DecodeError(Reason.MALFORMED_LINE, f"{_shown(line)} has over {PARTS_PER_LINE} parts")
+        raise DecodeError(Reason.MALFORMED_LINE, f"{quoted(line)} has over {PARTS_PER_LINE} parts")
     parts: list[_Part] = []
     values = tokens[0]
     at = 1
     while True:
         if at >= len(tokens):
-            raise DecodeError(Reason.MALFORMED_LINE, f"{_shown(line)} has no |type")
+            raise DecodeError(Reason.MALFORMED_LINE, f"{quoted(line)} has no |type")
         type_, again, following = tokens[at].partition(b":")
         rate: bytes | None = None
         at += 1
@@ -327,53 +220,8 @@ def _read_fields(tokens: list[bytes], ignored: list[str]) -> _Fields:
 
 def _timestamp(text: bytes) -> float:
     if not text.isdigit() or len(text) > 12:
-        raise DecodeError(Reason.INVALID_TIMESTAMP, f"T{_shown(text)} is not in whole seconds since 1970")
+        raise DecodeError(Reason.INVALID_TIMESTAMP, f"T{quoted(text)} is not in whole seconds since 1970")
     return float(text)
-
-
-def dogstatsd_tags(text: bytes | None, ignored: list[str]) -> list[tuple[str, str]]:
-    """Read the tags of a `|#` field; `invalid_tag` is appended to `ignored` for each that has no key.
-
-    Raises:
-        DecodeError: `too_many_dimensions` (over 100 tags) or `invalid_utf8`.
-    """
-    if not text:
-        return []
-    if text.count(b",") >= TAGS_PER_LINE:
-        raise _too_many_tags(text)
-    tags: list[tuple[str, str]] = []
-    for piece in text.split(b","):
-        # Some clients write the mark before each tag: `#a:b,#c:d`.
-        tag = _tag(piece.removeprefix(b"#"), b":")
-        if tag is not None:
-            tags.append(tag)
-        elif piece and piece[:1] == b":":
-            ignored.append("invalid_tag")
-    return tags
-
-
-def _too_many_tags(text: bytes) -> DecodeError:
-    return DecodeError(Reason.TOO_MANY_DIMENSIONS, f"{_shown(text)} has over {TAGS_PER_LINE} tags")
-
-
-def _tag(piece: bytes, separator: bytes) -> tuple[str, str] | None:
-    """One tag; None where it has no key, or a separator but no value."""
-    key, found, value = piece.partition(separator)
-    if not key or (found and not value):
-        return None
-    return _utf8(key), _utf8(value) if found else "true"
-
-
-def _reserved(tags: list[tuple[str, str]]) -> tuple[str | None, int | None, Dimensions]:
-    """Take the reserved tags out: unit, resolution, and the dimensions that stay (the last of a key wins)."""
-    if not tags:
-        return None, None, ()
-    pairs = {key: value for key, value in tags if key not in STRIPPED_TAGS}
-    unit = pairs.pop(UNIT_TAG, None)
-    resolution = pairs.pop(RESOLUTION_TAG, None)
-    if resolution not in (None, "1", "60"):
-        raise DecodeError(Reason.INVALID_RESOLUTION, f"{RESOLUTION_TAG} {resolution!r} is neither 1 nor 60")
-    return unit, None if resolution is None else int(resolution), tuple(sorted(pairs.items()))
 
 
 def _weight(rate: bytes | None, kind: Kind, ignored: list[str]) -> float:
@@ -388,7 +236,7 @@ def _weight(rate: bytes | None, kind: Kind, ignored: list[str]) -> float:
     except DecodeError as error:
         raise DecodeError(Reason.INVALID_RATE, f"rate {error.detail}") from None
     if not MIN_RATE <= value <= 1.0:
-        raise DecodeError(Reason.INVALID_RATE, f"rate {_shown(rate)} is outside {MIN_RATE}..1")
+        raise DecodeError(Reason.INVALID_RATE, f"rate {quoted(rate)} is outside {MIN_RATE}..1")
     return 1.0 / value
 
 
@@ -398,12 +246,12 @@ def _samples(
     """The samples of one part, and whether a sign was read as that of a value for its dialect alone."""
     kind = KINDS.get(part.type_)
     if kind is None:
-        raise DecodeError(Reason.UNKNOWN_TYPE, f"{_shown(part.type_)} is none of c, g, ms, h, d, s, m")
+        raise DecodeError(Reason.UNKNOWN_TYPE, f"{quoted(part.type_)} is none of c, g, ms, h, d, s, m")
     weight = _weight(part.rate, kind, ignored)
     if kind is Kind.SET:
         if not part.values:
             raise DecodeError(Reason.INVALID_VALUE, "a set member is empty")
-        return [Sample(name, kind, members=(_utf8(part.values),))], False
+        return [Sample(name, kind, members=(utf8(part.values),))], False
     texts = _packed(part.values)
     if not texts:
         raise DecodeError(Reason.INVALID_VALUE, "there is no value")
@@ -423,17 +271,3 @@ def _samples(
 def _packed(text: bytes) -> list[bytes]:
     """Packed values; clients that join what they have buffered leave some of them empty."""
     return [value for value in text.split(b":") if value]
-
-
-def _utf8(text: bytes) -> str:
-    try:
-        return text.decode()
-    except UnicodeDecodeError:
-        raise DecodeError(Reason.INVALID_UTF8, f"{_shown(text)} is not UTF-8") from None
-
-
-def _shown(text: object) -> str:
-    """Quote what a sender sent, short enough for a log line and an answer."""
-    # Cut first: a datagram's worth of bytes that are not UTF-8 takes 30 ms to quote.
-    shown = ascii(text[:100].decode("utf-8", "backslashreplace") if isinstance(text, bytes) else text)
-    return shown if len(shown) <= 80 else shown[:76] + "...'"

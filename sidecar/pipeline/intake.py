@@ -12,18 +12,23 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final
 
+from sidecar.aggregate.window import Windows
 from sidecar.config.schema import Config
-from sidecar.decode.documents import Item, documents, looks_like_json, metric_items, text_lines
+from sidecar.decode.documents import documents, looks_like_json, text_lines
 from sidecar.decode.forms import FORM, form_items
+from sidecar.decode.items import Item
+from sidecar.decode.requests import metric_items
 from sidecar.deliver.pace import Pace
 from sidecar.model.batches import MEMORY_PER_ELEMENT, LogBatch, MetricBatch
 from sidecar.model.errors import BodyTooLargeError, BusyError, DecodeError, DrainingError, UnsupportedError
 from sidecar.model.events import Outcome
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
+from sidecar.pipeline.flushes import MetricFlushes
 from sidecar.pipeline.lines import DatagramPath
 from sidecar.pipeline.logs import LogPath
 from sidecar.pipeline.metrics import MetricPath, Slices
+from sidecar.pipeline.shortcuts import Shortcuts
 from sidecar.pipeline.sink import Sink
 from sidecar.runtime.clock import Clock
 from sidecar.runtime.turns import Turns
@@ -76,21 +81,36 @@ class Pipeline:
         self._idle = asyncio.Event()  # none is
         self._idle.set()
         shared: dict[str, Any] = {"ledger": ledger, "limiter": limiter, "clock": clock}
+        max_series = config.metrics.max_series
+        self.windows = Windows(checkpointed=metrics.keeps, max_levels=max_series)
+        shortcuts = Shortcuts(self.windows, cardinality, clock, max_series, ledger.adjusted)
+        self._flushes = MetricFlushes(config.metrics, windows=self.windows, sink=metrics, pace=pace, **shared)
         self._metrics = MetricPath(
-            config.metrics, shaper=shaper, cardinality=cardinality, sink=metrics, pace=pace, **shared
+            config.metrics,
+            shaper=shaper,
+            cardinality=cardinality,
+            windows=self.windows,
+            shortcuts=shortcuts,
+            flushes=self._flushes,
+            sink=metrics,
+            **shared,
         )
         self._metrics_capacity, self._logs_capacity = config.deliver.capacities()
         open_bytes = config.deliver.memory_bytes // LOG_OPEN_SHARE
         self._logs = LogPath(config.logs, open_bytes=open_bytes, router=router, sink=logs, **shared)
         self._datagrams = DatagramPath(
-            config.metrics, metrics=self._metrics, logs=self._logs, cardinality=cardinality, **shared
+            metrics=self._metrics,
+            logs=self._logs,
+            windows=self.windows,
+            shortcuts=shortcuts,
+            flushes=self._flushes,
+            **shared,
         )
         self._keeps = logs.keeps
         self.datagrams = self._datagrams.take
-        self.windows = self._metrics.windows
-        self.flushing = self._metrics.flushing
+        self.flushing = self._flushes.flushing
         self.restore_log_events = self._logs.restore
-        self.flush_metrics = self._metrics.flush
+        self.flush_metrics = self._flushes.flush
         self.flush_logs = self._logs.flush
 
     @property
@@ -101,7 +121,7 @@ class Pipeline:
     @property
     def open_accumulators(self) -> int:
         """Accumulators in open windows."""
-        return self._metrics.windows.series
+        return self.windows.series
 
     async def ingest_metrics(self, body: bytes, content_type: str) -> Outcome:
         """Take a body of JSON metrics.
@@ -118,7 +138,7 @@ class Pipeline:
             raise UnsupportedError(f"{content_type}: the body must be JSON, an object, an array or one a line")
         items = metric_items(documents(body, texts=False, requests=True))
         outcome = await self._take(items, self._metrics.item, size)
-        self._metrics.look_for_early_flush()
+        self._flushes.look_for_early_flush()
         return outcome
 
     async def ingest_logs(self, body: bytes, content_type: str) -> Outcome:
@@ -158,9 +178,9 @@ class Pipeline:
         """What has to run for as long as the daemon does."""
         metrics = self._config.metrics
         return [
-            self._metrics.run_timer(60, metrics.flush_seconds),
-            self._metrics.run_timer(1, metrics.high_resolution_flush_seconds),
-            self._metrics.run_early_flushes(),
+            self._flushes.run_timer(60, metrics.flush_seconds),
+            self._flushes.run_timer(1, metrics.high_resolution_flush_seconds),
+            self._flushes.run_early_flushes(),
             self._logs.run_timer(),
         ]
 
@@ -173,7 +193,7 @@ class Pipeline:
         if not at_once:
             await self._idle.wait()
         await self._logs.flush("drain", at_once=at_once)
-        await self._metrics.flush("drain", unfinished=True, at_once=at_once)
+        await self._flushes.flush("drain", unfinished=True, at_once=at_once)
 
     def _admit(self, room_for: Callable[[int], bool], size_bytes: int, capacity_bytes: int) -> None:
         if self._closed:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sidecar.decode.documents import Item, documents, metric_items
+from sidecar.decode.documents import documents
+from sidecar.decode.items import Item
+from sidecar.decode.requests import metric_items
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.limits import JSON_ITEMS_PER_DATAGRAM
 from sidecar.observe.ledger import Ledger

@@ -1,37 +1,37 @@
-"""The way of a datagram: StatsD lines by the table or in full, JSON by its items.
+"""The way of a datagram: StatsD lines by their shortcuts or decoded in full, JSON by its items.
 
-The table makes StatsD fast: a line's name and tail (everything but its value) lead straight to the accumulator
-that took the last line like it, so that a line's tags are parsed once. Tables are bounded in entries and in bytes.
+A line's name and tail (everything but its value) lead straight to the accumulator that took the last line like it, so
+that a line's tags are parsed once.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 from itertools import chain
-from typing import Final, TypeAlias
+from typing import Final
 
-from sidecar.aggregate.members import Members
-from sidecar.aggregate.window import Numeric
-from sidecar.config.schema import Metrics
+from sidecar.aggregate.window import Windows
 from sidecar.decode import dogstatsd, statsd
-from sidecar.decode.documents import BYTE_ORDER_MARK, Item
+from sidecar.decode.documents import BYTE_ORDER_MARK
+from sidecar.decode.items import Item
+from sidecar.decode.numbers import plain_number
 from sidecar.model.errors import DecodeError
-from sidecar.model.limits import NAME_CHARACTERS, PLAIN_MAGNITUDE
-from sidecar.model.samples import Kind, Sample, Series
+from sidecar.model.limits import NAME_CHARACTERS
+from sidecar.model.samples import Sample
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
+from sidecar.pipeline.flushes import MetricFlushes
 from sidecar.pipeline.json_datagrams import JsonDatagrams
 from sidecar.pipeline.logs import LogPath
-from sidecar.pipeline.metrics import MetricPath, Taken
+from sidecar.pipeline.metrics import MetricPath
 from sidecar.pipeline.refusals import Refusals
+from sidecar.pipeline.shortcuts import Shortcuts
 from sidecar.runtime.clock import Clock
-from sidecar.shape.cardinality import Cardinality
 
 NUMBERS: Final = 8_192  # values whose text is remembered; most values of most services repeat
 REMEMBERED_NUMBER_BYTES: Final = 32
-REMEMBERED_LINE_BYTES: Final = 1_024  # longer lines are decoded each time: the tables are bounded in bytes too
 TELEMETRY_NAMES: Final = 100
 TURN_SECONDS: Final = 0.002  # after which the rest of a burst is put off
 # Work is counted in units of about 10 ns, and the clock is looked at after half a millisecond of it: a line that needs
@@ -42,13 +42,8 @@ BYTE_WORK: Final = 32
 LONG_LINE_BYTES: Final = 2_048  # longer lines are looked at for many values
 SMALL_BURST_BYTES: Final = 65_536
 JSON_OPENINGS: Final = (b"{", b"[", b"\xef")  # the last opens a byte order mark
-WHOLE_LINES: Final = 16_384  # lines of counters that are known whole
-WHOLE_LINE_BYTES: Final = 256  # longer ones are not
 REPEATS_PAY: Final = 4  # looking for whole lines pays where one in so many is found
 BURSTS_PER_TRY: Final = 16
-LINES_PER_SERIES: Final = 4  # places in the table for each series: lines differ in rate and in order of tags
-BYTES_PER_SERIES: Final = 1_024  # of the table, for each series
-ENTRY_BYTES: Final = 350  # what a place takes beside the bytes of its line
 WARNED_NAMES: Final = 100  # gauges whose signs were warned of
 # What DogStatsD clients report of themselves: not the application's, so not for its bill; shown in /stats.
 CLIENT_TELEMETRY: Final = "datadog.dogstatsd.client."
@@ -59,42 +54,17 @@ _JSON_ARRAY: Final = re.compile(
 )
 
 
-class Adjusted:
-    """An accumulator in a table whose samples are taken with something changed: counts that for each of them."""
-
-    __slots__ = ("_accumulator", "_counts", "_kinds")
-
-    def __init__(self, accumulator: Numeric, kinds: tuple[str, ...], counts: Counter[str]) -> None:
-        """Stand for an accumulator; `kinds` is what is counted in `counts` for each sample."""
-        self._accumulator = accumulator
-        self._kinds = kinds
-        self._counts = counts
-
-    @property
-    def until(self) -> float:
-        """The end of the accumulator's window in wall seconds."""
-        return self._accumulator.until
-
-    def add(self, value: float, weight: float) -> None:
-        """Add one sample."""
-        for kind in self._kinds:
-            self._counts[kind] += 1
-        self._accumulator.add(value, weight)
-
-
-Target: TypeAlias = Numeric | Adjusted
-
-
 class DatagramPath:
     """Takes bursts of datagrams."""
 
     def __init__(
         self,
-        config: Metrics,
         *,
         metrics: MetricPath,
         logs: LogPath,
-        cardinality: Cardinality,
+        windows: Windows,
+        shortcuts: Shortcuts,
+        flushes: MetricFlushes,
         ledger: Ledger,
         limiter: Limiter,
         clock: Clock,
@@ -102,40 +72,34 @@ class DatagramPath:
         """Take over the collaborators.
 
         Args:
-            config: the section `metrics`.
             metrics: takes samples and JSON metrics.
             logs: takes log events.
-            cardinality: notes every series that goes on in a new window.
+            windows: count the samples that are added to accumulators.
+            shortcuts: lead lines to accumulators.
+            flushes: are started early at a threshold.
             ledger: where samples are counted.
             limiter: limits the rate of log lines.
             clock: wall time, read once a burst.
         """
         self._metrics = metrics
-        self._windows = metrics.windows
+        self._windows = windows
+        self._shortcuts = shortcuts
+        self._flushes = flushes
         self._logs = logs
-        self._cardinality = cardinality
         self._ledger = ledger
         self._limiter = limiter
         self._refusals = Refusals(limiter)
         self._clock = clock
-        # By name and tail of a line: where its samples go, the weight of each, and which series that is.
-        self._table: dict[tuple[bytes, bytes], tuple[Target, float, Series]] = {}
-        self._table_limit = LINES_PER_SERIES * config.max_series
-        self._table_bytes = 0
-        self._table_bytes_limit = BYTES_PER_SERIES * config.max_series
-        self._last = 0.0  # wall seconds of the last burst
         self._numbers: dict[bytes, float] = {}
         # What was too much work for one turn: the rest of a datagram of lines, and the datagrams behind it.
         self._lines: Iterator[bytes] = iter(())
         self._waiting: deque[bytes] = deque()
         self._json = JsonDatagrams(metrics=metrics, logs=logs, ledger=ledger, limiter=limiter, clock=clock)
-        # Whole lines of counters: where to add, which value, and its weight.
-        self._whole: dict[bytes, tuple[Target, float, float]] = {}
         self._repeating = True  # enough lines of the last burst were known whole
         self._bursts = 0
         self._warned: set[str] = set()  # names of gauges whose signs were warned of
 
-    def take(self, burst: list[bytes]) -> bool:  # noqa: C901, PLR0912  # one loop: a call a line would cost a tenth
+    def take(self, burst: list[bytes]) -> bool:  # noqa: C901, PLR0912, PLR0915  # one loop: a call a line would cost a tenth
         """Take a burst of datagrams: StatsD lines, or JSON where the datagram starts like an object or array.
 
         The hottest loop of the program. What it cannot do at once goes to `_careful`; where that takes too long,
@@ -146,11 +110,12 @@ class DatagramPath:
         """
         waiting, lines = self._waiting, self._lines
         waiting += _joined(burst)
-        now = self._time()
+        now = self._clock.wall()
+        self._metrics.note_time(now)
         turn_ends = self._clock.monotonic() + TURN_SECONDS
         work = 0 if self._json.go_on(turn_ends) else WORK_PER_LOOK
-        table, numbers = self._table, self._numbers
-        whole = self._whole.get if self._look_for_repeats() else None
+        table, numbers = self._shortcuts.lines, self._numbers
+        whole = self._shortcuts.whole_lines.get if self._look_for_repeats() else None
         taken = repeats = 0
         while True:
             if work >= WORK_PER_LOOK:
@@ -161,21 +126,25 @@ class DatagramPath:
                 if whole is not None:
                     # A counter's line mostly reads the same each time: found whole it costs half of what is below.
                     same = whole(line)
-                    if same is not None and same[0].until > now:
-                        same[0].add(same[1], same[2])
-                        repeats += 1
-                        continue
+                    if same is not None:
+                        place, value = same
+                        accumulator = place.accumulator
+                        if accumulator.until > now:
+                            accumulator.add(value, place.weight)
+                            repeats += 1
+                            continue
                 name, _, rest = line.partition(b":")
                 text, _, tail = rest.partition(b"|")
                 try:
-                    accumulator, weight, _ = table[name, tail]
+                    place = table[name, tail]
                     # Values repeat as well: a look-up costs a third of reading and checking the text.
                     value = numbers[text]
                 except KeyError:
                     pass
                 else:
+                    accumulator = place.accumulator
                     if accumulator.until > now:
-                        accumulator.add(value, weight)
+                        accumulator.add(value, place.weight)
                         taken += 1
                         continue
                 if len(line) > LONG_LINE_BYTES and (pieces := statsd.split_values(line)) is not None:
@@ -206,7 +175,7 @@ class DatagramPath:
         """Count the samples that a burst added to accumulators, and do what is done once a burst."""
         self._ledger.samples.received["statsd"] += taken
         self._windows.tally.samples += taken
-        self._metrics.look_for_early_flush()
+        self._flushes.look_for_early_flush()
         self._logs.save()
 
     def _look_for_repeats(self) -> bool:
@@ -214,53 +183,24 @@ class DatagramPath:
         self._bursts += 1
         return self._repeating or self._bursts % BURSTS_PER_TRY == 0
 
-    def _time(self) -> float:
-        """Wall seconds. Where the clock was set back, lines belong to earlier windows than the tables lead to."""
-        now = self._clock.wall()
-        self._metrics.note_time(now)
-        if now < self._last:
-            self._forget_lines()
-        self._last = now
-        return now
-
     def _careful(self, line: bytes, key: tuple[bytes, bytes], text: bytes, now: float) -> int:
         """Take a line that needs more than a look-up; returns the samples the caller is to count."""
         if not line or line.isspace():
             return 0
-        entry = self._table.get(key)
-        if entry is not None:
-            accumulator, weight, series = entry
+        place = self._shortcuts.lines.get(key)
+        if place is not None:
             value = self._numbers.get(text)
             values = (value,) if value is not None else self._values(text)
-            if values and accumulator.until <= now:
-                following = self._following(accumulator, series, now)
-                if following is None:
-                    values = ()
-                else:
-                    accumulator = following
-                    self._table[key] = (accumulator, weight, series)
-                    if line in self._whole:
-                        self._whole[line] = (accumulator, values[0], weight)
-            if values:
+            if values and (place.accumulator.until > now or self._shortcuts.renew(place, now)):
                 for number in values:
-                    accumulator.add(number, weight)
+                    place.accumulator.add(number, place.weight)
                 return len(values)
         self._line(line, key, now)
         return 0
 
-    def _following(self, accumulator: Target, series: Series, now: float) -> Numeric | None:
-        """The accumulator after one whose window is over; None where the line is to be decoded anew.
-
-        That is where the series was forgotten, and once a window for lines that are adjusted: a series that was folded
-        may have a place of its own by now.
-        """
-        if isinstance(accumulator, Adjusted) or not self._cardinality.refresh(series, self._clock.monotonic()):
-            return None
-        return self._windows.reopen(series, accumulator, now)
-
     def _values(self, text: bytes) -> tuple[float, ...]:
         """Read one value, or several packed ones; empty where any of them deserves a closer look."""
-        value = statsd.plain_number(text)
+        value = plain_number(text)
         if value is not None:
             if len(text) <= REMEMBERED_NUMBER_BYTES:
                 if len(self._numbers) >= NUMBERS:
@@ -269,7 +209,7 @@ class DatagramPath:
             return (value,)
         values: list[float] = []
         for piece in text.split(b":"):
-            value = statsd.plain_number(piece)
+            value = plain_number(piece)
             if value is not None:
                 values.append(value)
             elif piece:
@@ -299,32 +239,8 @@ class DatagramPath:
                 self._client_telemetry(sample)
                 continue
             taken = self._metrics.sample(sample, "statsd", now, line)
-            if decoded.repeatable and len(line) <= REMEMBERED_LINE_BYTES and not isinstance(taken, DecodeError):
-                self._remember(line, key, sample, taken)
-
-    def _remember(self, line: bytes, key: tuple[bytes, bytes], sample: Sample, taken: Taken) -> None:
-        """Remember where a line's sample went, for lines that differ from it in nothing but the value."""
-        target: Target
-        accumulator, series, kinds = taken
-        if isinstance(accumulator, Members):
-            return
-        target = Adjusted(accumulator, kinds, self._ledger.adjusted) if kinds else accumulator
-        if key not in self._table:
-            self._table_bytes += ENTRY_BYTES + len(line)
-            if len(self._table) >= self._table_limit or self._table_bytes > self._table_bytes_limit:
-                self._forget_lines()
-                self._table_bytes = ENTRY_BYTES + len(line)
-        self._table[key] = (target, sample.weights[0], series)
-        plain = len(sample.values) == 1 and abs(sample.values[0]) <= PLAIN_MAGNITUDE
-        if sample.kind is Kind.COUNTER and plain and len(line) <= WHOLE_LINE_BYTES:
-            if len(self._whole) >= WHOLE_LINES:
-                self._whole.clear()
-            self._whole[line] = (target, sample.values[0], sample.weights[0])
-
-    def _forget_lines(self) -> None:
-        self._table.clear()
-        self._whole.clear()
-        self._table_bytes = 0
+            if decoded.repeatable and not isinstance(taken, DecodeError):
+                self._shortcuts.learn_line(line, key, sample, *taken)
 
     def _warn_of_sign(self, name: str) -> None:
         """Say once a name that a gauge's sign is ambiguous, and how to decide it."""

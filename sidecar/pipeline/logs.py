@@ -7,7 +7,7 @@ import asyncio
 from sidecar.batch.logs import LogBuffer, encode
 from sidecar.config.schema import Logs
 from sidecar.decode.cut import UNCUT_CHARACTERS, cut
-from sidecar.decode.documents import Item
+from sidecar.decode.items import Item
 from sidecar.decode.json_logs import decode_log
 from sidecar.model.batches import MEMORY_PER_ELEMENT, LogBatch
 from sidecar.model.errors import DecodeError

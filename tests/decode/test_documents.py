@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.decode.documents import Item, documents, looks_like_json, metric_items, text_lines
+from sidecar.decode.documents import documents, looks_like_json, text_lines
+from sidecar.decode.items import Item
+from sidecar.decode.requests import metric_items
 from sidecar.model.errors import DecodeError, Reason
 from tests.strategies import json_bodies, json_values
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.decode.documents import Item, documents
+from sidecar.decode.documents import documents
+from sidecar.decode.items import Item
 from sidecar.decode.json_logs import decode_log
 from sidecar.decode.json_metrics import decode_metric
 from sidecar.model.errors import DecodeError, Reason

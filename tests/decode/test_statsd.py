@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.decode.statsd import Line, decode_line, number, plain_number
+from sidecar.decode.numbers import number, plain_number
+from sidecar.decode.statsd import Line, decode_line
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.limits import MIN_RATE, PLAIN_MAGNITUDE, VALUE_MAGNITUDE
 from sidecar.model.samples import Kind, Sample, SignedGauges

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from sidecar.aggregate.window import Windows
 from sidecar.decode import dogstatsd, statsd
-from sidecar.decode.documents import Item, documents, metric_items, text_lines
+from sidecar.decode.documents import documents, text_lines
+from sidecar.decode.items import Item
 from sidecar.decode.json_logs import decode_log
 from sidecar.decode.json_metrics import decode_metric
+from sidecar.decode.requests import metric_items
 from sidecar.model.errors import DecodeError
 from sidecar.model.samples import Sample, Series, SignedGauges
 from sidecar.receive.inflate import ENCODINGS, InflateError, TooLargeError, inflate

@@ -47,7 +47,7 @@ def test_every_boundary_is_flushed_once_whenever_the_phase_is_drawn_again(seed: 
     rig = Rig(metric_sink=flushes, clock=loop, pace=pace)
 
     async def life() -> list[float]:
-        timer = asyncio.create_task(rig.pipeline._metrics.run_timer(60, MINUTE))
+        timer = asyncio.create_task(rig.pipeline._flushes.run_timer(60, MINUTE))
         phases: list[float] = []
         for number in range(20):
             await asyncio.sleep(FIRST + number * MINUTE - loop.wall() - 0.5)
@@ -75,7 +75,7 @@ def test_a_clock_that_is_set_neither_stops_the_timer_nor_makes_it_hurry() -> Non
     rig = Rig(metric_sink=flushes, clock=loop, pace=pace)
 
     async def life() -> None:
-        timer = asyncio.create_task(rig.pipeline._metrics.run_timer(60, MINUTE))
+        timer = asyncio.create_task(rig.pipeline._flushes.run_timer(60, MINUTE))
         for seconds in (3_600.0, -7_200.0, 30.0, -30.0, 59.0, -59.0):
             await asyncio.sleep(5 * MINUTE)
             loop.offset += seconds

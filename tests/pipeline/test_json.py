@@ -8,9 +8,9 @@ from typing import Any, Final
 import orjson
 import pytest
 
-from sidecar.decode import documents
+from sidecar.decode import documents, tolerant
 from sidecar.decode.cut import TRUNCATED
-from sidecar.decode.documents import WHOLE_BYTES
+from sidecar.decode.tolerant import WHOLE_BYTES
 from sidecar.model.errors import Reason, TooManyItemsError
 from sidecar.model.events import Outcome
 from sidecar.model.limits import ITEMS_PER_BODY, JSON_ITEMS_PER_DATAGRAM, LOG_MESSAGE_BYTES, VALUES_PER_ITEM
@@ -212,7 +212,8 @@ def test_a_large_array_is_never_parsed_in_one_call(monkeypatch: pytest.MonkeyPat
             return orjson.loads(text)
 
     watched = Watched()
-    monkeypatch.setattr(documents, "orjson", watched)
+    for reader in (documents, tolerant):
+        monkeypatch.setattr(reader, "orjson", watched)
     metrics = [{"name": f"a{n % 100}", "value": n, "dimensions": {"},{": "[{},{}]"}} for n in range(20_000)]
     plain = [{"name": f"a{n % 100}", "value": n} for n in range(20_000)]
     datums = [
@@ -317,11 +318,11 @@ def test_a_rate_counts_in_the_sum() -> None:
 def test_a_clock_that_is_set_back_has_open_windows_sent_where_only_http_comes_in() -> None:
     rig = Rig()
     ingest(rig, b'{"name": "a", "value": 1}')
-    assert not rig.pipeline._metrics._early.is_set()
+    assert not rig.pipeline._flushes._early.is_set()
     rig.clock.now = NOW - 600.0
     ingest(rig, b'{"name": "a", "value": 1}')
 
-    assert rig.pipeline._metrics._early.is_set()
+    assert rig.pipeline._flushes._early.is_set()
     rig.flush()
     assert sorted(datum["Timestamp"] for datum in rig.datums()) == [MINUTE - 600, MINUTE]
 
@@ -359,7 +360,7 @@ def test_what_is_remembered_of_names_is_bounded_in_bytes() -> None:
 
     held = [*rules._known, *(text for asked in known._known for text in (asked[0], *map(str, asked[2:3])))]
     assert sum(map(len, map(str, held))) < 10_000
-    assert sum(map(len, rig.pipeline._metrics._known._places)) < 10_000
+    assert sum(map(len, rig.pipeline._metrics._shortcuts.documents)) < 10_000
     assert rig.dropped == {Reason.NAME_TOO_LONG: 400}
 
 

@@ -14,7 +14,7 @@ from sidecar.decode.statsd import VALUES_AT_ONCE, decode_line, split_values
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.limits import DATAGRAM_BYTES, FIELDS_PER_LINE, TAGS_PER_LINE
 from sidecar.pipeline import lines
-from sidecar.pipeline.metrics import FLUSH_BYTES
+from sidecar.pipeline.flushes import FLUSH_BYTES
 from sidecar.shape.cardinality import IDLE_SECONDS, OTHER
 from tests.pipeline.test_pipeline import Rig, run, total
 from tests.strategies import NOW

@@ -305,7 +305,7 @@ def test_the_table_of_known_lines_is_bounded() -> None:
         rig.send(b"a:1|c|#order:%d,order:1" % i)
     rig.flush()
 
-    assert len(rig.pipeline._datagrams._table) <= 40
+    assert len(rig.pipeline._metrics._shortcuts.lines) <= 40
     (datum,) = rig.datums()
     assert datum["StatisticValues"]["SampleCount"] == 1_000.0
 
@@ -524,7 +524,7 @@ def test_a_large_event_is_cut_and_counted() -> None:
 
 async def early_flush(rig: Rig) -> bool:
     """Whether a threshold has been reached: the task that waits for one flushes at once."""
-    task = asyncio.create_task(rig.pipeline._metrics.run_early_flushes())
+    task = asyncio.create_task(rig.pipeline._flushes.run_early_flushes())
     for _ in range(200):
         await asyncio.sleep(0)
     task.cancel()
@@ -599,7 +599,7 @@ async def test_a_timer_flushes_once_a_boundary_however_early_its_sleep_ends(monk
         await sleep(0)
 
     monkeypatch.setattr(asyncio, "sleep", early)
-    timer = asyncio.create_task(rig.pipeline._metrics.run_timer(60, 10.0))
+    timer = asyncio.create_task(rig.pipeline._flushes.run_timer(60, 10.0))
     while rig.clock.now < NOW + 600:
         await sleep(0)
     timer.cancel()

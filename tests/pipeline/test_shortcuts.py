@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Final
 
 import orjson
@@ -9,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sidecar.aggregate.window import Windows
 from sidecar.decode.json_metrics import decode_metric
 from sidecar.model.errors import Reason
 from sidecar.model.samples import Sample
 from sidecar.pipeline import metrics
-from sidecar.pipeline.shortcuts import KEY_BYTES, KnownDocuments
-from tests.pipeline.test_pipeline import Rig, done
+from sidecar.pipeline.shortcuts import KEY_BYTES, Shortcuts
+from sidecar.shape.cardinality import Cardinality
+from tests.pipeline.test_pipeline import HandClock, Rig, done
 from tests.strategies import NOW
 
 LATENCY: Final[dict[str, Any]] = {"name": "Latency", "unit": "Milliseconds", "dimensions": {"Service": "api"}}
@@ -49,7 +52,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
 def test_a_known_document_goes_where_reading_it_would_send_it(steps: list[tuple[dict[str, Any], int]]) -> None:
     """Two pipelines get the same documents, over several windows; one of them knows no document."""
     quick, plain = Rig(), Rig()
-    plain.pipeline._metrics._known = _Forgetful()
+    plain.pipeline._metrics._shortcuts = _Forgetful(plain.pipeline.windows)
 
     for document, seconds in steps:
         body = orjson.dumps([document])
@@ -66,16 +69,16 @@ def test_a_known_document_goes_where_reading_it_would_send_it(steps: list[tuple[
     assert quick.datums() == plain.datums()
 
 
-class _Forgetful(KnownDocuments):
-    """A table that never knows."""
+class _Forgetful(Shortcuts):
+    """Knows no document."""
 
-    def __init__(self) -> None:
-        """Nothing is needed for that."""
+    def __init__(self, windows: Windows) -> None:
+        super().__init__(windows, Cardinality(1), HandClock(), 1, Counter())
 
-    def take(self, document: dict[str, Any], now: float) -> bytes | None:
+    def add_document(self, document: dict[str, Any], now: float) -> bytes | None:
         return b""
 
-    def learn(self, *_: object) -> None:
+    def learn_document(self, *_: object) -> None:
         return None
 
 
@@ -134,7 +137,7 @@ def test_the_table_is_bounded() -> None:
     rig = Rig(metrics={"max_series": 50})
     for number in range(500):
         ingest(rig, value=1, dimensions={"n": str(number)})
-    assert len(rig.pipeline._metrics._known._places) <= 50
+    assert len(rig.pipeline._metrics._shortcuts.documents) <= 50
     rig.assert_balanced()
 
 
@@ -153,3 +156,38 @@ def test_a_deeply_nested_document_is_refused_by_itself() -> None:
     outcome = done(rig.pipeline.ingest_metrics(deep, "application/json"))
     assert outcome.accepted + outcome.rejected_total == 1
     rig.assert_balanced()
+
+
+def test_lines_of_one_tail_share_their_place_when_it_is_decoded_anew() -> None:
+    """A line that is adjusted is decoded once a window; its likes follow it, whole lines included."""
+    rig = Rig(metrics={"replace_invalid": "_"})
+    shortcuts = rig.pipeline._metrics._shortcuts
+    lines = [b"caf\xc3\xa9:1|c", b"caf\xc3\xa9:2|c"]
+    rig.send(lines[0])
+    shortcuts.clear()
+    rig.send(lines[1])
+    rig.send(lines[0])
+    rig.clock.now += 60
+    rig.send(lines[0], lines[1], lines[0])
+
+    (place,) = shortcuts.lines.values()
+    assert [whole for whole, _ in shortcuts.whole_lines.values()] == [place] * len(shortcuts.whole_lines)
+    assert place.accumulator.until > rig.clock.now
+    rig.flush()
+    assert sum(datum["StatisticValues"]["Sum"] for datum in rig.datums()) == 8.0
+    assert rig.ledger.adjusted == {"name_repaired": 6}
+    rig.assert_balanced()
+
+
+def test_a_clock_that_is_set_back_clears_every_table() -> None:
+    rig = Rig()
+    rig.send(b"a:1|c")
+    ingest(rig, value=1)
+    shortcuts = rig.pipeline._metrics._shortcuts
+    tables = (shortcuts.lines, shortcuts.whole_lines, shortcuts.documents)
+    assert [len(table) for table in tables] == [1, 1, 1]
+
+    rig.clock.now -= 0.5
+    rig.send()
+
+    assert [len(table) for table in tables] == [0, 0, 0]
