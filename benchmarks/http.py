@@ -127,7 +127,10 @@ class Loaded:
         accepted = self.rounds.accepted * case.events
         delivered = gained(self._before, after, case.account, "delivered")
         came = self._came.log_events if case.account == "log_events" else self._came.samples
-        refused = sum(row["answers"] for row in after["http"] if row["status"] != 202)
+        if "responses" in after:
+            refused = sum(n for codes in after["responses"].values() for code, n in codes.items() if code != "202")
+        else:  # in older commits
+            refused = sum(row["answers"] for row in after["http"] if row["status"] != 202)
         told = "all delivered"
         if not delivered == came == accepted:
             told = f"of {accepted:,} {delivered:,} DELIVERED, {came:,.0f} ARRIVED"

@@ -23,10 +23,11 @@ from sidecar.config.schema import Config
 from sidecar.deliver.delivery import Delivery
 from sidecar.model.template import Template
 from sidecar.observe.admin import AdminServer
+from sidecar.observe.figures import Sources
 from sidecar.observe.health import Health, ListenerHealth
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
-from sidecar.observe.prometheus import LedgerCollector
+from sidecar.observe.prometheus import FiguresCollector
 from sidecar.observe.stall import StallProbe
 from sidecar.observe.stats import Stats
 from sidecar.pipeline.checkpoints import Keeper
@@ -107,13 +108,18 @@ class App:
                 ledger=self._ledger,
                 clock=self._clock,
             )
+        self._sources = Sources(
+            self._ledger,
+            self._health,
+            series=lambda: self._pipeline.series,
+            stall_seconds=self._stall.longest,
+            checkpoint_age=self._keeper.checkpoint_age if self._keeper is not None else None,
+        )
         self._stats = Stats(
             config.deliver.target,
-            ledger=self._ledger,
-            health=self._health,
-            series=lambda: {"known": self._pipeline.series, "open": self._pipeline.open_accumulators},
+            self._sources,
+            open_accumulators=lambda: self._pipeline.open_accumulators,
             queues={"metrics": self._delivery.metrics.channel, "logs": self._delivery.logs.channel},
-            stall=self._stall,
             totals=self._delivery.target.totals,
         )
         self._statsd, self._http, self._admin = self._listeners()
@@ -176,7 +182,7 @@ class App:
                     "/ingest/metrics": self._pipeline.ingest_metrics,
                     "/ingest/logs": self._pipeline.ingest_logs,
                 },
-                answers=self._ledger.answers,
+                responses=self._ledger.responses,
                 health=self._listener_health("http"),
                 limiter=self._limiter,
                 allowed_hosts=listen.allowed_hosts,
@@ -188,15 +194,9 @@ class App:
                 listen.admin_port,
                 health=self._health,
                 listener=self._listener_health("admin"),
-                collector=LedgerCollector(
-                    self._ledger,
-                    self._health,
-                    lambda: self._pipeline.series,
-                    self._stall.longest,
-                    self._keeper.checkpoint_age if self._keeper is not None else None,
-                ),
+                collector=FiguresCollector(self._sources),
                 stats=self._stats.summary,
-                answers=self._ledger.answers,
+                responses=self._ledger.responses,
                 limiter=self._limiter,
                 allowed_hosts=listen.allowed_hosts,
                 connections=connections,
@@ -314,8 +314,8 @@ class App:
 
     def _inputs_seen(self) -> int:
         # Refused requests are no input: neither probes nor strangers shall prolong the drain.
-        answers = sum(count for (_, status), count in self._ledger.answers.items() if status == 202)
-        return self._ledger.datagrams.read + answers
+        accepted = sum(count for (_, status), count in self._ledger.responses.items() if status == 202)
+        return self._ledger.datagrams.read + accepted
 
     async def _wait_for_workers(self, workers: list[asyncio.Task[None]], deadline: float) -> None:
         hurry = asyncio.create_task(self._hurry.wait())

@@ -18,7 +18,7 @@ from prometheus_client.exposition import choose_encoder
 
 from sidecar.observe.health import Health, ListenerHealth
 from sidecar.observe.log import Limiter
-from sidecar.observe.prometheus import LedgerCollector
+from sidecar.observe.prometheus import FiguresCollector
 from sidecar.observe.responses import ResponseLog
 from sidecar.runtime.http_server import CONNECTIONS, HttpServer, json_response
 
@@ -33,9 +33,9 @@ class AdminServer:
         *,
         health: Health,
         listener: ListenerHealth,
-        collector: LedgerCollector,
+        collector: FiguresCollector,
         stats: Callable[[], Awaitable[dict[str, Any]]],
-        answers: Counter[tuple[str, int]],
+        responses: Counter[tuple[str, int]],
         limiter: Limiter,
         allowed_hosts: Collection[str] = (),
         connections: int = CONNECTIONS,
@@ -49,7 +49,7 @@ class AdminServer:
             listener: where the addresses are shown.
             collector: what `/metrics` shows.
             stats: gives the JSON of `/stats`.
-            answers: where requests that are refused are counted, by path and status.
+            responses: where refused requests are counted, by path and status.
             limiter: for their log lines.
             allowed_hosts: see `HttpServer`.
             connections: the most that are open at a time.
@@ -59,7 +59,7 @@ class AdminServer:
         self._stats = stats
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(collector)
-        self._responses = ResponseLog(listener.name, answers, limiter)
+        self._responses = ResponseLog(listener.name, responses, limiter)
         self._routes: dict[str, Callable[[web.BaseRequest], Awaitable[web.Response]]] = {
             "/health": self._get_health,
             "/ready": self._get_ready,

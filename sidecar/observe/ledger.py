@@ -39,7 +39,7 @@ class SignalLedger:
         return sum(held() for held in self.holders)
 
     def summary(self) -> dict[str, Any]:
-        """The account as `/stats` shows it."""
+        """The account as the last log line and `/stats` show it."""
         return {
             "received": sum(self.received.values()),
             "received_by_input": dict(self.received),
@@ -92,8 +92,8 @@ class Ledger:
         self.log_events = SignalLedger()
         self.datagrams = DatagramLedger()
         self.requests = RequestLedger()
-        self.answers: Counter[tuple[str, int]] = Counter()  # {(route, status): answers} of the ingest server
-        # {kind: samples or log events} that were taken, but changed: cut, folded, repaired, a field ignored.
+        self.responses: Counter[tuple[str, int]] = Counter()  # {(route, status code): responses} of the HTTP listeners
+        # {kind: samples or log events} accepted with a change: cut, folded, repaired, a field ignored.
         self.adjusted: Counter[str] = Counter()
-        self.client_telemetry: Counter[str] = Counter()  # {name: total} of what DogStatsD clients say of themselves
-        self.flushes: Counter[str] = Counter()  # {cause: flushes}
+        self.client_telemetry: Counter[str] = Counter()  # {name: total} that DogStatsD clients report of themselves
+        self.flushes: Counter[tuple[str, str]] = Counter()  # {(signal, cause): flushes}

@@ -11,15 +11,15 @@ from sidecar.observe.log import Limiter
 class ResponseLog:
     """Counts the responses of one listener and logs those that somebody should look at."""
 
-    def __init__(self, listener: str, answers: Counter[tuple[str, int]], limiter: Limiter) -> None:
+    def __init__(self, listener: str, responses: Counter[tuple[str, int]], limiter: Limiter) -> None:
         """Take the listener's name, the counter {(route, status): responses}, and what limits the log."""
         self._listener = listener
-        self._answers = answers
+        self._responses = responses
         self._limiter = limiter
 
     def count(self, route: str, status: int) -> None:
         """Count a response. `route` is one of a bounded set: a path we serve, or a word for what is none."""
-        self._answers[route, status] += 1
+        self._responses[route, status] += 1
 
     def note(
         self,

@@ -1,87 +1,92 @@
-"""The JSON of `/stats`: the ledger, health and figures of every part of the daemon."""
+"""The JSON of `/stats`: every figure at its path, and beside them the states that are no numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sized
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sized
+from typing import Any, Final
 
 from sidecar import __version__
-from sidecar.observe.health import Health
-from sidecar.observe.ledger import Ledger
-from sidecar.observe.stall import StallProbe
+from sidecar.observe.figures import FIGURES, Figure, Histogram, Sources
+
+SECTIONS: Final = {"metrics": "samples", "logs": "log_events"}  # {signal: the section with its account}
 
 
 class Stats:
-    """Gathers the figures when asked."""
+    """Reads figures and states when it is asked."""
 
     def __init__(
         self,
         target_name: str,
+        sources: Sources,
         *,
-        ledger: Ledger,
-        health: Health,
-        series: Callable[[], Mapping[str, int]],
+        open_accumulators: Callable[[], int],
         queues: Mapping[str, Sized],
-        stall: StallProbe,
         totals: Callable[[], Awaitable[dict[str, Any] | None]],
+        figures: Iterable[Figure] = FIGURES,
     ) -> None:
-        """Take what is read when `/stats` is asked for.
+        """Describe what is shown.
 
         Args:
             target_name: `deliver.target`.
-            ledger: what is counted.
-            health: the state of listeners, delivery and spool.
-            series: `{known: series of the last hour, open: accumulators in open windows}`.
-            queues: the batches that wait, by signal.
-            stall: the longest stall of the event loop.
-            totals: what the local target holds, or None.
+            sources: what the figures are read from.
+            open_accumulators: returns the number of accumulators in open windows.
+            queues: the waiting batches, by signal.
+            totals: returns what the local target holds, or None.
+            figures: the table.
         """
         self._target_name = target_name
-        self._ledger = ledger
-        self._health = health
-        self._series = series
+        self._sources = sources
+        self._open_accumulators = open_accumulators
         self._queues = queues
-        self._stall = stall
         self._totals = totals
+        self._figures = tuple(figures)
 
     async def summary(self) -> dict[str, Any]:
-        """Everything, as JSON would have it."""
-        ledger, health = self._ledger, self._health
+        """The JSON of `/stats`."""
+        ledger, health = self._sources.ledger, self._sources.health
         stats: dict[str, Any] = {
             "version": __version__,
-            "samples": ledger.samples.summary(),
-            "log_events": ledger.log_events.summary(),
-            "datagrams": {
-                "read": ledger.datagrams.read,
-                "discarded": ledger.datagrams.discarded,
-                "kernel_dropped": ledger.datagrams.kernel_dropped(),
-            },
+            "samples": {},
+            "log_events": {},
+            "datagrams": {"kernel_dropped": None},  # null where the system has no such counter
             "delivery": {
                 "target": self._target_name,
                 "metrics": health.metrics.summary() | {"queued_batches": len(self._queues["metrics"])},
                 "logs": health.logs.summary() | {"queued_batches": len(self._queues["logs"])},
-                "requests": self._requests(),
             },
-            "series": dict(self._series()),
+            "series": {"open": self._open_accumulators()},
             "listeners": {listener.name: listener.summary() for listener in health.listeners},
-            "http": [
-                {"route": route, "status": status, "answers": count}
-                for (route, status), count in sorted(ledger.answers.items())
-            ],
-            "adjusted": dict(ledger.adjusted),
             "dogstatsd_clients": dict(ledger.client_telemetry),
-            "flushes": dict(ledger.flushes),
-            "loop_stall_seconds": self._stall.longest(),
         }
         if health.spool is not None:
             stats["spool"] = health.spool()
         local = await self._totals()
         if local is not None:
             stats["local"] = local
+        for figure in self._figures:
+            _show(figure, self._sources, stats)
         return stats
 
-    def _requests(self) -> dict[str, dict[str, int]]:
-        requests: dict[str, dict[str, int]] = {}
-        for (operation, outcome), count in self._ledger.requests.outcomes.items():
-            requests.setdefault(operation, {})[outcome] = count
-        return requests
+
+def _show(figure: Figure, sources: Sources, stats: dict[str, Any]) -> None:
+    """Put the values of a figure at its path in `stats`."""
+    if not figure.path:
+        return
+    values = list(figure.read(sources))
+    if figure.labels and not values and "{" not in figure.path:
+        _put(stats, figure.path.split("."), {})
+    for label_values, value in values:
+        labels = dict(zip(figure.labels, label_values, strict=True))
+        path = figure.path.format(**labels | {"signal": SECTIONS.get(labels.get("signal", ""), "")}).split(".")
+        nested = [labels[name] for name in figure.labels if f"{{{name}}}" not in figure.path]
+        shown = {"count": value.buckets[-1][1], "sum": value.sum} if isinstance(value, Histogram) else value
+        _put(stats, [*path, *nested], shown)
+    if figure.total_path:
+        _put(stats, figure.total_path.split("."), sum(value for _, value in values if not isinstance(value, Histogram)))
+
+
+def _put(stats: dict[str, Any], path: list[str], value: object) -> None:
+    *sections, last = path
+    for section in sections:
+        stats = stats.setdefault(section, {})
+    stats[last] = value

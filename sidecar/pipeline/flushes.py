@@ -111,7 +111,7 @@ class MetricFlushes:
             cancelled = await self._flush(
                 unfinished=unfinished, resolutions=resolutions, spread_seconds=spread_seconds, at_once=at_once
             )
-        self._ledger.flushes[f"metrics_{cause}"] += 1
+        self._ledger.flushes["metrics", cause] += 1
         if cancelled:
             raise asyncio.CancelledError
 

@@ -67,19 +67,19 @@ class JsonDatagrams:
                         yield from self._item(item, now)
                 yield
         except Exception:  # noqa: BLE001  # a bug in reading one datagram costs what is left of it, counted and told
-            self._account.received["udp"] += 1
-            self._refusals.bug(self._account, 1, "udp")
+            self._account.received["json_udp"] += 1
+            self._refusals.bug(self._account, 1, "json_udp")
         over = number - JSON_ITEMS_PER_DATAGRAM
         if over > 0:
-            self._account.received["udp"] += over
+            self._account.received["json_udp"] += over
             error = DecodeError(Reason.TOO_MANY_ITEMS, f"over {JSON_ITEMS_PER_DATAGRAM} items in one datagram")
-            self._refusals.refuse(self._account, error, over, "udp")
+            self._refusals.refuse(self._account, error, over, "json_udp")
 
     def _item(self, item: Item, now: float) -> Iterator[None]:
         if _is_log_event(item):
-            self._logs.item(item, "udp", now)
+            self._logs.item(item, "json_udp", now)
             return
-        taken = self._metrics.item(item, "udp", now)
+        taken = self._metrics.item(item, "json_udp", now)
         if isinstance(taken, Slices):
             yield from taken
 

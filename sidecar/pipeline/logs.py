@@ -177,7 +177,7 @@ class LogPath:
         buffer = self._buffers.pop(destination)
         self._buffered_events -= len(buffer)
         self._buffered_bytes -= buffer.size_bytes
-        self._ledger.flushes[f"logs_{cause}"] += 1
+        self._ledger.flushes["logs", cause] += 1
         segments = buffer.segments
         self._touched.discard(destination)
         kept = self._sink.offer(buffer.take(*destination), segments=segments)

@@ -43,7 +43,7 @@ class HttpReceiver:
         *,
         max_body_bytes: int,
         routes: Mapping[str, Ingest],
-        answers: Counter[tuple[str, int]],
+        responses: Counter[tuple[str, int]],
         health: ListenerHealth,
         limiter: Limiter,
         allowed_hosts: Collection[str] = (),
@@ -56,7 +56,7 @@ class HttpReceiver:
             port: where to listen.
             max_body_bytes: of one body, after inflating.
             routes: path to what takes its bodies.
-            answers: where answers are counted, by path and status.
+            responses: where responses are counted, by path and status.
             health: where the addresses are shown.
             limiter: for requests that are refused.
             allowed_hosts: see `HttpServer`.
@@ -66,7 +66,7 @@ class HttpReceiver:
         self._health = health
         self._routes = routes
         self._memory = BodyMemory(BODIES_IN_WORK * max_body_bytes)
-        self._responses = ResponseLog(health.name, answers, limiter)
+        self._responses = ResponseLog(health.name, responses, limiter)
         self._server = HttpServer(
             host,
             port,

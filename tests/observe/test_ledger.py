@@ -14,9 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar import __version__
 from sidecar.model.errors import Reason
+from sidecar.observe.figures import Sources
 from sidecar.observe.health import Health
 from sidecar.observe.ledger import REQUEST_SECONDS_BUCKETS, Ledger, RequestLedger, SignalLedger
-from sidecar.observe.prometheus import LedgerCollector
+from sidecar.observe.prometheus import FiguresCollector
 
 NAME: Final = "sidecar_request_seconds"
 
@@ -25,7 +26,7 @@ Labels = tuple[tuple[str, str], ...]
 
 def registry(ledger: Ledger, health: Health | None = None) -> CollectorRegistry:
     made = CollectorRegistry(auto_describe=False)
-    made.register(LedgerCollector(ledger, health or Health(), lambda: 7, lambda: 0.25))
+    made.register(FiguresCollector(Sources(ledger, health or Health(), lambda: 7, lambda: 0.25)))
     return made
 
 
@@ -82,7 +83,7 @@ def test_a_new_account_is_empty_and_balanced() -> None:
 
 def test_two_accounts_share_nothing() -> None:
     ledger = Ledger()
-    ledger.samples.received["udp"] += 1
+    ledger.samples.received["json_udp"] += 1
     ledger.samples.holders.append(lambda: 1)
 
     assert not any(ledger.log_events.summary().values())
@@ -141,9 +142,9 @@ def full() -> Ledger:
     ledger.log_events.delivered = 4
     ledger.datagrams.read = 8
     ledger.requests.observe("PutMetricData", "throttle", 0.3)
-    ledger.answers["/ingest/logs", 202] += 4
+    ledger.responses["/ingest/logs", 202] += 4
     ledger.adjusted["unknown_field"] += 1
-    ledger.flushes["metrics_timer"] += 1
+    ledger.flushes["metrics", "timer"] += 1
     return ledger
 
 
@@ -163,9 +164,9 @@ def test_every_figure_is_exposed_under_its_name() -> None:
         ("sidecar_ambiguous_total", (("signal", "metrics"),)): 2,
         ("sidecar_ambiguous_total", (("signal", "logs"),)): 0,
         ("sidecar_requests_total", (("operation", "PutMetricData"), ("outcome", "throttle"))): 1,
-        ("sidecar_http_answers_total", (("route", "/ingest/logs"), ("status", "202"))): 4,
+        ("sidecar_http_responses_total", (("code", "202"), ("route", "/ingest/logs"))): 4,
         ("sidecar_adjusted_total", (("kind", "unknown_field"),)): 1,
-        ("sidecar_flushes_total", (("cause", "metrics_timer"),)): 1,
+        ("sidecar_flushes_total", (("cause", "timer"), ("signal", "metrics"))): 1,
         ("sidecar_series", ()): 7,
         ("sidecar_loop_stall_seconds", ()): 0.25,
         ("sidecar_build_info", (("version", __version__),)): 1,

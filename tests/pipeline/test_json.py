@@ -85,7 +85,7 @@ def test_one_broken_metric_costs_no_other(broken: bytes, form: bytes) -> None:
 
     assert (outcome.accepted, [index for index, _ in outcome.rejected]) == (2, [1])
     assert sums(rig) == {"a": 2.0, "c": 2.0}
-    assert rig.received == {"http": 3, "udp": 3}
+    assert rig.received == {"http": 3, "json_udp": 3}
     rig.assert_balanced()
 
 
@@ -255,7 +255,7 @@ def test_a_datagram_of_very_many_items_is_taken_in_slices_up_to_the_limit(form: 
 
     assert turns >= 10
     assert sums(rig) == {"b": 3.0}
-    assert rig.received == {"statsd": 3, "udp": 32_001}
+    assert rig.received == {"statsd": 3, "json_udp": 32_001}
     assert rig.dropped == {Reason.WRONG_TYPE: JSON_ITEMS_PER_DATAGRAM, Reason.TOO_MANY_ITEMS: 28_001}
     rig.assert_balanced()
 

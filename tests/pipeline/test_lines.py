@@ -119,7 +119,7 @@ def test_json_is_told_from_lines_by_its_start(datagram: bytes) -> None:
     rig = Rig()
     rig.send(datagram)
 
-    assert set(rig.received) <= {"udp"}
+    assert set(rig.received) <= {"json_udp"}
 
 
 # --- what the tables lead to --------------------------------------------------------------------------

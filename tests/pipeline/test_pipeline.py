@@ -371,7 +371,7 @@ def test_json_on_the_statsd_port_is_told_apart_by_its_message() -> None:
     assert sorted(datum["MetricName"] for datum in rig.datums()) == ["a", "b", "c"]
     assert sorted(batch.namespace for batch in rig.metrics.batches) == ["App", "N"]
     assert sorted(rig.events()) == ['{"message": "hello", "service": "api"}', '{"message": "x"}']
-    assert rig.received == {"udp": 6, "statsd": 1}
+    assert rig.received == {"json_udp": 6, "statsd": 1}
     assert rig.dropped == {Reason.WRONG_TYPE: 1, Reason.INVALID_JSON: 2}
     rig.assert_balanced()
 
@@ -530,7 +530,7 @@ async def early_flush(rig: Rig) -> bool:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
-    return rig.ledger.flushes["metrics_threshold"] == 1
+    return rig.ledger.flushes["metrics", "threshold"] == 1
 
 
 @pytest.mark.parametrize(
@@ -603,7 +603,7 @@ async def test_a_timer_flushes_once_a_boundary_however_early_its_sleep_ends(monk
     while rig.clock.now < NOW + 600:
         await sleep(0)
     timer.cancel()
-    assert 59 <= rig.ledger.flushes["metrics_timer"] <= 61
+    assert 59 <= rig.ledger.flushes["metrics", "timer"] <= 61
 
 
 def test_a_flush_of_closed_windows_leaves_the_open_one() -> None:

@@ -1,0 +1,280 @@
+"""The table of self-metrics: `/metrics`, `/stats` and the README's table are all made from it.
+
+A new self-metric is one `Figure` in `FIGURES`. Values are read when they are asked for, from the ledger's plain
+integers: a counter with a lock at every increment would cost the hot path more than the rest of a line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from sidecar import __version__
+from sidecar.observe.health import DeliveryHealth, Health
+from sidecar.observe.ledger import REQUEST_SECONDS_BUCKETS, Ledger, SignalLedger
+
+
+class Histogram(NamedTuple):
+    """The value of a histogram: `buckets` are (upper bound, observations of at most that), cumulative, "+Inf" last."""
+
+    buckets: list[tuple[str, int]]
+    sum: float
+
+
+Labels: TypeAlias = tuple[str, ...]
+Values: TypeAlias = Iterable[tuple[Labels, float | Histogram]]
+"""Label values, in the order of `Figure.labels`, and the value. Nothing where it is not available here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What the figures are read from.
+
+    Attributes:
+        ledger: the counts.
+        health: the state of delivery and of the spool.
+        series: returns the number of distinct series in the last hour.
+        stall_seconds: returns the longest event-loop stall in the last two minutes.
+        checkpoint_age: returns the seconds since the last checkpoint; None without a spool.
+    """
+
+    ledger: Ledger
+    health: Health
+    series: Callable[[], int]
+    stall_seconds: Callable[[], float]
+    checkpoint_age: Callable[[], float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One self-metric.
+
+    Attributes:
+        name: as Prometheus shows it; counters end with `_total`.
+        kind: its type in Prometheus.
+        help: one sentence.
+        read: returns the values; called from the event loop.
+        labels: the names of its labels; each has a bounded set of values.
+        unit: the base unit with which the name ends; empty for plain numbers.
+        loss: True if a value above zero means that data was lost.
+        path: where `/stats` has it: keys separated by dots, below which the label values nest. A label in braces is
+            part of the path. Empty where `/stats` shows the state it is derived from instead.
+        total_path: where `/stats` has the sum over all label values; empty for nowhere.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    read: Callable[[Sources], Values]
+    labels: Labels = ()
+    unit: str = ""
+    loss: bool = False
+    path: str = ""
+    total_path: str = ""
+
+
+def _one(value: float) -> Values:
+    return [((), value)]
+
+
+def _by_signal(metrics: float, logs: float) -> Values:
+    return [(("metrics",), metrics), (("logs",), logs)]
+
+
+def _account(name: str, words: str, account: Callable[[Sources], SignalLedger]) -> Iterator[Figure]:
+    """The ledger of one signal: received + recovered = delivered + pending + dropped."""
+    yield Figure(
+        f"sidecar_{name}_received_total",
+        "counter",
+        f"{words} received, refused ones included.",
+        lambda sources: [((input_,), units) for input_, units in list(account(sources).received.items())],
+        labels=("input",),
+        path=f"{name}.received_by_input",
+        total_path=f"{name}.received",
+    )
+    yield Figure(
+        f"sidecar_{name}_recovered_total",
+        "counter",
+        f"{words} found in the spool at start-up.",
+        lambda sources: _one(account(sources).recovered),
+        path=f"{name}.recovered",
+    )
+    yield Figure(
+        f"sidecar_{name}_delivered_total",
+        "counter",
+        f"{words} that the destination accepted.",
+        lambda sources: _one(account(sources).delivered),
+        path=f"{name}.delivered",
+    )
+    yield Figure(
+        f"sidecar_{name}_dropped_total",
+        "counter",
+        f"{words} dropped, by reason.",
+        lambda sources: [((reason.value,), units) for reason, units in list(account(sources).dropped.items())],
+        labels=("reason",),
+        loss=True,
+        path=f"{name}.dropped_by_reason",
+        total_path=f"{name}.dropped",
+    )
+    yield Figure(
+        f"sidecar_{name}_pending",
+        "gauge",
+        f"{words} accepted and not yet delivered.",
+        lambda sources: _one(account(sources).pending),
+        path=f"{name}.pending",
+    )
+
+
+def _kernel_dropped(sources: Sources) -> Values:
+    dropped = sources.ledger.datagrams.kernel_dropped()
+    return [] if dropped is None else _one(dropped)
+
+
+def _request_seconds(sources: Sources) -> Values:
+    requests = sources.ledger.requests
+    for operation, counts in list(requests.seconds.items()):
+        total = 0
+        buckets: list[tuple[str, int]] = []
+        for bound, count in zip((*REQUEST_SECONDS_BUCKETS, "+Inf"), counts, strict=True):
+            total += count
+            buckets.append((str(bound), total))
+        yield (operation,), Histogram(buckets, requests.total_seconds[operation])
+
+
+def _up(delivery: DeliveryHealth) -> int:
+    return 0 if delivery.up is False else 1
+
+
+def _slowed(delivery: DeliveryHealth) -> int:
+    return 0 if delivery.rate_limit() is None else 1
+
+
+FIGURES: Final[tuple[Figure, ...]] = (
+    *_account("samples", "Samples", lambda sources: sources.ledger.samples),
+    *_account("log_events", "Log events", lambda sources: sources.ledger.log_events),
+    Figure(
+        "sidecar_datagrams_read_total",
+        "counter",
+        "Datagrams read from the sockets.",
+        lambda sources: _one(sources.ledger.datagrams.read),
+        path="datagrams.read",
+    ),
+    Figure(
+        "sidecar_datagrams_discarded_total",
+        "counter",
+        "Datagrams still unread when the drain closed the sockets.",
+        lambda sources: _one(sources.ledger.datagrams.discarded),
+        loss=True,
+        path="datagrams.discarded",
+    ),
+    Figure(
+        "sidecar_datagrams_kernel_dropped_total",
+        "counter",
+        "Datagrams that the kernel dropped because the receive buffer was full; only on Linux.",
+        _kernel_dropped,
+        loss=True,
+        path="datagrams.kernel_dropped",
+    ),
+    Figure(
+        "sidecar_ambiguous_total",
+        "counter",
+        "Samples and log events sent again although they may have been stored: possible duplicates.",
+        lambda sources: _by_signal(sources.ledger.samples.ambiguous, sources.ledger.log_events.ambiguous),
+        labels=("signal",),
+        path="{signal}.ambiguous",
+    ),
+    Figure(
+        "sidecar_delivery_up",
+        "gauge",
+        "0 while requests of the signal fail, else 1.",
+        lambda sources: _by_signal(_up(sources.health.metrics), _up(sources.health.logs)),
+        labels=("signal",),
+    ),
+    Figure(
+        "sidecar_delivery_slowed",
+        "gauge",
+        "1 while requests are spaced because the service throttled one in the last 30 seconds, else 0.",
+        lambda sources: _by_signal(_slowed(sources.health.metrics), _slowed(sources.health.logs)),
+        labels=("signal",),
+    ),
+    Figure(
+        "sidecar_requests_total",
+        "counter",
+        "Requests to the destination, by outcome.",
+        lambda sources: list(sources.ledger.requests.outcomes.items()),
+        labels=("operation", "outcome"),
+        path="delivery.requests",
+    ),
+    Figure(
+        "sidecar_request_seconds",
+        "histogram",
+        "Duration of requests to the destination.",
+        _request_seconds,
+        labels=("operation",),
+        unit="seconds",
+        path="delivery.request_seconds",
+    ),
+    Figure(
+        "sidecar_http_responses_total",
+        "counter",
+        "Responses of the ingest listener, and refusals of the admin listener; 429 is backpressure.",
+        lambda sources: [((route, str(code)), n) for (route, code), n in list(sources.ledger.responses.items())],
+        labels=("route", "code"),
+        path="responses",
+    ),
+    Figure(
+        "sidecar_adjusted_total",
+        "counter",
+        "Samples and log events accepted with a change: cut, folded, repaired, a field ignored.",
+        lambda sources: [((kind,), units) for kind, units in list(sources.ledger.adjusted.items())],
+        labels=("kind",),
+        path="adjusted",
+    ),
+    Figure(
+        "sidecar_flushes_total",
+        "counter",
+        "Flushes, by what caused them: timer, threshold or drain.",
+        lambda sources: list(sources.ledger.flushes.items()),
+        labels=("signal", "cause"),
+        path="flushes",
+    ),
+    Figure(
+        "sidecar_series",
+        "gauge",
+        "Distinct series in the last hour.",
+        lambda sources: _one(sources.series()),
+        path="series.known",
+    ),
+    Figure(
+        "sidecar_loop_stall_seconds",
+        "gauge",
+        "Longest event-loop stall in the last two minutes.",
+        lambda sources: _one(sources.stall_seconds()),
+        unit="seconds",
+        path="loop_stall_seconds",
+    ),
+    Figure(
+        "sidecar_checkpoint_age_seconds",
+        "gauge",
+        "Seconds since open windows were last written to the spool: what a crash would lose now.",
+        lambda sources: [] if sources.checkpoint_age is None else _one(sources.checkpoint_age()),
+        unit="seconds",
+        path="spool.checkpoint_age_seconds",
+    ),
+    Figure(
+        "sidecar_spool_set_aside_total",
+        "counter",
+        "Damaged spool files set aside; their content is lost unless it is exported.",
+        lambda sources: [] if sources.health.spool is None else _one(sources.health.spool()["set_aside"]),
+        loss=True,
+        path="spool.set_aside",
+    ),
+    Figure(
+        "sidecar_build_info",
+        "gauge",
+        "Always 1; the version is the label.",
+        lambda _: [((__version__,), 1)],
+        labels=("version",),
+    ),
+)
