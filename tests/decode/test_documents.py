@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sidecar.decode.documents import Item, documents, looks_like_json, metric_items, text_lines
 from sidecar.model.errors import DecodeError, Reason
-from tests.strategies import json_bodies, json_values
+from tests.support.strategies import json_bodies, json_values
 
 printable = json_values.filter(lambda value: not isinstance(value, list))
 

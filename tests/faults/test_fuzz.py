@@ -19,8 +19,8 @@ from sidecar.decode.json_metrics import decode_metric
 from sidecar.model.errors import DecodeError
 from sidecar.model.samples import Sample, Series, SignedGauges
 from sidecar.receive.inflate import ENCODINGS, InflateError, TooLargeError, inflate
-from tests.strategies import NOW, any_lines, garbage, json_bodies, json_values, log_items, spoiled_items
-from tests.strategies import metric_items as metrics
+from tests.support.strategies import NOW, any_lines, garbage, json_bodies, json_values, log_items, spoiled_items
+from tests.support.strategies import metric_items as metrics
 
 EXAMPLES: Final = int(os.environ.get("FUZZ_EXAMPLES", "200"))
 LIMIT: Final = 10_000

@@ -10,7 +10,7 @@ import pytest
 
 from sidecar.deliver.pace import Pace
 from sidecar.model.batches import MetricBatch
-from tests.pipeline.test_pipeline import Recording, Rig
+from tests.support.pipeline import Recording, Rig
 from tests.support.simulated import EPOCH, SimulatedLoop, simulate
 
 MINUTE = 60.0

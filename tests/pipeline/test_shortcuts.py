@@ -14,8 +14,8 @@ from sidecar.model.errors import Reason
 from sidecar.model.samples import Sample
 from sidecar.pipeline import metrics
 from sidecar.pipeline.shortcuts import KEY_BYTES, KnownDocuments
-from tests.pipeline.test_pipeline import Rig, done
-from tests.strategies import NOW
+from tests.support.pipeline import Rig, done
+from tests.support.strategies import NOW
 
 LATENCY: Final[dict[str, Any]] = {"name": "Latency", "unit": "Milliseconds", "dimensions": {"Service": "api"}}
 
