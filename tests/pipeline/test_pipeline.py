@@ -434,6 +434,37 @@ async def test_a_flush_that_is_cancelled_still_sends_what_it_took_out() -> None:
         assert rig.metrics.units == 5
 
 
+async def test_a_flush_that_is_cancelled_ends_as_cancelled() -> None:
+    """Or a timer that the drain cancels in the middle of a flush would go on for ever."""
+    rig = Rig()
+    for turns in range(1, 6):
+        rig.send(*[b"m%d:1|c" % i for i in range(50)])
+        flush = asyncio.create_task(rig.pipeline.flush_metrics("timer", unfinished=True))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        assert not flush.done()
+        flush.cancel()
+        await asyncio.wait({flush}, timeout=5.0)
+
+        assert flush.cancelled()
+        assert rig.metrics.units == 50 * turns
+
+
+async def test_a_drain_during_a_flush_waits_for_what_the_flush_took_out() -> None:
+    rig = Rig()
+    rig.send(*[b"m%d:1|c" % i for i in range(50)])
+    flush = asyncio.create_task(rig.pipeline.flush_metrics("timer", unfinished=True))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not flush.done()
+    assert rig.metrics.units == 0
+    await rig.pipeline.flush_everything()
+
+    assert rig.metrics.units == 50
+    assert rig.ledger.samples.pending == 0
+    await flush
+
+
 async def test_a_timer_flushes_once_a_boundary_however_early_its_sleep_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     rig = Rig()
     sleep = asyncio.sleep
