@@ -13,7 +13,7 @@ from sidecar.aggregate.checkpoint import blob, record, records, restore
 from sidecar.aggregate.window import Windows
 from sidecar.model.limits import VALUES_PER_DATUM
 from sidecar.model.samples import Kind, Measurement, Sample, Series
-from tests.strategies import NOW, samples
+from tests.support.strategies import NOW, samples
 
 SERIES: Final = [Series("App", "n", (), "None", 60), Series("Other", "m", (("k", "é"),), "Count", 1)]
 Blobs = list[tuple[int, bytes]]

@@ -19,7 +19,7 @@ from sidecar.aggregate.state import State
 from sidecar.aggregate.tally import Tally
 from sidecar.model.limits import VALUES_PER_DATUM
 from sidecar.model.samples import Measurement
-from tests.strategies import weighted, weights
+from tests.support.strategies import weighted, weights
 
 Pairs = list[tuple[float, float]]
 

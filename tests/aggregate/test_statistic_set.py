@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sidecar.aggregate.statistic_set import Gauge, Level, StatisticSet
 from sidecar.aggregate.tally import Tally
 from sidecar.model.samples import Measurement, Statistics
-from tests.strategies import values
+from tests.support.strategies import values
 
 
 def collected(numbers: list[tuple[float, float]]) -> Statistics:

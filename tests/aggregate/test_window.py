@@ -16,7 +16,7 @@ from sidecar.aggregate.statistic_set import Gauge, StatisticSet
 from sidecar.aggregate.tally import Tally
 from sidecar.aggregate.window import Accumulator, Window, Windows
 from sidecar.model.samples import Kind, Measurement, Sample, Series, Statistics
-from tests.strategies import NOW, samples
+from tests.support.strategies import NOW, samples
 
 MINUTELY: Final = Series("App", "n", (), "None", 60)
 SECONDLY: Final = Series("App", "n", (), "None", 1)

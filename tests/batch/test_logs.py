@@ -14,7 +14,7 @@ from sidecar.batch.logs import LogBuffer, encode
 from sidecar.decode.cut import TRUNCATED, cut
 from sidecar.model.batches import EncodedEvent, Events, LogBatch
 from sidecar.model.limits import EVENTS_PER_REQUEST, LOG_MESSAGE_BYTES, LOG_REQUEST_BYTES, LOG_REQUEST_SPAN_MS
-from tests.strategies import encoded, encoded_events
+from tests.support.strategies import encoded, encoded_events
 
 DAY_MS: Final = 86_400_000
 

@@ -14,7 +14,7 @@ from sidecar.batch.metrics import Packer, encode
 from sidecar.model.batches import Datum, Datums, MetricBatch
 from sidecar.model.limits import DATUMS_PER_REQUEST, METRIC_REQUEST_BYTES, VALUES_PER_DATUM
 from sidecar.model.samples import Measurement, Series, Statistics
-from tests.strategies import measurements, series
+from tests.support.strategies import measurements, series
 
 START: Final = 1_789_999_980
 LATENCY: Final = Series("App", "Latency", (("Service", "api"),), "Milliseconds", 60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import threading
@@ -107,9 +108,16 @@ def test_a_second_signal_skips_to_the_end(daemon: Start) -> None:
         assert one.log_lines()[-1]["abandoned_samples"] == 1
 
 
+def catches_sigterm(one: Daemon) -> bool:
+    assert one.process is not None
+    (caught,) = re.findall(r"SigCgt:\s+([0-9a-f]+)", Path(f"/proc/{one.process.pid}/status").read_text())
+    return bool(int(caught, 16) >> signal.SIGTERM - 1 & 1)
+
+
 def test_a_signal_while_it_starts_still_exits_zero(daemon: Start) -> None:
-    for delay in (0.15, 0.3, 0.5, 0.8):
+    for delay in (0.0, 0.15, 0.3, 0.5):
         one = daemon(wait=False)
+        one.wait_until(lambda one=one: catches_sigterm(one), "past the interpreter's own start")
         time.sleep(delay)
         one.signal()
         assert one.exit_status() == 0, one.log()

@@ -17,7 +17,7 @@ from sidecar.spool.codec import LogCodec
 from sidecar.spool.files import files_set_aside
 from sidecar.spool.rows import BatchRow, insert_batch
 from sidecar.spool.store import SpoolStore
-from tests.strategies import encoded
+from tests.support.strategies import encoded
 
 ROWS: Final = 200
 

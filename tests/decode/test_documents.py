@@ -11,7 +11,7 @@ from sidecar.decode.documents import documents, looks_like_json, text_lines
 from sidecar.decode.items import Item
 from sidecar.decode.requests import metric_items
 from sidecar.model.errors import DecodeError, Reason
-from tests.strategies import json_bodies, json_values
+from tests.support.strategies import json_bodies, json_values
 
 printable = json_values.filter(lambda value: not isinstance(value, list))
 

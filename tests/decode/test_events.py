@@ -18,7 +18,7 @@ from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.events import LogEvent
 from sidecar.model.limits import VALUE_MAGNITUDE
 from sidecar.model.samples import Kind, Sample, Statistics
-from tests.strategies import NOW, json_values, log_items, metric_items, spoiled_items
+from tests.support.strategies import NOW, json_values, log_items, metric_items, spoiled_items
 
 T = TypeVar("T")
 NOW_MS = int(NOW * 1_000)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sidecar.decode.fields import check_timestamp, read_timestamp
 from sidecar.model.errors import DecodeError, Reason
-from tests.strategies import NOW, json_values
+from tests.support.strategies import NOW, json_values
 
 DAY = 86_400.0
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sidecar.decode import scan
 from sidecar.decode.scan import ARRAY_END, OBJECT_END, WINDOW, members, parts, without
-from tests.strategies import json_values
+from tests.support.strategies import json_values
 
 LONG: Final = WINDOW + 100
 

@@ -11,7 +11,7 @@ from sidecar.decode.statsd import Line, decode_line
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.limits import MIN_RATE, PLAIN_MAGNITUDE, VALUE_MAGNITUDE
 from sidecar.model.samples import Kind, Sample, SignedGauges
-from tests.strategies import any_lines, garbage, statsd_lines
+from tests.support.strategies import any_lines, garbage, statsd_lines
 
 
 def one(line: bytes, signed_gauges: SignedGauges = "auto") -> Sample:

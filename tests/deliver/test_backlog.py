@@ -23,24 +23,12 @@ from sidecar.spool.codec import LogCodec
 from sidecar.spool.rows import Statement
 from sidecar.spool.store import SpoolStore
 from sidecar.spool.writer import Spool
-from tests.strategies import encoded
+from tests.support.clock import HandClock
+from tests.support.strategies import encoded
 
 EVENT_BYTES: Final = 126  # as the service counts it
 BATCH_MEMORY: Final = EVENT_BYTES + MEMORY_PER_ELEMENT + MEMORY_PER_BATCH  # of one event
 PLENTY: Final = 100_000_000
-
-
-class Hands:
-    """A clock moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = 1_790_000_000.0
-
-    def wall(self) -> float:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 def batch(*numbers: int, stream: str = "s") -> LogBatch:
@@ -55,7 +43,7 @@ class Rig:
     """One life of a backlog: real but for the clock, the destination and what is tested."""
 
     def __init__(self, directory: Path | None, *, memory_bytes: int = PLENTY) -> None:
-        self.clock = Hands()
+        self.clock = HandClock()
         self.channel: Channel[LogBatch] = Channel(memory_bytes, self.clock.monotonic)
         self.account = SignalLedger()
         self.spool = Spool(directory, PLENTY) if directory is not None else None

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from sidecar.deliver.channel import Channel, ChannelClosedError
+from tests.support.clock import HandClock
 
 T = TypeVar("T")
 
@@ -26,16 +27,6 @@ class Parcel:
     number: int
     memory_bytes: int = 10
     units: int = 1
-
-
-class Hands:
-    """Monotonic time, moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def at_once(awaitable: Coroutine[Any, Any, T]) -> T | None:
@@ -57,7 +48,7 @@ async def waiting(task: asyncio.Task[Any]) -> bool:
 
 
 async def test_batches_of_a_lane_leave_in_order_and_one_at_a_time() -> None:
-    channel: Channel[Parcel] = Channel(1_000, Hands())
+    channel: Channel[Parcel] = Channel(1_000, HandClock().monotonic)
     first, second = Parcel("a", 1), Parcel("a", 2)
     assert channel.offer(first) + channel.offer(second) == []
     assert await channel.take() is first
@@ -69,7 +60,7 @@ async def test_batches_of_a_lane_leave_in_order_and_one_at_a_time() -> None:
 
 
 async def test_a_busy_lane_holds_up_no_other() -> None:
-    channel: Channel[Parcel] = Channel(1_000, Hands())
+    channel: Channel[Parcel] = Channel(1_000, HandClock().monotonic)
     for number, lane in enumerate("aab"):
         channel.offer(Parcel(lane, number))
 
@@ -77,7 +68,7 @@ async def test_a_busy_lane_holds_up_no_other() -> None:
 
 
 async def test_every_lane_gets_its_turn() -> None:
-    channel: Channel[Parcel] = Channel(1_000, Hands())
+    channel: Channel[Parcel] = Channel(1_000, HandClock().monotonic)
     for number in range(3):
         for lane in "abc":
             channel.offer(Parcel(lane, number))
@@ -91,7 +82,7 @@ async def test_every_lane_gets_its_turn() -> None:
 
 
 async def test_a_full_channel_pushes_out_the_oldest_and_returns_them() -> None:
-    channel: Channel[Parcel] = Channel(30, Hands())
+    channel: Channel[Parcel] = Channel(30, HandClock().monotonic)
     parcels = [Parcel(lane, number) for number, lane in enumerate("abcab")]
     evicted = [channel.offer(parcel) for parcel in parcels]
 
@@ -100,7 +91,7 @@ async def test_a_full_channel_pushes_out_the_oldest_and_returns_them() -> None:
 
 
 async def test_what_is_in_hand_is_never_pushed_out() -> None:
-    channel: Channel[Parcel] = Channel(20, Hands())
+    channel: Channel[Parcel] = Channel(20, HandClock().monotonic)
     first, second, third = (Parcel("a", number) for number in range(3))
     channel.offer(first)
     channel.offer(second)
@@ -112,7 +103,7 @@ async def test_what_is_in_hand_is_never_pushed_out() -> None:
 
 async def test_what_was_pushed_out_leaves_nothing_behind() -> None:
     """Streams come and go for months: a lane with nothing in it is forgotten."""
-    channel: Channel[Parcel] = Channel(30, Hands())
+    channel: Channel[Parcel] = Channel(30, HandClock().monotonic)
     for number in range(1_000):
         channel.offer(Parcel(f"stream {number}", number))
 
@@ -120,8 +111,8 @@ async def test_what_was_pushed_out_leaves_nothing_behind() -> None:
 
 
 async def test_what_is_put_back_comes_next_in_its_parts_after_the_delay() -> None:
-    clock = Hands()
-    channel: Channel[Parcel] = Channel(1_000, clock)
+    clock = HandClock()
+    channel: Channel[Parcel] = Channel(1_000, clock.monotonic)
     whole, later = Parcel("a", 1, units=5), Parcel("a", 2)
     channel.offer(whole)
     channel.offer(later)
@@ -130,7 +121,7 @@ async def test_what_is_put_back_comes_next_in_its_parts_after_the_delay() -> Non
     channel.put_back(whole, parts, 5.0)
     assert (channel.memory_bytes, channel.units, len(channel)) == (23, 6, 3)
     assert at_once(channel.take()) is None
-    clock.now += 5.0
+    clock.elapsed += 5.0
     order = []
     for _ in range(3):
         batch = await channel.take()
@@ -142,7 +133,7 @@ async def test_what_is_put_back_comes_next_in_its_parts_after_the_delay() -> Non
 
 
 async def test_a_lane_that_waits_for_its_retry_holds_up_no_other() -> None:
-    channel: Channel[Parcel] = Channel(1_000, Hands())
+    channel: Channel[Parcel] = Channel(1_000, HandClock().monotonic)
     failed = Parcel("a", 1)
     channel.offer(failed)
     await channel.take()
@@ -164,7 +155,7 @@ async def test_a_taker_wakes_when_the_delay_is_over() -> None:
 
 
 async def test_hurry_ends_every_wait_for_a_retry() -> None:
-    channel: Channel[Parcel] = Channel(1_000, Hands())
+    channel: Channel[Parcel] = Channel(1_000, HandClock().monotonic)
     failed = Parcel("a", 1)
     channel.offer(failed)
     await channel.take()
@@ -178,7 +169,7 @@ async def test_hurry_ends_every_wait_for_a_retry() -> None:
 
 async def test_close_tells_takers_once_nothing_is_left() -> None:
     """What is in hand may still be put back: until it is settled, takers wait."""
-    channel: Channel[Parcel] = Channel(1_000, Hands())
+    channel: Channel[Parcel] = Channel(1_000, HandClock().monotonic)
     only = Parcel("a", 1)
     channel.offer(only)
     await channel.take()
@@ -194,7 +185,7 @@ async def test_close_tells_takers_once_nothing_is_left() -> None:
 
 
 async def test_a_closed_channel_gives_out_what_it_holds() -> None:
-    channel: Channel[Parcel] = Channel(1_000, Hands())
+    channel: Channel[Parcel] = Channel(1_000, HandClock().monotonic)
     only = Parcel("a", 1)
     channel.offer(only)
     channel.close()
@@ -203,7 +194,7 @@ async def test_a_closed_channel_gives_out_what_it_holds() -> None:
 
 
 async def test_clear_hands_over_everything_that_waits_once() -> None:
-    channel: Channel[Parcel] = Channel(1_000, Hands())
+    channel: Channel[Parcel] = Channel(1_000, HandClock().monotonic)
     parcels = [Parcel(lane, number) for number, lane in enumerate("aabb")]
     for parcel in parcels:
         channel.offer(parcel)
@@ -220,7 +211,7 @@ async def test_clear_hands_over_everything_that_waits_once() -> None:
 async def test_a_cancelled_taker_loses_nothing() -> None:
     """Cancelled before, with and after the offer that would have woken it: the next taker gets the batch."""
     for turns in range(4):
-        channel: Channel[Parcel] = Channel(1_000, Hands())
+        channel: Channel[Parcel] = Channel(1_000, HandClock().monotonic)
         taker = asyncio.create_task(channel.take())
         await waiting(taker)
         only = Parcel("a", turns)
@@ -235,7 +226,7 @@ async def test_a_cancelled_taker_loses_nothing() -> None:
 
 
 async def test_one_offer_wakes_whoever_can_take_it() -> None:
-    channel: Channel[Parcel] = Channel(1_000, Hands())
+    channel: Channel[Parcel] = Channel(1_000, HandClock().monotonic)
     takers = [asyncio.create_task(channel.take()) for _ in range(3)]
     assert all([await waiting(taker) for taker in takers])
     for number, lane in enumerate("abc"):
@@ -252,8 +243,8 @@ class AnyUse(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.clock = Hands()
-        self.channel: Channel[Parcel] = Channel(self.CAPACITY, self.clock)
+        self.clock = HandClock()
+        self.channel: Channel[Parcel] = Channel(self.CAPACITY, self.clock.monotonic)
         self.lanes: dict[str, list[tuple[int, Parcel]]] = {lane: [] for lane in "abc"}
         self.in_hand: dict[str, Parcel] = {}
         self.not_before = dict.fromkeys("abc", 0.0)
@@ -282,7 +273,7 @@ class AnyUse(RuleBasedStateMachine):
     @rule()
     def take(self) -> None:
         idle = {lane for lane, held in self.lanes.items() if held and lane not in self.in_hand}
-        ready = {lane for lane in idle if self.not_before[lane] <= self.clock.now}
+        ready = {lane for lane in idle if self.not_before[lane] <= self.clock.elapsed}
         if not ready:
             return
         batch = at_once(self.channel.take())
@@ -307,12 +298,12 @@ class AnyUse(RuleBasedStateMachine):
         parts = [self.parcel(lane, max(1, batch.memory_bytes // 2), batch.units) for _ in range(count)]
         self.channel.put_back(batch, parts, delay)
         self.lanes[lane][:0] = [(0, part) for part in parts]
-        self.not_before[lane] = self.clock.now + delay if self.lanes[lane] else 0.0
+        self.not_before[lane] = self.clock.elapsed + delay if self.lanes[lane] else 0.0
         self.emptied.discard(lane)
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 60.0]))
     def time_passes(self, seconds: float) -> None:
-        self.clock.now += seconds
+        self.clock.elapsed += seconds
 
     @rule()
     def hurry(self) -> None:

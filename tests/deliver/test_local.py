@@ -19,7 +19,7 @@ from sidecar.model.errors import ConfigError, DeliveryError
 from sidecar.model.limits import EVENTS_PER_REQUEST
 from sidecar.model.samples import Measurement, Series, Statistics
 from tests.double.metrics import MetricStore
-from tests.strategies import NOW, encoded
+from tests.support.strategies import NOW, encoded
 
 MINUTE: Final = int(NOW) // 60 * 60
 ROOM: Final = 256 * 1_048_576

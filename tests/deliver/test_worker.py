@@ -24,25 +24,13 @@ from sidecar.observe.health import DeliveryHealth
 from sidecar.observe.ledger import RequestLedger, SignalLedger
 from sidecar.observe.log import Limiter
 from sidecar.spool.codec import Codec, MetricCodec
+from tests.support.clock import HandClock
 
 B = TypeVar("B", MetricBatch, LogBatch)
 
 ROOM: Final = 1_000_000
 ALL: Final = 100_000_000  # bytes that the largest batches fit in
 SOON: Final = 3.0  # seconds a test waits for what takes a few turns of the loop
-
-
-class Hands:
-    """A clock moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def wall(self) -> float:
-        return 1_790_000_000.0 + self.now
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 Answer: TypeAlias = DeliveryError | list[Rejected] | asyncio.Event
@@ -89,7 +77,7 @@ class Rig(Generic[B]):
     def __init__(
         self, destination: Scripted[B], *, capacity_bytes: int = ROOM, concurrency: int = 1, wait_seconds: float = 0.0
     ) -> None:
-        self.clock = Hands()
+        self.clock = HandClock()
         self.destination: Scripted[B] = destination
         self.channel: Channel[B] = Channel(capacity_bytes, self.clock.monotonic)
         self.account = SignalLedger()
@@ -473,7 +461,7 @@ async def test_a_retry_waits_for_its_time_on_the_clock() -> None:
         await asyncio.sleep(0.1)
         assert len(rig.destination.sent) == 1
         assert rig.account.pending == 1
-        rig.clock.now += 0.02
+        rig.clock.advance(0.02)
         await rig.settled()
 
     assert rig.account.delivered == 1
@@ -485,11 +473,11 @@ async def test_the_services_hint_outweighs_our_own_wait() -> None:
     rig.offer(metrics("a"))
     async with rig.running():
         await rig.destination.until(lambda: len(rig.destination.sent) == 1)
-        rig.clock.now += 29.0
+        rig.clock.advance(29.0)
         rig.offer(metrics("b"))
         await turns()
         assert len(rig.destination.sent) == 1
-        rig.clock.now += 1.0
+        rig.clock.advance(1.0)
         rig.offer(metrics("c"))
         await rig.settled()
 

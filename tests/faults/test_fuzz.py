@@ -21,8 +21,8 @@ from sidecar.decode.requests import metric_items
 from sidecar.model.errors import DecodeError
 from sidecar.model.samples import Sample, Series, SignedGauges
 from sidecar.receive.inflate import ENCODINGS, InflateError, TooLargeError, inflate
-from tests.strategies import NOW, any_lines, garbage, json_bodies, json_values, log_items, spoiled_items
-from tests.strategies import metric_items as metrics
+from tests.support.strategies import NOW, any_lines, garbage, json_bodies, json_values, log_items, spoiled_items
+from tests.support.strategies import metric_items as metrics
 
 EXAMPLES: Final = int(os.environ.get("FUZZ_EXAMPLES", "200"))
 LIMIT: Final = 10_000

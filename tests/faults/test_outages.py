@@ -166,7 +166,7 @@ def test_half_of_the_events_rejected_in_a_200_are_counted_and_kept_for_a_person(
     traffic.send(one, 5)
     traffic.settled(one)
     double.faults.add("PutLogEvents", reject_half(3))
-    traffic.send(one, 60)
+    traffic.send(one, 60, at_once=True)
     stats = traffic.settled(one)
     events = stats["log_events"]
 

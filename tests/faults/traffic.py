@@ -49,8 +49,29 @@ class Traffic:
         """Start at number 1."""
         self.sent: list[int] = []
 
-    def send(self, daemon: Daemon, count: int, *, padding: int = 0, pause: float = 0.01, durable: bool = True) -> None:
-        """Send so many numbers; each log event is to be accepted, and to be on disk unless told otherwise."""
+    def send(
+        self,
+        daemon: Daemon,
+        count: int,
+        *,
+        padding: int = 0,
+        pause: float = 0.01,
+        durable: bool = True,
+        at_once: bool = False,
+    ) -> None:
+        """Send so many numbers; each log event is to be accepted, and to be on disk unless told otherwise.
+
+        `at_once`: all log events in one body, so that they share few requests however slow the machine is.
+        """
+        if at_once:
+            numbers = range(len(self.sent) + 1, len(self.sent) + 1 + count)
+            for number in numbers:
+                daemon.udp(b"hits:1|c\nnumbers:%d|c" % number, b"wait:%d|ms" % (number % 50 + 1))
+            status, answer, _ = daemon.post("/ingest/logs", [{"message": "x" * padding, "n": n} for n in numbers])
+            assert status == 202, answer
+            assert answer.get("durable", True) is durable, answer
+            self.sent += numbers
+            return
         for _ in range(count):
             number = len(self.sent) + 1
             daemon.udp(b"hits:1|c\nnumbers:%d|c" % number, b"wait:%d|ms" % (number % 50 + 1))

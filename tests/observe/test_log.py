@@ -20,26 +20,17 @@ from structlog.testing import capture_logs
 from sidecar.observe import log
 from sidecar.observe.log import EVERY_SECONDS, MOST_KEYS, Limiter, configure
 from sidecar.runtime.console import CHARACTERS, LINES, Console
-
-
-class Hands:
-    """Monotonic time, moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import HandClock
 
 
 @pytest.fixture
-def hands() -> Hands:
-    return Hands()
+def clock() -> HandClock:
+    return HandClock(elapsed=0.0)
 
 
 @pytest.fixture
-def limiter(hands: Hands) -> Limiter:
-    return Limiter(hands)
+def limiter(clock: HandClock) -> Limiter:
+    return Limiter(clock.monotonic)
 
 
 @pytest.fixture
@@ -69,37 +60,37 @@ class Screen(io.StringIO):
 # --- the limiter ----------------------------------------------------------------------------------
 
 
-def test_a_thing_is_said_once_and_then_counted(limiter: Limiter, hands: Hands) -> None:
+def test_a_thing_is_said_once_and_then_counted(limiter: Limiter, clock: HandClock) -> None:
     with capture_logs() as lines:
         for _ in range(1_000):
             limiter.error("poison", "refused", reason="rejected")
         assert lines == [{"event": "refused", "reason": "rejected", "log_level": "error"}]
-        hands.now = EVERY_SECONDS
+        clock.elapsed = EVERY_SECONDS
         limiter.error("poison", "refused", reason="rejected")
 
     assert lines[1:] == [{"event": "refused", "reason": "rejected", "log_level": "error", "unsaid_before": 999}]
 
 
-def test_it_is_said_from_the_first_second_of_the_machine(limiter: Limiter, hands: Hands) -> None:
+def test_it_is_said_from_the_first_second_of_the_machine(limiter: Limiter, clock: HandClock) -> None:
     """Monotonic time may start at 0: that must not look like just after the last time."""
-    hands.now = 0.0
+    clock.elapsed = 0.0
     with capture_logs() as lines:
         limiter.warning("a", "told")
 
     assert [line["event"] for line in lines] == ["told"]
 
 
-def test_a_minute_is_a_whole_minute(limiter: Limiter, hands: Hands) -> None:
+def test_a_minute_is_a_whole_minute(limiter: Limiter, clock: HandClock) -> None:
     with capture_logs() as lines:
-        for hands.now in (0.0, 30.0, EVERY_SECONDS - 0.001, EVERY_SECONDS, EVERY_SECONDS + 1.0):
-            limiter.warning("a", "told", at=hands.now)
+        for clock.elapsed in (0.0, 30.0, EVERY_SECONDS - 0.001, EVERY_SECONDS, EVERY_SECONDS + 1.0):
+            limiter.warning("a", "told", at=clock.elapsed)
 
     assert [line["at"] for line in lines] == [0.0, EVERY_SECONDS]
 
 
-def test_what_was_said_alone_carries_no_count(limiter: Limiter, hands: Hands) -> None:
+def test_what_was_said_alone_carries_no_count(limiter: Limiter, clock: HandClock) -> None:
     with capture_logs() as lines:
-        for hands.now in (0.0, 100.0, 200.0):
+        for clock.elapsed in (0.0, 100.0, 200.0):
             limiter.warning("a", "told")
 
     assert len(lines) == 3
@@ -135,20 +126,20 @@ def test_keys_without_end_are_held_in_bounds(limiter: Limiter) -> None:
     assert len(later) == 1
 
 
-def test_a_flood_of_keys_does_not_silence_a_new_event(limiter: Limiter, hands: Hands) -> None:
+def test_a_flood_of_keys_does_not_silence_a_new_event(limiter: Limiter, clock: HandClock) -> None:
     with capture_logs() as lines:
         for number in range(3 * MOST_KEYS):
             limiter.warning(f"series {number}", "told")
         for number in range(10):
             limiter.error(f"spool {number}", "the disk is full", number=number)
             limiter.error(f"other {number}", "told")
-        hands.now = EVERY_SECONDS / 2
+        clock.elapsed = EVERY_SECONDS / 2
         limiter.error("late", "the disk is full")
         limiter.error("later", "something else")
 
     assert [line["event"] for line in lines[MOST_KEYS + 1 :]] == ["the disk is full", "told", "something else"]
     with capture_logs() as later:
-        hands.now = 2 * EVERY_SECONDS
+        clock.elapsed = 2 * EVERY_SECONDS
         limiter.error("spool 1", "the disk is full")
     assert len(later) == 1
 
@@ -165,11 +156,11 @@ def test_events_without_end_are_held_in_bounds_too(limiter: Limiter) -> None:
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0.0, 40.0)), max_size=60))
 def test_said_and_unsaid_add_up(steps: list[tuple[str, float]]) -> None:
     """Every call is a line, or in the count of a later line, or in the count that waits."""
-    hands = Hands()
-    limiter = Limiter(hands)
+    clock = HandClock(elapsed=0.0)
+    limiter = Limiter(clock.monotonic)
     with capture_logs() as lines:
         for key, passed in steps:
-            hands.now += passed
+            clock.elapsed += passed
             limiter.warning(key, key)
 
     counted = sum(1 + line.get("unsaid_before", 0) for line in lines)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from sidecar.model.batches import MEMORY_PER_ELEMENT, LogBatch
-from tests.pipeline.test_pipeline import Recording, Rig
+from tests.support.pipeline import Recording, Rig
 
 BODY = b"\n".join(b'{"message": "%d"}' % number for number in range(20))
 

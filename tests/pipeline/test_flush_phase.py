@@ -10,7 +10,7 @@ import pytest
 
 from sidecar.deliver.pace import Pace
 from sidecar.model.batches import MetricBatch
-from tests.pipeline.test_pipeline import Recording, Rig
+from tests.support.pipeline import Recording, Rig
 from tests.support.simulated import EPOCH, SimulatedLoop, simulate
 
 MINUTE = 60.0
@@ -86,3 +86,25 @@ def test_a_clock_that_is_set_neither_stops_the_timer_nor_makes_it_hurry() -> Non
     simulate(loop, life())
 
     assert 35 - 6 <= len(flushes.times) <= 35 + 6
+
+
+def test_what_is_open_when_the_clock_is_set_back_is_sent_though_nothing_else_comes_in() -> None:
+    loop = SimulatedLoop()
+    pace = Pace(20.0, lambda low, _high: low)
+    flushes = Flushes(loop, pace, throttles=set())
+    rig = Rig(metric_sink=flushes, clock=loop, pace=pace)
+
+    async def life() -> None:
+        metrics = rig.pipeline._flushes
+        timers = [asyncio.create_task(work) for work in (metrics.run_timer(60, MINUTE), metrics.run_early_flushes())]
+        await asyncio.sleep(2 * MINUTE)
+        rig.send(b"a:1|c")
+        loop.offset -= 86_400.0
+        await asyncio.sleep(3 * MINUTE)
+        for timer in timers:
+            timer.cancel()
+        await asyncio.gather(*timers, return_exceptions=True)
+
+    simulate(loop, life())
+
+    assert flushes.units == 1

@@ -16,8 +16,8 @@ from sidecar.model.events import Outcome
 from sidecar.model.limits import ITEMS_PER_BODY, JSON_ITEMS_PER_DATAGRAM, LOG_MESSAGE_BYTES, VALUES_PER_ITEM
 from sidecar.shape.rules import Rule, Rules
 from sidecar.shape.series import Shaper
-from tests.pipeline.test_pipeline import MINUTE, Rig, done, run, total
-from tests.strategies import NOW
+from tests.support.pipeline import MINUTE, Rig, done, run, total
+from tests.support.strategies import NOW
 
 BROKEN: Final = [
     b'{"name": "b", "value": NaN}',

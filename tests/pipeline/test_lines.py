@@ -16,8 +16,8 @@ from sidecar.model.limits import DATAGRAM_BYTES, FIELDS_PER_LINE, TAGS_PER_LINE
 from sidecar.pipeline import lines
 from sidecar.pipeline.flushes import FLUSH_BYTES
 from sidecar.shape.cardinality import IDLE_SECONDS, OTHER
-from tests.pipeline.test_pipeline import Rig, run, total
-from tests.strategies import NOW
+from tests.support.pipeline import Rig, run, total
+from tests.support.strategies import NOW
 
 UDP_BYTES: Final = 65_507  # what one datagram carries over IPv4
 

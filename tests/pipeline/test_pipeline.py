@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Sequence
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import Coroutine
+from typing import Any
 
 import orjson
 import pytest
@@ -15,169 +15,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from sidecar.aggregate.window import Windows
 from sidecar.batch.metrics import Packer, encode
-from sidecar.config.schema import Config
 from sidecar.decode.fields import check_timestamp
 from sidecar.decode.statsd import decode_line
-from sidecar.deliver.pace import Pace
-from sidecar.model.batches import LogBatch, MetricBatch
 from sidecar.model.errors import BusyError, DecodeError, DrainingError, Reason, UnsupportedError
-from sidecar.model.events import Outcome
 from sidecar.model.limits import EVENTS_PER_REQUEST, LOG_REQUEST_BYTES
-from sidecar.model.template import Template
-from sidecar.observe.ledger import Ledger, SignalLedger
-from sidecar.observe.log import Limiter
-from sidecar.pipeline.intake import Pipeline
-from sidecar.shape.cardinality import Cardinality
-from sidecar.shape.routing import Router
-from sidecar.shape.rules import Rule, Rules
-from sidecar.shape.series import Shaper
-from tests.strategies import NOW, any_lines, datagrams, json_bodies, log_items, statsd_lines
-
-B = TypeVar("B", MetricBatch, LogBatch)
-MINUTE: Final = int(NOW) - 20  # the start of the minute NOW is in
-SERIES: Final = 1_000  # metrics.max_series: more than any of these tests has
-
-
-class HandClock:
-    """Wall time moved by hand; monotonic time goes on by itself, so that a flush takes every turn it may."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-        self.elapsed = 1_000.0
-
-    def wall(self) -> float:
-        return self.now
-
-    def monotonic(self) -> float:
-        self.elapsed += 0.001
-        return self.elapsed
-
-
-def done(work: Coroutine[Any, Any, Outcome]) -> Outcome:
-    """Step a coroutine that waits for nothing but its turn to its end."""
-    while True:
-        try:
-            work.send(None)
-        except StopIteration as end:
-            outcome: Outcome = end.value
-            return outcome
-
-
-class Recording(Generic[B]):
-    """A sink that keeps what it is offered."""
-
-    def __init__(self) -> None:
-        self.batches: list[B] = []
-        self.room = True
-        self.asked: list[int] = []
-
-    keeps = False
-
-    def offer(self, batches: Sequence[B], *, windows: Sequence[int] = (), segments: Sequence[int] = ()) -> None:
-        self.batches += batches
-
-    def save(self, events: B) -> None:
-        return None
-
-    def room_for(self, size_bytes: int) -> bool:
-        self.asked.append(size_bytes)
-        return self.room
-
-    @property
-    def units(self) -> int:
-        return sum(batch.units for batch in self.batches)
-
-
-class Rig:
-    """A pipeline with everything around it."""
-
-    def __init__(
-        self,
-        *,
-        sink: Recording[LogBatch] | None = None,
-        metric_sink: Recording[MetricBatch] | None = None,
-        clock: Any = None,
-        pace: Pace | None = None,
-        **sections: Any,
-    ) -> None:
-        metrics = {"max_series": SERIES, **sections.pop("metrics", {})}
-        self.config = Config.model_validate({"metrics": metrics, **sections})
-        self.clock = clock or HandClock()
-        self.ledger = Ledger()
-        self.metrics: Recording[MetricBatch] = metric_sink or Recording()
-        self.logs: Recording[LogBatch] = sink or Recording()
-        group, stream, events = (Template(text, "host-1", {}) for text in ("/app", "{service}", "/events"))
-        self.pipeline = Pipeline(
-            self.config,
-            shaper=shaper(self.config),
-            cardinality=Cardinality(self.config.metrics.max_series),
-            router=Router(group, stream, events, 100),
-            metrics=self.metrics,
-            logs=self.logs,
-            ledger=self.ledger,
-            limiter=Limiter(self.clock.monotonic),
-            clock=self.clock,
-            pace=pace or Pace(1.0, lambda low, _high: low),
-        )
-
-    def send(self, *burst: bytes) -> None:
-        more = self.pipeline.datagrams(list(burst))
-        while more:
-            more = self.pipeline.datagrams([])
-
-    def flush(self, *, unfinished: bool = True) -> None:
-        run(self.pipeline.flush_metrics("timer", unfinished=unfinished))
-
-    def datums(self) -> list[dict[str, Any]]:
-        """Every datum so far, parsed."""
-        return [datum for batch in self.metrics.batches for datum in orjson.loads(batch.body())["MetricData"]]
-
-    def events(self) -> list[str]:
-        """The message of every log event so far."""
-        bodies = [orjson.loads(batch.body()) for batch in self.logs.batches]
-        return [event["message"] for body in bodies for event in body["logEvents"]]
-
-    @property
-    def dropped(self) -> dict[Reason, int]:
-        return dict(self.ledger.samples.dropped)
-
-    @property
-    def received(self) -> dict[str, int]:
-        return {input_: units for input_, units in self.ledger.samples.received.items() if units}
-
-    def assert_balanced(self) -> None:
-        """Received = offered + pending + dropped, for both signals."""
-        offered = ((self.ledger.samples, self.metrics.units), (self.ledger.log_events, self.logs.units))
-        for account, units in offered:
-            assert total(account.received) == units + account.pending + total(account.dropped), account.summary()
-
-
-def total(counts: dict[Any, int]) -> int:
-    return sum(counts.values())
-
-
-def shaper(config: Config | None = None) -> Shaper:
-    metrics = (config or Config()).metrics
-    rules = Rules([Rule(**rule.model_dump()) for rule in metrics.rules])
-    return Shaper(
-        namespace="App", dimensions={"Env": "test"}, resolution=60, replace_invalid=metrics.replace_invalid, rules=rules
-    )
-
-
-def run(awaitable: Coroutine[Any, Any, None]) -> None:
-    """Run to the end something that only ever gives turns away."""
-    while turn(awaitable):
-        pass
-
-
-def turn(awaitable: Coroutine[Any, Any, None]) -> bool:
-    """Run to the next turn; False at the end."""
-    try:
-        awaitable.send(None)
-    except StopIteration:
-        return False
-    return True
-
+from sidecar.observe.ledger import SignalLedger
+from tests.support.pipeline import MINUTE, Rig, done, run, shaper, total, turn
+from tests.support.strategies import NOW, any_lines, datagrams, json_bodies, log_items, statsd_lines
 
 # --- StatsD -------------------------------------------------------------------------------------------
 
@@ -318,7 +162,7 @@ def test_the_table_of_known_lines_is_bounded() -> None:
 def test_the_table_gives_what_decoding_every_line_anew_gives(steps: list[tuple[bytes, float]], mode: Any) -> None:
     """The same lines twice through the hot path, against decoder, shaper and windows called by hand."""
     rig = Rig(metrics={"signed_gauges": mode})
-    windows, account, now = Windows(), SignalLedger(), NOW
+    windows, account, now, shapes = Windows(), SignalLedger(), NOW, shaper(rig.config)
     for line, seconds in [*steps, *steps]:
         if line.lstrip().startswith((b"{", b"[", b"_e{", b"_sc|")) or not line.strip():
             continue
@@ -336,7 +180,7 @@ def test_the_table_gives_what_decoding_every_line_anew_gives(steps: list[tuple[b
             try:
                 if sample.timestamp is not None:
                     check_timestamp(sample.timestamp, now)
-                windows.add(shaper().series(sample), sample, now)
+                windows.add(shapes.series(sample), sample, now)
             except DecodeError as error:
                 account.dropped[error.reason] += sample.size
     rig.flush()
@@ -588,6 +432,37 @@ async def test_a_flush_that_is_cancelled_still_sends_what_it_took_out() -> None:
         await rig.pipeline.flush_everything()
 
         assert rig.metrics.units == 5
+
+
+async def test_a_flush_that_is_cancelled_ends_as_cancelled() -> None:
+    """Or a timer that the drain cancels in the middle of a flush would go on for ever."""
+    rig = Rig()
+    for turns in range(1, 6):
+        rig.send(*[b"m%d:1|c" % i for i in range(50)])
+        flush = asyncio.create_task(rig.pipeline.flush_metrics("timer", unfinished=True))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        assert not flush.done()
+        flush.cancel()
+        await asyncio.wait({flush}, timeout=5.0)
+
+        assert flush.cancelled()
+        assert rig.metrics.units == 50 * turns
+
+
+async def test_a_drain_during_a_flush_waits_for_what_the_flush_took_out() -> None:
+    rig = Rig()
+    rig.send(*[b"m%d:1|c" % i for i in range(50)])
+    flush = asyncio.create_task(rig.pipeline.flush_metrics("timer", unfinished=True))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not flush.done()
+    assert rig.metrics.units == 0
+    await rig.pipeline.flush_everything()
+
+    assert rig.metrics.units == 50
+    assert rig.ledger.samples.pending == 0
+    await flush
 
 
 async def test_a_timer_flushes_once_a_boundary_however_early_its_sleep_ends(monkeypatch: pytest.MonkeyPatch) -> None:

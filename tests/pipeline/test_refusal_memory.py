@@ -12,8 +12,8 @@ import orjson
 import pytest
 
 from sidecar.model.errors import DecodeError
-from tests.pipeline.test_pipeline import Rig
 from tests.support.daemon import Daemon
+from tests.support.pipeline import Rig
 
 MEGABYTE: Final = 1_048_576
 FILLER: Final = "x" * (4 * MEGABYTE)

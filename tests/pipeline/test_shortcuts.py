@@ -17,8 +17,9 @@ from sidecar.model.samples import Sample
 from sidecar.pipeline import metrics
 from sidecar.pipeline.shortcuts import KEY_BYTES, Shortcuts
 from sidecar.shape.cardinality import Cardinality
-from tests.pipeline.test_pipeline import HandClock, Rig, done
-from tests.strategies import NOW
+from tests.support.clock import HandClock
+from tests.support.pipeline import Rig, done
+from tests.support.strategies import NOW
 
 LATENCY: Final[dict[str, Any]] = {"name": "Latency", "unit": "Milliseconds", "dimensions": {"Service": "api"}}
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 import pytest
 
-from tests.pipeline.test_pipeline import Rig, done
+from tests.support.pipeline import Rig, done
 
 EVENTS: Final = 1_000
 

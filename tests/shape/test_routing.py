@@ -13,7 +13,7 @@ from sidecar.model.events import LogEvent
 from sidecar.model.names import group_problem, stream
 from sidecar.model.template import Template
 from sidecar.shape.routing import IDLE_SECONDS, Destination, Router
-from tests.strategies import json_values
+from tests.support.strategies import json_values
 
 CONTEXT: Final = {"Environment": "prod", "service": "default-service"}
 

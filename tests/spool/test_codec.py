@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sidecar.model.batches import Datum, Datums, EncodedEvent, Events, LogBatch, MetricBatch
 from sidecar.spool.codec import LogCodec, MetricCodec
-from tests.strategies import encoded_events
+from tests.support.strategies import encoded_events
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 datums = st.builds(Datum, st.binary(max_size=40), st.integers(0, 2**40))

@@ -7,27 +7,21 @@ import base64
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import pytest
 
-from sidecar.config.schema import Config
 from sidecar.decode.dogstatsd import decode_event
 from sidecar.decode.fields import check_timestamp
 from sidecar.decode.statsd import KINDS, decode_line
-from sidecar.deliver.pace import Pace
-from sidecar.model.batches import LogBatch, MetricBatch
+from sidecar.model.batches import MetricBatch
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.samples import Kind, Sample, Series, SignedGauges
-from sidecar.model.template import Template
-from sidecar.observe.ledger import Ledger
-from sidecar.observe.log import Limiter
-from sidecar.pipeline.intake import Pipeline
-from sidecar.shape.cardinality import Cardinality
-from sidecar.shape.routing import Router
 from sidecar.shape.series import Shaper
+from tests.support.clock import HandClock
+from tests.support.pipeline import Recording, Rig
 
 Vector: TypeAlias = dict[str, Any]
 Single: TypeAlias = dict[str, Any]
@@ -346,40 +340,13 @@ class Book:
             raise DecodeError(Reason.VALUE_OUT_OF_RANGE, "the sum")
 
 
-class StillClock:
-    """A clock that stands."""
-
-    def wall(self) -> float:
-        return NOW
-
-    def monotonic(self) -> float:
-        return 1_000.0
-
-
-class Recorder:
-    """A sink that keeps the datums it is given."""
-
-    def __init__(self) -> None:
-        self.datums: list[Vector] = []
-
-    keeps = False
-
-    def save(self, events: MetricBatch) -> None:
-        return None
-
-    def offer(
-        self, batches: Sequence[MetricBatch], *, windows: Sequence[int] = (), segments: Sequence[int] = ()
-    ) -> None:
-        for batch in batches:
-            assert batch.namespace == NAMESPACE
-            self.datums += [json.loads(datum.body) for datum in batch.datums]
-
-    def room_for(self, _size_bytes: int) -> bool:
-        return True
+class Recorder(Recording[MetricBatch]):
+    """A sink that adds up the datums it is given."""
 
     def totals(self) -> Totals:
         totals: defaultdict[Identity, list[Any]] = defaultdict(list)
-        for datum in self.datums:
+        assert {batch.namespace for batch in self.batches} <= {NAMESPACE}
+        for datum in (json.loads(datum.body) for batch in self.batches for datum in batch.datums):
             dimensions = tuple((pair["Name"], pair["Value"]) for pair in datum["Dimensions"])
             series = Series(NAMESPACE, datum["MetricName"], dimensions, datum["Unit"], datum["StorageResolution"])
             if "StatisticValues" in datum:
@@ -394,44 +361,21 @@ class Recorder:
         return {identity: sorted(held, key=repr) for identity, held in totals.items()}
 
 
-class NoLogs:
-    """A sink that no log event may reach."""
-
-    keeps = False
-
-    def save(self, events: LogBatch) -> None:
-        return None
-
-    def offer(self, batches: Sequence[LogBatch], *, windows: Sequence[int] = (), segments: Sequence[int] = ()) -> None:
-        assert list(batches) == []
-
-    def room_for(self, _size_bytes: int) -> bool:
-        return True
-
-
 def run(bursts: list[list[bytes]], mode: SignedGauges) -> tuple[Totals, int, Counter[Reason]]:
     """Take bursts of datagrams and flush; returns totals, samples received, samples dropped by reason."""
-    config = Config.model_validate({"namespace": NAMESPACE, "metrics": {"signed_gauges": mode}})
-    clock, ledger, metrics = StillClock(), Ledger(), Recorder()
-    template = Template("unused", "host", {})
-    pipeline = Pipeline(
-        config,
-        shaper=shaper(),
-        cardinality=Cardinality(config.metrics.max_series),
-        router=Router(template, template, template, 10),
-        metrics=metrics,
-        logs=NoLogs(),
-        ledger=ledger,
-        limiter=Limiter(clock.monotonic),
-        clock=clock,
-        pace=Pace(1.0, lambda low, _high: low),
+    metrics = Recorder()
+    rig = Rig(
+        metric_sink=metrics,
+        clock=HandClock(NOW),
+        namespace=NAMESPACE,
+        dimensions={},
+        metrics={"signed_gauges": mode, "max_series": 20_000},
     )
     for burst in bursts:
-        more = pipeline.datagrams(burst)
-        while more:
-            more = pipeline.datagrams([])
-    asyncio.run(pipeline.flush_everything())
-    return metrics.totals(), ledger.samples.received["statsd"], ledger.samples.dropped
+        rig.send(*burst)
+    asyncio.run(rig.pipeline.flush_everything())
+    assert rig.logs.batches == []
+    return metrics.totals(), rig.ledger.samples.received["statsd"], rig.ledger.samples.dropped
 
 
 def booked(lines: Iterable[bytes], mode: SignedGauges) -> tuple[Totals, int, Counter[Reason]]:

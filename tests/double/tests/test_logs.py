@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from .log_rules import RETENTION_DAYS
-from .logs import LogStore
-from .sdk import ClientError, code_of, message_of, status_of
-from .threaded import ThreadedCloudWatchDouble
+from tests.double.log_rules import RETENTION_DAYS
+from tests.double.logs import LogStore
+from tests.double.sdk import ClientError, code_of, message_of, status_of
+from tests.double.threaded import ThreadedCloudWatchDouble
 
 HOUR = 3_600_000
 DAY = 24 * HOUR

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .errors import PercentileUnavailableError, ServiceError
-from .metric_rules import UNITS
-from .metrics import MetricStore
-from .periods import NO_DATA, Statistics
-from .sdk import ClientError, code_of, message_of, status_of
-from .threaded import ThreadedCloudWatchDouble
+from tests.double.errors import PercentileUnavailableError, ServiceError
+from tests.double.metric_rules import UNITS
+from tests.double.metrics import MetricStore
+from tests.double.periods import NO_DATA, Statistics
+from tests.double.sdk import ClientError, code_of, message_of, status_of
+from tests.double.threaded import ThreadedCloudWatchDouble
 
 NOW = time.time()
 MARGIN = 1_800  # seconds the tests may take before a time near a limit crosses it

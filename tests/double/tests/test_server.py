@@ -18,14 +18,14 @@ from typing import Any
 import pytest
 import uvloop
 
-from .auth import SignedRequest, check_signature
-from .errors import DoubleTimeoutError, ServiceError
-from .fault_kinds import hang, reset, reset_after_storing
-from .sdk import ClientError, aiobotocore_client, boto3_client, code_of
-from .server import CloudWatchDouble
-from .service import Settings
-from .surface import ACCESS_KEY_ID, SECRET_ACCESS_KEY
-from .threaded import ThreadedCloudWatchDouble
+from tests.double.auth import SignedRequest, check_signature
+from tests.double.errors import DoubleTimeoutError, ServiceError
+from tests.double.fault_kinds import hang, reset, reset_after_storing
+from tests.double.sdk import ClientError, aiobotocore_client, boto3_client, code_of
+from tests.double.server import CloudWatchDouble
+from tests.double.service import Settings
+from tests.double.surface import ACCESS_KEY_ID, SECRET_ACCESS_KEY
+from tests.double.threaded import ThreadedCloudWatchDouble
 
 BODY = json.dumps({"Namespace": "App", "MetricData": [{"MetricName": "Orders", "Value": 1.0}]}).encode()
 SIGNED = "host;x-amz-date;x-amz-target"

@@ -9,12 +9,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from . import fault_kinds as kinds
-from .fault_kinds import hang, reset, reset_after_storing, reset_mid_body, served, slow, sometimes, throttle
-from .faults import ANY, FOREVER, Fault, FaultPlan
-from .sdk import ClientError, aiobotocore_client, boto3_client, code_of, headers_of, message_of, status_of
-from .server import CloudWatchDouble
-from .threaded import ThreadedCloudWatchDouble
+from tests.double import fault_kinds as kinds
+from tests.double.fault_kinds import hang, reset, reset_after_storing, reset_mid_body, served, slow, sometimes, throttle
+from tests.double.faults import ANY, FOREVER, Fault, FaultPlan
+from tests.double.sdk import ClientError, aiobotocore_client, boto3_client, code_of, headers_of, message_of, status_of
+from tests.double.server import CloudWatchDouble
+from tests.double.threaded import ThreadedCloudWatchDouble
 
 DATUM = {"MetricName": "Orders", "Value": 1.0}
 PLACE = {"logGroupName": "g", "logStreamName": "s"}

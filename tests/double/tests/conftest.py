@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from .sdk import boto3_client
-from .threaded import ThreadedCloudWatchDouble
+from tests.double.sdk import boto3_client
+from tests.double.threaded import ThreadedCloudWatchDouble
 
 
 @pytest.fixture(scope="module")

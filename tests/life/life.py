@@ -1,0 +1,328 @@
+"""One life of a daemon: everything is real but the clock, the spool's thread and the far end.
+
+No thread runs and nothing sleeps, so that a run that fails fails again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeVar
+from unittest.mock import patch
+
+from sidecar.app import App
+from sidecar.config.schema import Config
+from sidecar.model.errors import BusyError, UnsupportedError
+from sidecar.spool.store import FILE
+from tests.life.far_end import Target
+from tests.life.loop import HandLoop, HandThread
+from tests.support.clock import HandClock
+
+T = TypeVar("T")
+
+METRIC_MEMORY: Final = 6_000  # bytes of batches in memory: a few, so that rows wait on disk alone
+LOG_MEMORY: Final = 4_000
+MOST_TURNS: Final = 20_000
+
+
+class Unsafe(NamedTuple):
+    """Samples that only memory has until the next checkpoint or flush."""
+
+    at: float  # monotonic seconds
+    samples: Counter[int]
+
+
+class Flush(NamedTuple):
+    """A flush under way or done; `whole`: of all windows, the open ones as well."""
+
+    task: asyncio.Task[None]
+    started: float
+    whole: bool
+
+
+class Life:
+    """One life of the daemon, from taking the directory over to its end."""
+
+    def __init__(self, directory: Path, clock: HandClock, target: Target) -> None:
+        self.clock = clock
+        self.target = target
+        self.directory = directory
+        self.loop = HandLoop(clock)
+        self.failures: list[dict[str, Any]] = []
+        self.loop.set_exception_handler(lambda _, context: self.failures.append(context))
+        self.thread = HandThread()
+        with patch("sidecar.deliver.delivery.open_target", lambda *_: target):
+            self.app = App(configuration(directory), clock)
+        delivery = self.app._delivery
+        delivery.metrics.channel.capacity_bytes = METRIC_MEMORY
+        delivery.logs.channel.capacity_bytes = LOG_MEMORY
+        spool, keeper = delivery.spool, self.app._keeper
+        assert spool is not None
+        assert keeper is not None
+        spool._thread = self.thread
+        self.app._http = None
+        self.closers: list[Coroutine[Any, Any, None]] = []
+        delivery.closers = self._remembered(delivery.closers)  # type: ignore[method-assign]
+        self.spool, self.keeper = spool, keeper
+        self.pipeline, self.ledger = self.app._pipeline, self.app._ledger
+        self.disk_works = True
+        self.disk_hung = False
+        target.metrics.disk_hung = target.logs.disk_hung = lambda: self.disk_hung
+        self.draining = False
+        self.flushes: list[Flush] = []
+        self.flushed: list[Flush] = []
+        self.log_flushes: list[asyncio.Task[None]] = []
+        self.bodies: list[asyncio.Task[None]] = []
+        self.unsafe: list[Unsafe] = []
+        self.unsafe_events: Counter[int] = Counter()
+        self.flushed_at = 0.0  # when a flush was last under way
+        self.checkpointed_at = 0.0
+        target.metrics.live(self.ledger.samples)
+        target.logs.live(self.ledger.log_events)
+        self.kept = True  # what comes, from the start
+        self.workers: list[asyncio.Task[None]] = []
+        self.running: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin, as the app does, but for what listens and for the timers of flushes."""
+        self.kept = self.run(self.loop.create_task(self.keeper.open()))
+        self.target.logs.in_order = self.kept
+        self.target.logs.latest.clear()
+        delivery = self.app._delivery
+        self.workers = [self.loop.create_task(worker) for worker in delivery.workers()]
+        self.running = [self.loop.create_task(work) for work in (self.keeper.run(), *delivery.timers())]
+
+    # --- moving on ---
+
+    def turn(self) -> None:
+        """Let the loop come round once, and the disk do one thing."""
+        self.loop.turn()
+        self.disk_hung |= not self.disk_works and bool(self.thread.jobs)
+        if self.disk_works:
+            self.thread.work()
+        self._note()
+        self.check()
+
+    def settle(self) -> None:
+        """Let everything come to its end that waits for no timer."""
+        for _ in range(MOST_TURNS):
+            self.turn()
+            if self.loop.idle and not (self.thread.jobs and self.disk_works):
+                return
+        raise AssertionError("it never comes to rest")
+
+    def run(self, work: asyncio.Task[T]) -> T:
+        """Let everything come to its end that `work` waits for; time passes where nothing else happens."""
+        self.disk_works = True
+        for _ in range(MOST_TURNS):
+            self.turn()
+            if work.done():
+                return work.result()
+            if self.loop.idle and not self.thread.jobs:
+                timer = self.loop.next_timer
+                assert timer is not None, "it waits for nothing"
+                self.pass_time(max(0.0, timer - self.clock.elapsed))
+        raise AssertionError("it never ends")
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.elapsed += max(0.0, seconds)
+        self.clock.now += seconds
+
+    def call(self, work: Callable[[], None]) -> None:
+        """Do something in the loop."""
+        task = self.loop.create_task(_called(work))
+        self.turn()
+        task.result()
+
+    # --- what comes in ---
+
+    def datagrams(self, burst: list[bytes], samples: Counter[int], events: Counter[int]) -> None:
+        def take() -> None:
+            more = self.pipeline.datagrams(burst)
+            while more:
+                more = self.pipeline.datagrams([])
+            self._received(samples, events)
+
+        self.target.metrics.sent += samples
+        self.target.logs.takes(events)
+        self.call(take)
+
+    def body(self, route: str, body: bytes, type_: str, samples: Counter[int], events: Counter[int]) -> None:
+        """Begin to take a body."""
+
+        async def take() -> None:
+            try:
+                if route == "metrics":
+                    outcome = await self.pipeline.ingest_metrics(body, type_)
+                else:
+                    outcome = await self.pipeline.ingest_logs(body, type_)
+            except (BusyError, UnsupportedError):
+                self.target.metrics.sent -= samples  # nothing of it was taken
+                self.target.logs.sent -= events
+                return
+            self._received(samples, Counter())
+            self.target.logs.has_taken(events)
+            if outcome.durable is not None:
+                if await outcome.durable:
+                    self.target.logs.safe |= events
+                elif self.spool.opened:
+                    self.unsafe_events += events
+
+        self.target.metrics.sent += samples
+        self.target.logs.takes(events)
+        self.bodies.append(self.loop.create_task(take()))
+        self.turn()
+
+    def _received(self, samples: Counter[int], events: Counter[int]) -> None:
+        self.target.logs.has_taken(events)
+        if self.spool.opened:  # what comes before may be in a batch that only memory has
+            self.unsafe.append(Unsafe(self.clock.elapsed, samples))
+            self.unsafe_events += events
+
+    # --- what becomes safe ---
+
+    def flush(self, resolutions: tuple[int, ...], *, unfinished: bool) -> None:
+        work = self.pipeline.flush_metrics("timer", unfinished=unfinished, resolutions=resolutions)
+        whole = unfinished and len(resolutions) == 2
+        self.flushes.append(Flush(self.loop.create_task(work), self.clock.elapsed, whole))
+        self.turn()
+
+    def flush_logs(self) -> None:
+        self.log_flushes.append(self.loop.create_task(self.pipeline.flush_logs("timer")))
+        self.turn()
+
+    def _note(self) -> None:
+        """Note what is on disk by now."""
+        if self.flushes:
+            self.flushed_at = self.clock.elapsed
+        self.flushed += [flush for flush in self.flushes if flush.task.done()]
+        self.flushes = [flush for flush in self.flushes if not flush.task.done()]
+        at = self.keeper._last_checkpoint
+        if at > self.checkpointed_at and self.spool.opened and not self.draining:
+            self.checkpointed_at = at
+            if self.flushed_at < at:  # else windows may have been half way between checkpoints and batches
+                self._now_safe(at)
+        if self._written():
+            self.disk_hung = False
+            self.target.metrics.unmarked = self.target.logs.unmarked = 0
+            self.target.metrics.noting.clear()
+            self.target.logs.noting.clear()
+            if self.spool.opened:
+                self.target.logs.safe |= self.unsafe_events
+                self.unsafe_events.clear()
+            if not self.flushes:
+                self._now_safe(max((flush.started for flush in self.flushed if flush.whole), default=0.0))
+                self.flushed.clear()
+
+    def _written(self) -> bool:
+        """Whether nothing waits to be written."""
+        return not self.thread.jobs and not self.spool._waiting and self.spool._writer is None
+
+    def _now_safe(self, before: float) -> None:
+        self.target.metrics.safe += sum((one.samples for one in self.unsafe if one.at < before), Counter[int]())
+        self.unsafe = [one for one in self.unsafe if one.at >= before]
+
+    # --- what holds ---
+
+    def check(self) -> None:
+        self.target.metrics.check(kept=self.kept)
+        self.target.logs.check(kept=self.kept)
+        assert not self.failures, self.failures
+        for flush in self.flushed:
+            flush.task.result()
+        self.bodies = [body for body in self.bodies if not body.done() or body.result()]
+        self.log_flushes = [flush for flush in self.log_flushes if not flush.done() or flush.result()]
+        if not self.draining:
+            for task in (*self.workers, *self.running):
+                assert not task.done(), task
+        for channel in (self.app._delivery.metrics.channel, self.app._delivery.logs.channel):
+            # Splitting a batch that is in hand makes it more, by what each part takes beside its elements.
+            assert channel.memory_bytes <= 2 * channel.capacity_bytes
+
+    # --- how it ends ---
+
+    def start_drain(self) -> asyncio.Task[None]:
+        self.draining = True
+        self.target.logs.in_order = False  # each batch gets one attempt, whatever became of the one before
+        return self.loop.create_task(self.app._drain(self.running, self.workers))
+
+    def drain(self) -> None:
+        """SIGTERM, and as long as it takes."""
+        opened = self.spool.opened
+        self.run(self.start_drain())
+        self.settle()
+        assert not self.bodies
+        assert not self.flushes
+        if opened:
+            self._now_safe(float("inf"))
+            self.target.logs.safe |= self.unsafe_events
+        self._end()
+
+    def kill(self, *, under_way: bool) -> None:
+        """SIGKILL: what the disk has it has; `under_way`: also what it was just about to do."""
+        if under_way:
+            self.thread.work()
+        self.thread.dead = True
+        self.thread.jobs.clear()
+        store, self.thread.store = self.thread.store, None
+        if store is not None:
+            # Closing a database tidies it up, which the dead do not.
+            files = [self.directory / FILE, self.directory / f"{FILE}-wal"]
+            left = {file: file.read_bytes() for file in files if file.exists()}
+            store.close()
+            for file, content in left.items():
+                file.write_bytes(content)
+        self._end()
+
+    def _remembered(self, make: Callable[[], list[Coroutine[Any, Any, None]]]) -> Callable[[], list[Any]]:
+        def remember() -> list[Any]:
+            made = make()
+            self.closers += made
+            return made
+
+        return remember
+
+    def _end(self) -> None:
+        self.target.metrics.die()
+        self.target.logs.die()
+        self.thread.dead = True
+        while tasks := asyncio.all_tasks(self.loop):
+            for task in tasks:
+                task.cancel()
+            self.loop.turn()
+        for closer in self.closers:
+            closer.close()  # a crash may come before it was its turn
+        self.loop.close()
+
+
+async def _called(work: Callable[[], None]) -> None:
+    work()
+
+
+def configuration(directory: Path) -> Config:
+    return Config.model_validate(
+        {
+            "namespace": "App",
+            "listen": {"statsd_port": None, "admin_port": None},
+            "logs": {"flush_bytes": 1_024},
+            "deliver": {
+                "spool_dir": str(directory),
+                "retry_base_seconds": 0.2,
+                "retry_max_seconds": 2.0,
+                "drain_seconds": 10.0,
+            },
+        }
+    )
+
+
+def rows(directory: Path) -> dict[str, int]:
+    """What the spool holds, by table."""
+    with closing(sqlite3.connect(directory / FILE)) as database:
+        return {
+            table: database.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
+            for table in ("batches", "segments", "deltas")
+        }

@@ -1,0 +1,173 @@
+"""A pipeline with recording sinks, a clock moved by hand and a real ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+import orjson
+
+from sidecar.config.schema import Config
+from sidecar.deliver.pace import Pace
+from sidecar.model.batches import LogBatch, MetricBatch
+from sidecar.model.errors import Reason
+from sidecar.model.events import Outcome
+from sidecar.model.template import Template
+from sidecar.observe.ledger import Ledger
+from sidecar.observe.log import Limiter
+from sidecar.pipeline.intake import Pipeline
+from sidecar.shape.cardinality import Cardinality
+from sidecar.shape.routing import Router
+from sidecar.shape.rules import Rule, Rules
+from sidecar.shape.series import Shaper
+from tests.support.clock import HandClock
+from tests.support.strategies import NOW
+
+B = TypeVar("B", MetricBatch, LogBatch)
+MINUTE: Final = int(NOW) - 20  # the start of the minute NOW is in
+SERIES: Final = 1_000  # metrics.max_series: more than most tests have
+TICK: Final = 0.001  # seconds: a flush yields to the event loop at every opportunity
+
+
+def done(work: Coroutine[Any, Any, Outcome]) -> Outcome:
+    """Run a coroutine that only yields to the event loop, and return its outcome."""
+    while True:
+        try:
+            work.send(None)
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
+
+
+class Recording(Generic[B]):
+    """A sink that records the batches it is offered.
+
+    Attributes:
+        batches: in the order of offering.
+        room: what `room_for` answers.
+        asked: the sizes in bytes that `room_for` was asked about.
+    """
+
+    def __init__(self) -> None:
+        self.batches: list[B] = []
+        self.room = True
+        self.asked: list[int] = []
+
+    keeps = False
+
+    def offer(self, batches: Sequence[B], *, windows: Sequence[int] = (), segments: Sequence[int] = ()) -> None:
+        self.batches += batches
+
+    def save(self, events: B) -> None:
+        return None
+
+    def room_for(self, size_bytes: int) -> bool:
+        self.asked.append(size_bytes)
+        return self.room
+
+    @property
+    def units(self) -> int:
+        return sum(batch.units for batch in self.batches)
+
+
+class Rig:
+    """A pipeline between recording sinks.
+
+    Args:
+        sink: of logs.
+        metric_sink: of metrics.
+        clock: a `HandClock` that ticks, unless given.
+        pace: one that does not delay flushes, unless given.
+        sections: sections of the configuration.
+    """
+
+    def __init__(
+        self,
+        *,
+        sink: Recording[LogBatch] | None = None,
+        metric_sink: Recording[MetricBatch] | None = None,
+        clock: Any = None,
+        pace: Pace | None = None,
+        **sections: Any,
+    ) -> None:
+        metrics = {"max_series": SERIES, **sections.pop("metrics", {})}
+        sections = {"namespace": "App", "dimensions": {"Env": "test"}, **sections}
+        self.config = Config.model_validate({"metrics": metrics, **sections})
+        self.clock = clock or HandClock(tick=TICK)
+        self.ledger = Ledger()
+        self.metrics: Recording[MetricBatch] = metric_sink or Recording()
+        self.logs: Recording[LogBatch] = sink or Recording()
+        group, stream, events = (Template(text, "host-1", {}) for text in ("/app", "{service}", "/events"))
+        self.pipeline = Pipeline(
+            self.config,
+            shaper=shaper(self.config),
+            cardinality=Cardinality(self.config.metrics.max_series),
+            router=Router(group, stream, events, 100),
+            metrics=self.metrics,
+            logs=self.logs,
+            ledger=self.ledger,
+            limiter=Limiter(self.clock.monotonic),
+            clock=self.clock,
+            pace=pace or Pace(1.0, lambda low, _high: low),
+        )
+
+    def send(self, *burst: bytes) -> None:
+        more = self.pipeline.datagrams(list(burst))
+        while more:
+            more = self.pipeline.datagrams([])
+
+    def flush(self, *, unfinished: bool = True) -> None:
+        run(self.pipeline.flush_metrics("timer", unfinished=unfinished))
+
+    def datums(self) -> list[dict[str, Any]]:
+        """Every datum so far, parsed."""
+        return [datum for batch in self.metrics.batches for datum in orjson.loads(batch.body())["MetricData"]]
+
+    def events(self) -> list[str]:
+        """The message of every log event so far."""
+        bodies = [orjson.loads(batch.body()) for batch in self.logs.batches]
+        return [event["message"] for body in bodies for event in body["logEvents"]]
+
+    @property
+    def dropped(self) -> dict[Reason, int]:
+        return dict(self.ledger.samples.dropped)
+
+    @property
+    def received(self) -> dict[str, int]:
+        return {input_: units for input_, units in self.ledger.samples.received.items() if units}
+
+    def assert_balanced(self) -> None:
+        """Received = offered + pending + dropped, for both signals."""
+        offered = ((self.ledger.samples, self.metrics.units), (self.ledger.log_events, self.logs.units))
+        for account, units in offered:
+            assert total(account.received) == units + account.pending + total(account.dropped), account.summary()
+
+
+def total(counts: dict[Any, int]) -> int:
+    return sum(counts.values())
+
+
+def shaper(config: Config) -> Shaper:
+    rules = Rules([Rule(**rule.model_dump()) for rule in config.metrics.rules])
+    return Shaper(
+        namespace=config.namespace,
+        dimensions=config.dimensions,
+        resolution=config.metrics.resolution,
+        replace_invalid=config.metrics.replace_invalid,
+        rules=rules,
+    )
+
+
+def run(awaitable: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine that only yields to the event loop."""
+    while turn(awaitable):
+        pass
+
+
+def turn(awaitable: Coroutine[Any, Any, None]) -> bool:
+    """Run a coroutine to its next yield to the event loop; False if it has ended."""
+    try:
+        awaitable.send(None)
+    except StopIteration:
+        return False
+    return True
