@@ -13,8 +13,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from sidecar.decode.items import Item
+from sidecar.decode.json_logs import decode_log
 from sidecar.decode.tags import STRIPPED_TAGS, dogstatsd_tags
 from sidecar.model.errors import DecodeError, Reason
+from sidecar.model.events import LogEvent
 from sidecar.model.limits import FIELDS_PER_LINE
 
 OPENINGS: Final = (b"_e{", b"_sc|")
@@ -30,6 +33,16 @@ _EVENT_FIELDS: Final = {
     b"s": "source_type_name",
     b"t": "alert_type",
 }
+
+
+def decode(line: bytes, now: float) -> LogEvent | DecodeError:
+    """Decode one event or service check, that arrived at `now` (seconds since the epoch), as a log event."""
+    try:
+        event = decode_log(Item(decode_event(line)), now)
+    except DecodeError as error:
+        return error
+    event.from_statsd = True
+    return event
 
 
 def decode_event(line: bytes) -> dict[str, object]:

@@ -14,6 +14,16 @@ from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.events import LogEvent
 
 
+def decode(item: Item, now: float) -> LogEvent | DecodeError:
+    """Decode one element of a body that arrived at `now` (seconds since the epoch)."""
+    if item.error is not None:
+        return item.error
+    try:
+        return decode_log(item, now)
+    except DecodeError as error:
+        return error
+
+
 def decode_log(item: Item, now: float) -> LogEvent:
     """Read one log event: a JSON object, or a line of text.
 

@@ -72,6 +72,14 @@ class _Fields:
     dogstatsd: bool = False
 
 
+def decode(line: bytes, signed_gauges: SignedGauges | SignedGaugesOf = "auto") -> Line | DecodeError:
+    """Decode one line, as `decode_line` does; an unusable one is returned as the error."""
+    try:
+        return decode_line(line, signed_gauges)
+    except DecodeError as error:
+        return error
+
+
 def decode_line(line: bytes, signed_gauges: SignedGauges | SignedGaugesOf = "auto") -> Line:
     """Decode one line.
 

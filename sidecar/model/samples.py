@@ -60,6 +60,7 @@ class Sample:
         unit, namespace, resolution: None where the sender gave none.
         timestamp: seconds since the epoch, or None for the time of arrival.
         adjusted: what was read past or changed to take it, each once, as bounded labels; empty for most.
+        ignored: the names of fields that were not read, ten at most, for the log.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Sample:
     resolution: int | None = None
     timestamp: float | None = None
     adjusted: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:

@@ -9,11 +9,12 @@ Logs:     bytes -> decode -> shape -> batch       ... flush ...   -> sink
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, Final
 
 from sidecar.aggregate.window import Windows
 from sidecar.config.schema import Config
+from sidecar.decode import json_logs, json_metrics
 from sidecar.decode.documents import documents, looks_like_json, text_lines
 from sidecar.decode.forms import FORM, form_items
 from sidecar.decode.items import Item
@@ -24,10 +25,11 @@ from sidecar.model.errors import BodyTooLargeError, BusyError, DecodeError, Drai
 from sidecar.model.events import Outcome
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
+from sidecar.pipeline.dispatch import Dispatch, Source
 from sidecar.pipeline.flushes import MetricFlushes
 from sidecar.pipeline.lines import DatagramPath
 from sidecar.pipeline.logs import LogPath
-from sidecar.pipeline.metrics import MetricPath, Slices
+from sidecar.pipeline.metrics import MetricPath
 from sidecar.pipeline.shortcuts import Shortcuts
 from sidecar.pipeline.sink import Sink
 from sidecar.runtime.clock import Clock
@@ -98,9 +100,15 @@ class Pipeline:
         self._metrics_capacity, self._logs_capacity = config.deliver.capacities()
         open_bytes = config.deliver.memory_bytes // LOG_OPEN_SHARE
         self._logs = LogPath(config.logs, open_bytes=open_bytes, router=router, sink=logs, **shared)
+        self._dispatch = Dispatch(
+            metrics=self._metrics, logs=self._logs, shortcuts=shortcuts, ledger=ledger, limiter=limiter
+        )
+        self._metric_source = Source("http", ledger.samples, json_metrics.decode, documents=True)
+        self._log_source = Source("http", ledger.log_events, json_logs.decode)
         self._datagrams = DatagramPath(
             metrics=self._metrics,
             logs=self._logs,
+            dispatch=self._dispatch,
             windows=self.windows,
             shortcuts=shortcuts,
             flushes=self._flushes,
@@ -137,7 +145,7 @@ class Pipeline:
         if not looks_like_json(body):
             raise UnsupportedError(f"{content_type}: the body must be JSON, an object, an array or one a line")
         items = metric_items(documents(body, texts=False, requests=True))
-        outcome = await self._take(items, self._metrics.item, size)
+        outcome = await self._take(items, self._metric_source, size)
         self._flushes.look_for_early_flush()
         return outcome
 
@@ -164,7 +172,7 @@ class Pipeline:
                 f"{content_type}: the body must be JSON, a form, or text/plain with one event a line"
             )
         unkept = self._logs.unkept
-        outcome = await self._take(items, self._logs.item, size)
+        outcome = await self._take(items, self._log_source, size)
         if not self._keeps:
             return outcome
         self._logs.save()
@@ -209,15 +217,16 @@ class Pipeline:
     async def _take(
         self,
         items: Iterable[Item | None],
-        take: Callable[[Item, str, float], Slices | DecodeError | None],
+        source: Source,
         size_bytes: int,
     ) -> Outcome:
-        """Take the items of a body that may come to take so much memory, with a turn for the sockets now and then."""
+        """Process a body's items, yielding to the event loop every 0.5 ms; `size_bytes` stays reserved meanwhile."""
         now = self._clock.wall()
         self._metrics.note_time(now)
         accepted = 0
         rejected: list[tuple[int, str]] = []
         refused = 0
+        take = self._dispatch.take
         self._taking += 1
         self._taking_bytes += size_bytes
         self._idle.clear()
@@ -227,17 +236,20 @@ class Pipeline:
                 if item is None:
                     await turns.give()
                     continue
-                error = take(item, "http", now)
-                if error is not None and isinstance(error, Slices):
-                    for _ in error:
+                taken = take(item, source, now)
+                if taken is not None and isinstance(
+                    taken, Iterator
+                ):  # of several events: it is rejected if one of them is
+                    events, taken = taken, None
+                    for error in self._dispatch.several(events, source, now):
+                        taken = error or taken
                         await turns.give()
-                    error = error.error
-                if error is None:
+                if taken is None or not isinstance(taken, DecodeError):
                     accepted += 1
                 else:
                     refused += 1
                     if refused <= REJECTED_LISTED:
-                        rejected.append((accepted + refused - 1, str(error)))
+                        rejected.append((accepted + refused - 1, str(taken)))
                 if turns.due():
                     await turns.give()
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sidecar.decode import json_logs, json_metrics
 from sidecar.decode.documents import documents
 from sidecar.decode.items import Item
 from sidecar.decode.requests import metric_items
@@ -11,8 +12,7 @@ from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.limits import JSON_ITEMS_PER_DATAGRAM
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
-from sidecar.pipeline.logs import LogPath
-from sidecar.pipeline.metrics import MetricPath, Slices
+from sidecar.pipeline.dispatch import Dispatch, Source
 from sidecar.pipeline.refusals import Refusals
 from sidecar.runtime.clock import Clock
 
@@ -20,10 +20,11 @@ from sidecar.runtime.clock import Clock
 class JsonDatagrams:
     """Takes datagrams of JSON: EMF documents have `_aws`, log events `message`; the rest are metrics."""
 
-    def __init__(self, *, metrics: MetricPath, logs: LogPath, ledger: Ledger, limiter: Limiter, clock: Clock) -> None:
+    def __init__(self, *, dispatch: Dispatch, ledger: Ledger, limiter: Limiter, clock: Clock) -> None:
         """Take over the collaborators."""
-        self._metrics = metrics
-        self._logs = logs
+        self._dispatch = dispatch
+        self._metrics = Source("json_udp", ledger.samples, json_metrics.decode, documents=True)
+        self._logs = Source("json_udp", ledger.log_events, json_logs.decode)
         self._account = ledger.samples
         self._refusals = Refusals(limiter)
         self._clock = clock
@@ -76,12 +77,11 @@ class JsonDatagrams:
             self._refusals.refuse(self._account, error, over, "json_udp")
 
     def _item(self, item: Item, now: float) -> Iterator[None]:
-        if _is_log_event(item):
-            self._logs.item(item, "json_udp", now)
-            return
-        taken = self._metrics.item(item, "json_udp", now)
-        if isinstance(taken, Slices):
-            yield from taken
+        source = self._logs if _is_log_event(item) else self._metrics
+        taken = self._dispatch.take(item, source, now)
+        if taken is not None and isinstance(taken, Iterator):
+            for _ in self._dispatch.several(taken, source, now):
+                yield
 
 
 def _events(datagram: bytes) -> Iterator[Item | None]:

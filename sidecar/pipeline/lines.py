@@ -15,18 +15,18 @@ from typing import Final
 from sidecar.aggregate.window import Windows
 from sidecar.decode import dogstatsd, statsd
 from sidecar.decode.documents import BYTE_ORDER_MARK
-from sidecar.decode.items import Item
 from sidecar.decode.numbers import plain_number
+from sidecar.decode.statsd import Line
 from sidecar.model.errors import DecodeError
 from sidecar.model.limits import NAME_CHARACTERS
 from sidecar.model.samples import Sample
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
+from sidecar.pipeline.dispatch import Dispatch, Source
 from sidecar.pipeline.flushes import MetricFlushes
 from sidecar.pipeline.json_datagrams import JsonDatagrams
 from sidecar.pipeline.logs import LogPath
-from sidecar.pipeline.metrics import MetricPath
-from sidecar.pipeline.refusals import Refusals
+from sidecar.pipeline.metrics import MetricPath, Taken
 from sidecar.pipeline.shortcuts import Shortcuts
 from sidecar.runtime.clock import Clock
 
@@ -62,6 +62,7 @@ class DatagramPath:
         *,
         metrics: MetricPath,
         logs: LogPath,
+        dispatch: Dispatch,
         windows: Windows,
         shortcuts: Shortcuts,
         flushes: MetricFlushes,
@@ -72,8 +73,9 @@ class DatagramPath:
         """Take over the collaborators.
 
         Args:
-            metrics: takes samples and JSON metrics.
-            logs: takes log events.
+            metrics: says how the signs of gauges are read.
+            logs: saves its buffers after each burst.
+            dispatch: takes what has no shortcut.
             windows: count the samples that are added to accumulators.
             shortcuts: lead lines to accumulators.
             flushes: are started early at a threshold.
@@ -88,13 +90,16 @@ class DatagramPath:
         self._logs = logs
         self._ledger = ledger
         self._limiter = limiter
-        self._refusals = Refusals(limiter)
+        self._dispatch = dispatch
+        self._line_source = Source("statsd", ledger.samples, self._decode)
+        self._sample_source = Source("statsd", ledger.samples, _itself)
+        self._event_source = Source("statsd", ledger.log_events, dogstatsd.decode)
         self._clock = clock
         self._numbers: dict[bytes, float] = {}
         # What was too much work for one turn: the rest of a datagram of lines, and the datagrams behind it.
         self._lines: Iterator[bytes] = iter(())
         self._waiting: deque[bytes] = deque()
-        self._json = JsonDatagrams(metrics=metrics, logs=logs, ledger=ledger, limiter=limiter, clock=clock)
+        self._json = JsonDatagrams(dispatch=dispatch, ledger=ledger, limiter=limiter, clock=clock)
         self._repeating = True  # enough lines of the last burst were known whole
         self._bursts = 0
         self._warned: set[str] = set()  # names of gauges whose signs were warned of
@@ -219,18 +224,10 @@ class DatagramPath:
     def _line(self, line: bytes, key: tuple[bytes, bytes], now: float) -> None:
         """Decode a line in full; remember where lines like it lead."""
         if line.lstrip().startswith(dogstatsd.OPENINGS):
-            self._event(line.lstrip(), now)
+            self._dispatch.take(line.lstrip(), self._event_source, now)
             return
-        account = self._ledger.samples
-        try:
-            decoded = statsd.decode_line(line, self._metrics.signed_gauges)
-        except DecodeError as error:
-            account.received["statsd"] += 1
-            self._refusals.refuse(account, error, 1, "statsd", line)
-            return
-        except Exception:  # noqa: BLE001  # a bug in reading one line costs that line, counted and told
-            account.received["statsd"] += 1
-            self._refusals.bug(account, 1, "statsd")
+        decoded = self._dispatch.take(line, self._line_source, now, line)
+        if not isinstance(decoded, Line):
             return
         if decoded.assumed_value:
             self._warn_of_sign(decoded.samples[0].name)
@@ -238,8 +235,8 @@ class DatagramPath:
             if sample.name.startswith(CLIENT_TELEMETRY):
                 self._client_telemetry(sample)
                 continue
-            taken = self._metrics.sample(sample, "statsd", now, line)
-            if decoded.repeatable and not isinstance(taken, DecodeError):
+            taken = self._dispatch.take(sample, self._sample_source, now, line)
+            if decoded.repeatable and isinstance(taken, Taken):
                 self._shortcuts.learn_line(line, key, sample, *taken)
 
     def _warn_of_sign(self, name: str) -> None:
@@ -260,18 +257,12 @@ class DatagramPath:
         if sample.name in told or (len(told) < TELEMETRY_NAMES and len(sample.name) <= NAME_CHARACTERS):
             told[sample.name] += round(sum(sample.values))
 
-    def _event(self, line: bytes, now: float) -> None:
-        """Take a DogStatsD event or service check as a log event."""
-        try:
-            item = Item(dogstatsd.decode_event(line))
-        except DecodeError as error:
-            item = Item(None, error=error)
-        except Exception:  # noqa: BLE001  # a bug in reading one line costs that line, counted and told
-            account = self._ledger.log_events
-            account.received["statsd"] += 1
-            self._refusals.bug(account, 1, "statsd")
-            return
-        self._logs.item(item, "statsd", now)
+    def _decode(self, line: bytes, _: float) -> Line | DecodeError:
+        return statsd.decode(line, self._metrics.signed_gauges)
+
+
+def _itself(sample: Sample, _: float) -> Sample:
+    return sample
 
 
 def _is_json(datagram: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""The way of a log event: item -> decode -> shape -> buffer, and at a flush -> batch -> sink."""
+"""The way of a log event: log event -> shape -> buffer, and at a flush -> batch -> sink."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ import asyncio
 from sidecar.batch.logs import LogBuffer, encode
 from sidecar.config.schema import Logs
 from sidecar.decode.cut import UNCUT_CHARACTERS, cut
-from sidecar.decode.items import Item
-from sidecar.decode.json_logs import decode_log
 from sidecar.model.batches import MEMORY_PER_ELEMENT, LogBatch
-from sidecar.model.errors import DecodeError
 from sidecar.model.events import LogEvent
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
-from sidecar.pipeline.refusals import Refusals
 from sidecar.pipeline.sink import Sink
 from sidecar.runtime.clock import Clock
 from sidecar.runtime.turns import Turns
@@ -53,7 +49,6 @@ class LogPath:
         self._keeps = sink.keeps
         self._ledger = ledger
         self._limiter = limiter
-        self._refusals = Refusals(limiter)
         self._clock = clock
         self._buffers: dict[Destination, LogBuffer] = {}
         self._buffered_events = 0
@@ -64,32 +59,45 @@ class LogPath:
         ledger.log_events.holders.append(lambda: self._buffered_events)
 
     def room_for(self, size_bytes: int) -> bool:
-        """Whether a sender who can wait should not be told to."""
+        """True if `size_bytes` more fit; False becomes a 429."""
         held = self._buffered_bytes + MEMORY_PER_ELEMENT * self._buffered_events
         return self._sink.room_for(held + size_bytes)
 
-    def item(self, item: Item, input_: str, now: float) -> DecodeError | None:
-        """Take one log event; returns why not, already counted."""
-        account = self._ledger.log_events
-        account.received[input_] += 1
-        try:
-            event = self._decode(item, input_, now)
-            destination = self._route(event)
-            body, size = encode(event.timestamp_ms, event.message)
-        except DecodeError as error:
-            self._refusals.refuse(account, error, 1, input_)
-            return error
-        except Exception:  # noqa: BLE001  # a bug in reading one event costs that event, counted and told
-            return self._refusals.bug(account, 1, input_)
+    def prepare(self, event: LogEvent, input_: str) -> tuple[Destination, int, bytes, int]:
+        """Route and encode one log event.
+
+        Returns:
+            The arguments of `buffer`: destination, milliseconds since the epoch, encoded message, its size in a batch.
+
+        Raises:
+            DecodeError: it is not accepted.
+        """
+        if event.late_stamped:
+            self._ledger.adjusted["unreadable_timestamp"] += 1
+        if len(event.message) > UNCUT_CHARACTERS:
+            event.message, was_cut = cut(event.message)
+            if was_cut:
+                self._ledger.adjusted["message_cut"] += 1
+                self._limiter.warning("message_cut", "a log event is over 1,048,550 bytes and was cut", input=input_)
+        router = self._router
+        overflowed = router.overflowed
+        destination = router.route(event, self._clock.monotonic())
+        if router.overflowed > overflowed:
+            self._ledger.adjusted["stream_overflow"] += 1
+            self._limiter.warning("stream_overflow", "logs.max_streams is reached: events go to the default stream")
+        body, size = encode(event.timestamp_ms, event.message)
+        return destination, event.timestamp_ms, body, size
+
+    def buffer(self, destination: Destination, timestamp_ms: int, body: bytes, size: int) -> None:
+        """Buffer a log event that is prepared; flush what is full."""
         buffer = self._buffers.get(destination)
         if buffer is not None and not buffer.has_room(size):
-            self._flush(
-                destination, "threshold"
-            )  # before, not after: else a request of one event follows each full one
+            # Before, not after: else a request of one event follows each full one.
+            self._flush(destination, "threshold")
             buffer = None
         if buffer is None:
             buffer = self._buffers[destination] = LogBuffer()
-        buffer.add(event.timestamp_ms, body, size)
+        buffer.add(timestamp_ms, body, size)
         if self._keeps:
             self._touched.add(destination)
         self._buffered_events += 1
@@ -98,7 +106,6 @@ class LogPath:
             self._flush(destination, "threshold")
         elif self._buffered_bytes >= self._open_bytes:
             self._flush(max(self._buffers, key=self._size_of), "threshold")
-        return None
 
     def save(self) -> None:
         """Have what came since the last call kept on disk, where anything is."""
@@ -147,28 +154,6 @@ class LogPath:
         while True:
             await asyncio.sleep(self._config.flush_seconds)
             await self.flush("timer")
-
-    def _decode(self, item: Item, input_: str, now: float) -> LogEvent:
-        if item.error is not None:
-            raise item.error
-        event = decode_log(item, now)
-        event.from_statsd = input_ == "statsd"
-        if event.late_stamped:
-            self._ledger.adjusted["unreadable_timestamp"] += 1
-        if len(event.message) > UNCUT_CHARACTERS:
-            event.message, was_cut = cut(event.message)
-            if was_cut:
-                self._ledger.adjusted["message_cut"] += 1
-                self._limiter.warning("message_cut", "a log event is over 1,048,550 bytes and was cut", input=input_)
-        return event
-
-    def _route(self, event: LogEvent) -> Destination:
-        overflowed = self._router.overflowed
-        destination = self._router.route(event, self._clock.monotonic())
-        if self._router.overflowed > overflowed:
-            self._ledger.adjusted["stream_overflow"] += 1
-            self._limiter.warning("stream_overflow", "logs.max_streams is reached: events go to the default stream")
-        return destination
 
     def _size_of(self, destination: Destination) -> int:
         return self._buffers[destination].size_bytes

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.aggregate.window import Windows
+from sidecar.decode import json_metrics
 from sidecar.decode.json_metrics import decode_metric
 from sidecar.model.errors import Reason
 from sidecar.model.samples import Sample
-from sidecar.pipeline import metrics
 from sidecar.pipeline.shortcuts import KEY_BYTES, Shortcuts
 from sidecar.shape.cardinality import Cardinality
 from tests.support.clock import HandClock
@@ -53,7 +53,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
 def test_a_known_document_goes_where_reading_it_would_send_it(steps: list[tuple[dict[str, Any], int]]) -> None:
     """Two pipelines get the same documents, over several windows; one of them knows no document."""
     quick, plain = Rig(), Rig()
-    plain.pipeline._metrics._shortcuts = _Forgetful(plain.pipeline.windows)
+    plain.pipeline._dispatch._shortcuts = _Forgetful(plain.pipeline.windows)
 
     for document, seconds in steps:
         body = orjson.dumps([document])
@@ -96,7 +96,7 @@ def read_in_full(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         read.append(item)
         return decode_metric(item, unknown)
 
-    monkeypatch.setattr(metrics, "decode_metric", noted)
+    monkeypatch.setattr(json_metrics, "decode_metric", noted)
     return read
 
 
