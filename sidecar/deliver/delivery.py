@@ -12,7 +12,7 @@ from sidecar.deliver.backlog import Backlog
 from sidecar.deliver.channel import Channel
 from sidecar.deliver.pace import Pace
 from sidecar.deliver.retry import Backoff
-from sidecar.deliver.target import open_target
+from sidecar.deliver.target import Target, open_target
 from sidecar.deliver.worker import Destination, Worker
 from sidecar.model.batches import LogBatch, MetricBatch
 from sidecar.model.limits import METRICS_SHARE
@@ -42,13 +42,22 @@ class Lane(Generic[B]):
 class Delivery:
     """Both signals. Metrics and logs share the target's store or credentials and the spool, and nothing else."""
 
-    def __init__(self, config: Config, *, ledger: Ledger, health: Health, limiter: Limiter, clock: Clock) -> None:
-        """Put the stage together; nothing is opened yet."""
+    def __init__(
+        self,
+        config: Config,
+        *,
+        ledger: Ledger,
+        health: Health,
+        limiter: Limiter,
+        clock: Clock,
+        target: Target | None = None,
+    ) -> None:
+        """Put the stage together; nothing is opened yet. `target` stands in for the configured one."""
         self._config = config.deliver
         self._ledger = ledger
         self._limiter = limiter
         self._clock = clock
-        self.target = open_target(config, clock, limiter)
+        self.target = target or open_target(config, clock, limiter)
         directory = config.deliver.spool_dir
         self.spool = Spool(Path(directory), config.deliver.spool_max_bytes, limiter) if directory else None
         if self.spool is not None:

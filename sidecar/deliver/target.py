@@ -21,8 +21,15 @@ CLOSING_SECONDS: Final = 0.2  # for the console to show what it was given
 class Target(Protocol):
     """Both destinations, and what they share."""
 
-    metrics: Destination[MetricBatch]
-    logs: Destination[LogBatch]
+    @property
+    def metrics(self) -> Destination[MetricBatch]:
+        """Where metric batches are sent."""
+        ...
+
+    @property
+    def logs(self) -> Destination[LogBatch]:
+        """Where log batches are sent."""
+        ...
 
     async def prepare(self) -> None:
         """Do ahead of the first batch what may take seconds; never fails, the first batch will tell."""

@@ -55,7 +55,7 @@ class AdminServer:
             connections: the most that are open at a time.
         """
         self._health = health
-        self._listener = listener
+        self.listener = listener
         self._stats = stats
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(collector)
@@ -85,7 +85,14 @@ class AdminServer:
         Raises:
             OSError: an address is taken or not ours.
         """
-        self._listener.addresses = await self._server.open()
+        self.listener.addresses = await self._server.open()
+
+    async def stop_accepting(self) -> None:
+        """Do nothing: probes are answered until the end."""
+
+    def seen(self) -> int:
+        """No events arrive here."""
+        return 0
 
     async def close(self) -> None:
         """Stop serving."""

@@ -42,7 +42,7 @@ class UdpReceiver:
         receive_buffer_bytes: int,
         handle: Callable[[list[bytes]], bool],
         datagrams: DatagramLedger,
-        health: ListenerHealth,
+        listener: ListenerHealth,
         failed: Callable[[Exception], None],
     ) -> None:
         """Describe the receiver; nothing is open yet.
@@ -54,7 +54,7 @@ class UdpReceiver:
             handle: called with each burst, in order of arrival within a socket; must not raise. Returns whether
                 it has put work off: then it is called again, with nothing, before more is read.
             datagrams: where they are counted.
-            health: where the addresses are shown.
+            listener: where the addresses are shown.
             failed: called with what `handle` raised all the same: a bug. Reading has ended then.
         """
         self._host = host
@@ -62,7 +62,7 @@ class UdpReceiver:
         self._receive_buffer_bytes = receive_buffer_bytes
         self._handle = handle
         self._datagrams = datagrams
-        self._health = health
+        self.listener = listener
         self._failed = failed
         self._broken = False
         self._sockets: list[socket.socket] = []
@@ -82,13 +82,13 @@ class UdpReceiver:
         for made in opened:
             loop.add_reader(made, self._readable, made)
         self._sockets = opened
-        self._health.addresses = [shown(*made.getsockname()[:2]) for made in opened]
+        self.listener.addresses = [shown(*made.getsockname()[:2]) for made in opened]
         # Linux reports twice what was granted: half is for its own bookkeeping.
         granted = min(made.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) for made in opened)
-        self._health.details["receive_buffer_bytes"] = granted // 2 if sys.platform == "linux" else granted
+        self.listener.details["receive_buffer_bytes"] = granted // 2 if sys.platform == "linux" else granted
 
-    async def close(self) -> None:
-        """Read what has arrived, for a moment, then stop listening; what is left then counts as discarded."""
+    async def stop_accepting(self) -> None:
+        """Read what has arrived, for a moment, then close the sockets; what is left then counts as discarded."""
         loop = asyncio.get_running_loop()
         sockets, self._sockets = self._sockets, []
         ends = monotonic() + CLOSING_SECONDS
@@ -109,7 +109,14 @@ class UdpReceiver:
                     self._datagrams.discarded += 1
             self._dropped_before += _dropped_by(sock) or 0
             sock.close()
-        self._health.bound = False
+        self.listener.bound = False
+
+    async def close(self) -> None:
+        """Do nothing: the sockets are closed by `stop_accepting`, which empties them first."""
+
+    def seen(self) -> int:
+        """Datagrams read so far."""
+        return self._datagrams.read
 
     def _readable(self, made: socket.socket) -> None:
         """Read a burst; where it is too much work at once, read no more until that is done."""

@@ -43,8 +43,9 @@ class HttpReceiver:
         *,
         max_body_bytes: int,
         routes: Mapping[str, Ingest],
+        refuse: Callable[[], None],
         responses: Counter[tuple[str, int]],
-        health: ListenerHealth,
+        listener: ListenerHealth,
         limiter: Limiter,
         allowed_hosts: Collection[str] = (),
         connections: int = CONNECTIONS,
@@ -56,17 +57,20 @@ class HttpReceiver:
             port: where to listen.
             max_body_bytes: of one body, after inflating.
             routes: path to what takes its bodies.
+            refuse: called when the drain begins to refuse; the functions of `routes` raise DrainingError from then on.
             responses: where responses are counted, by path and status.
-            health: where the addresses are shown.
+            listener: where the addresses are shown.
             limiter: for requests that are refused.
             allowed_hosts: see `HttpServer`.
             connections: the most that are open at a time.
         """
         self._max_body_bytes = max_body_bytes
-        self._health = health
+        self.listener = listener
         self._routes = routes
+        self._refuse = refuse
+        self._accepted = 0
         self._memory = BodyMemory(BODIES_IN_WORK * max_body_bytes)
-        self._responses = ResponseLog(health.name, responses, limiter)
+        self._responses = ResponseLog(listener.name, responses, limiter)
         self._server = HttpServer(
             host,
             port,
@@ -84,12 +88,20 @@ class HttpReceiver:
         Raises:
             OSError: an address is taken or not ours.
         """
-        self._health.addresses = await self._server.open()
+        self.listener.addresses = await self._server.open()
+
+    async def stop_accepting(self) -> None:
+        """Answer 503 to events from now on."""
+        self._refuse()
+
+    def seen(self) -> int:
+        """Requests answered 202 so far: neither probes nor refused requests prolong the drain."""
+        return self._accepted
 
     async def close(self) -> None:
         """Stop serving; connections that are open are closed."""
         await self._server.close()
-        self._health.bound = False
+        self.listener.bound = False
 
     async def _handle(self, request: web.BaseRequest) -> web.Response:
         path = request.path
@@ -105,6 +117,7 @@ class HttpReceiver:
             self._responses.note(path, 405, problem, came={"method": request.method[:20]})
             return json_response(405, {"error": problem}, {"Allow": "POST"})
         status, answer, headers = await self._answer(request, ingest)
+        self._accepted += status == 202
         self._responses.count(path, status)
         return json_response(status, answer, headers)
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Coroutine
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
-from unittest.mock import patch
 
 from sidecar.app import App
 from sidecar.config.schema import Config
@@ -55,8 +54,7 @@ class Life:
         self.failures: list[dict[str, Any]] = []
         self.loop.set_exception_handler(lambda _, context: self.failures.append(context))
         self.thread = HandThread()
-        with patch("sidecar.deliver.delivery.open_target", lambda *_: target):
-            self.app = App(configuration(directory), clock)
+        self.app = App(configuration(directory), clock, target=target)
         delivery = self.app._delivery
         delivery.metrics.channel.capacity_bytes = METRIC_MEMORY
         delivery.logs.channel.capacity_bytes = LOG_MEMORY
@@ -64,7 +62,6 @@ class Life:
         assert spool is not None
         assert keeper is not None
         spool._thread = self.thread
-        self.app._http = None
         self.closers: list[Coroutine[Any, Any, None]] = []
         delivery.closers = self._remembered(delivery.closers)  # type: ignore[method-assign]
         self.spool, self.keeper = spool, keeper
@@ -248,7 +245,7 @@ class Life:
     def start_drain(self) -> asyncio.Task[None]:
         self.draining = True
         self.target.logs.in_order = False  # each batch gets one attempt, whatever became of the one before
-        return self.loop.create_task(self.app._drain(self.running, self.workers))
+        return self.loop.create_task(self.app.daemon.drain(self.running, self.workers))
 
     def drain(self) -> None:
         """SIGTERM, and as long as it takes."""
