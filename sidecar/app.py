@@ -6,7 +6,8 @@ import asyncio
 import os
 import socket
 from collections.abc import Coroutine
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 from sidecar.config.schema import Config
 from sidecar.daemon import CallbackErrors, Daemon, Input
@@ -31,6 +32,8 @@ from sidecar.shape.cardinality import Cardinality
 from sidecar.shape.routing import Router
 from sidecar.shape.rules import Rule, Rules
 from sidecar.shape.series import Shaper
+
+WRITING_SECONDS: Final = 0.2  # at the end of a drain, for the parts of batches that were split meanwhile
 
 
 class App:
@@ -182,7 +185,10 @@ class _Stages:
         await self._delivery.stop_committing()
         self._delivery.drain()
 
-    def abandon(self) -> dict[str, int]:
+    async def abandon(self) -> dict[str, int]:
+        with suppress(TimeoutError):  # of a disk that does not answer
+            async with asyncio.timeout(WRITING_SECONDS):
+                await self._delivery.parts_written()
         return self._delivery.abandon()
 
     def closers(self) -> list[Coroutine[Any, Any, None]]:

@@ -86,7 +86,7 @@ class Stages(Protocol):
         """No more batches will come: give each of those that wait one more attempt."""
         ...
 
-    def abandon(self) -> dict[str, int]:
+    async def abandon(self) -> dict[str, int]:
         """Drop what still waits, counted, or leave it in the spool; returns both numbers for the log."""
         ...
 
@@ -253,7 +253,7 @@ class Daemon:
             await self._stages.flush(at_once=True)
         await self._stages.drain()
         await self._wait_for_workers(workers, deadline - CLOSING_SECONDS)
-        left = self._stages.abandon()
+        left = await self._stages.abandon()
         await self._close_everything()
         self._log.info(
             "stopped",
@@ -292,9 +292,14 @@ class Daemon:
         await asyncio.gather(*workers, return_exceptions=True)
 
     async def _close_everything(self) -> None:
-        for closer in (*self._stages.closers(), *(one.close() for one in self._inputs)):
-            try:
-                async with asyncio.timeout(CLOSING_SECONDS):
-                    await closer
-            except TimeoutError:
-                self._log.warning("a connection, file or listener did not close in time")
+        for closer in self._stages.closers():
+            await self._close(closer)
+        for one in self._inputs:
+            await self._close(one.close())
+
+    async def _close(self, closer: Coroutine[Any, Any, None]) -> None:
+        try:
+            async with asyncio.timeout(CLOSING_SECONDS):
+                await closer
+        except TimeoutError:
+            self._log.warning("a connection, file or listener did not close in time")

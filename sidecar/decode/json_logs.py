@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 
 from sidecar.decode import scan
@@ -53,7 +51,9 @@ def decode_log(item: Item, now: float) -> LogEvent:
             late_stamped = True
         else:
             check_timestamp(timestamp, now)
-    group, stream = _route(value)
+    group = stream = None
+    if "log_group" in value or "log_stream" in value:
+        group, stream = _optional_text(value, "log_group") or None, _optional_text(value, "log_stream") or None
     text = orjson.dumps(value).decode() if item.text is None else item.text
     if group is not None or stream is not None:
         routing = [key for key in _ROUTING if key in value]
@@ -62,10 +62,3 @@ def decode_log(item: Item, now: float) -> LogEvent:
         # Out of its text, so that the rest stays as it came: written anew, a number beyond 64 bits would be rounded.
         text = scan.without(text, routing)
     return LogEvent(int(timestamp * 1_000), text, value, group, stream, late_stamped)
-
-
-def _route(value: dict[str, Any]) -> tuple[str | None, str | None]:
-    """The event's own group and stream: `log_group` and `log_stream`, or those of an EMF document."""
-    if "log_group" in value or "log_stream" in value:
-        return _optional_text(value, "log_group") or None, _optional_text(value, "log_stream") or None
-    return None, None

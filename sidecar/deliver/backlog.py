@@ -140,6 +140,7 @@ class Backlog(Generic[B]):
         self._debts: dict[int, _Debt[B]] = {}  # {id of a batch in the channel that has no row: what it owes}
         self._committing = 0  # units submitted to the spool and not queued yet
         self._commits: set[asyncio.Future[bool]] = set()
+        self._splits: set[asyncio.Future[bool]] = set()  # transactions that write parts in place of a batch
         self._more = asyncio.Event()
         self._log = structlog.get_logger(signal=signal)
         account.holders.append(lambda: channel.units + self._disk_units + self._later_units + self._committing)
@@ -257,7 +258,15 @@ class Backlog(Generic[B]):
         for part in parts:
             part.place = batch.place
         exact = sum(part.units for part in parts) == batch.units
-        self._replace(spool, parts, _Debt((deletion,), batch.kept_bytes, exact, len(parts)))
+        written = self._replace(spool, parts, _Debt((deletion,), batch.kept_bytes, exact, len(parts)))
+        self._splits.add(written)
+        written.add_done_callback(self._splits.discard)
+
+    async def parts_written(self) -> None:
+        """Wait until the parts of every batch that was split have rows of their own, or cannot have them."""
+        while self._splits:
+            await asyncio.wait(self._splits)
+            await asyncio.sleep(0)
 
     def refused(self, reason: Reason, detail: str, element: str, units: int) -> None:
         """The service refused an element: kept for a person to look at."""

@@ -138,6 +138,11 @@ class Delivery:
         self.metrics.worker.drain()
         self.logs.worker.drain()
 
+    async def parts_written(self) -> None:
+        """Wait until the parts of every batch that was split are on disk, or cannot be."""
+        await self.metrics.backlog.parts_written()
+        await self.logs.backlog.parts_written()
+
     def abandon(self) -> dict[str, int]:
         """Give up what still waits: what is lost is named, what is in the spool stays there."""
         lost_samples, kept_samples = self.metrics.backlog.abandon()

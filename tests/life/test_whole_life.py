@@ -305,5 +305,9 @@ def test_a_checkpoint_that_finds_nothing_waits_for_what_a_flush_has_taken(tmp_pa
 # Hypothesis shrinks a failing example for up to five minutes: a timeout before that would hide which one it is.
 TestWholeLife = pytest.mark.timeout(420 + 4 * EXAMPLES)(WholeLife.TestCase)
 TestWholeLife.settings = settings(
-    max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=EXAMPLES,
+    stateful_step_count=STEPS,
+    deadline=None,
+    derandomize=not LONGER,  # the same lives each time; `make fuzz` draws new ones
+    suppress_health_check=list(HealthCheck),
 )
