@@ -20,6 +20,8 @@ class Reason(StrEnum):
     UNKNOWN_TYPE = "unknown_type"
     INVALID_UTF8 = "invalid_utf8"
     INVALID_JSON = "invalid_json"
+    INVALID_CBOR = "invalid_cbor"
+    INVALID_FORM = "invalid_form"
     WRONG_TYPE = "wrong_type"
     MISSING_FIELD = "missing_field"
     # The numbers.

@@ -1,0 +1,240 @@
+"""PutMetricData in the AWS query protocol: a form in, the parameters as the JSON protocol has them out. Pure.
+
+Keys are paths: `MetricData.member.3.Dimensions.member.1.Name`. SDKs that sort them as text put member 10 before
+member 2, so the numbers decide, and they must run from 1 without a gap. A field of one datum that cannot be read is
+an error of that datum; keys that name no field are an error of the request, since what they were meant to say is lost.
+Source: AWS, "AWS query protocol" (Smithy); requests of boto3 1.34, SDK for JavaScript v2 and v3, Go v2.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from typing import Any, Final, TypeAlias
+from urllib.parse import unquote_to_bytes
+
+from sidecar.decode.numbers import number, plain_number
+from sidecar.model.errors import DecodeError, Reason
+from sidecar.model.limits import ITEMS_PER_BODY
+
+Tree: TypeAlias = dict[Any, Any]
+"""Fields of one datum while the form is read: {field: text}, with {number: ...} in place of lists."""
+
+KEY_BYTES: Final = 128  # the longest key that names a field has 81
+# The longest text that CloudWatch takes, 1,024 characters, has 12,288 bytes where each is four escaped ones.
+VALUE_BYTES: Final = 12_288
+PAUSE_PAIRS: Final = 256  # between two pauses: some 0.3 ms
+_PAIR: Final = re.compile(rb"[^&]+")
+_DATUM: Final = re.compile(rb"(?:EntityMetricData\.member\.([0-9]{1,6})\.)?MetricData\.member\.([0-9]{1,6})\.")
+_FIELD: Final = re.compile(
+    r"(?P<name>[A-Za-z]+)"
+    r"|(?P<set>StatisticValues)\.(?P<statistic>[A-Za-z]+)"
+    r"|(?P<list>Values|Counts)\.member\.(?P<number>[0-9]{1,6})"
+    r"|(?P<dimensions>Dimensions)\.member\.(?P<at>[0-9]{1,6})\.(?P<part>Name|Value)"
+)
+_LISTS: Final = ("Dimensions", "Values", "Counts")
+_STRUCTURES: Final = (*_LISTS, "StatisticValues")
+_NOT_TEXT: Final = frozenset(("", "Value", "StorageResolution", "Values", "Counts", "StatisticValues"))
+_ERROR: Final = ""  # no field has this name
+_TOP: Final = (b"Namespace", b"Action", b"Version")
+_METRIC_DATA: Final = (b"MetricData", b"EntityMetricData")
+
+
+class _FormError(Exception):
+    """Raised within this module where a key or a number makes no sense."""
+
+
+def action(body: bytes) -> tuple[str, str]:
+    """Find the operation and the version of the service's interface, which may stand at the end of the form.
+
+    Returns:
+        `Action` and `Version`; empty where they are missing.
+    """
+    return _find(body, b"Action="), _find(body, b"Version=")
+
+
+def decode(body: bytes) -> Generator[None, None, dict[str, Any] | DecodeError]:
+    """Read the parameters of PutMetricData.
+
+    Args:
+        body: the form, inflated.
+
+    Yields:
+        None now and then: a moment to let others run.
+
+    Returns:
+        The parameters; an element of MetricData that cannot be read is a DecodeError in its place. Or why nothing
+        could be read: `invalid_form`, `invalid_utf8` or `too_many_items`.
+    """
+    try:
+        return (yield from _read(body))
+    except _FormError as error:
+        return DecodeError(Reason.INVALID_FORM, str(error))
+    except UnicodeDecodeError:
+        return DecodeError(Reason.INVALID_UTF8, "the form is not UTF-8")
+
+
+def _read(body: bytes) -> Generator[None, None, dict[str, Any] | DecodeError]:
+    parameters: dict[str, Any] = {}
+    entities: dict[int, dict[int, Tree]] = {}  # {entity: {datum: fields}}; 0: those of no entity
+    paths: dict[bytes, tuple[Any, ...]] = {}  # {key behind the datum's number: where its value belongs}
+    texts: dict[bytes, str] = {}  # {as escaped: text}: units, times and dimensions are repeated from datum to datum
+    prefix = b"&"  # in no key
+    datum: Tree = {}
+    datums = 0
+    for count, found in enumerate(_PAIR.finditer(body), 1):
+        if not count % PAUSE_PAIRS:
+            yield
+        key, _, value = found[0].partition(b"=")
+        if not key.startswith(prefix):
+            begin = _DATUM.match(key)
+            if begin is None:
+                _top(key, value, parameters)
+                continue
+            prefix = begin[0]
+            numbers = entities.setdefault(_index(begin[1], key) if begin[1] else 0, {})
+            index = _index(begin[2], key)
+            if index not in numbers:
+                numbers[index] = {}
+                datums += 1
+            datum = numbers[index]
+            if datums > ITEMS_PER_BODY:
+                return _too_many()
+        rest = key[len(prefix) :]
+        path = paths.get(rest)
+        if path is None:
+            path = paths[rest] = _path(rest, key)
+        if path[0] in _NOT_TEXT:
+            _put_other(datum, path, value)
+            continue
+        text = texts.get(value)
+        if text is None:
+            text = texts[value] = _text(value)
+        if len(path) == 1:
+            datum[path[0]] = text
+        else:  # a dimension
+            datum.setdefault(path[0], {}).setdefault(path[1], {})[path[2]] = text
+    return (yield from _with_lists(parameters, entities))
+
+
+def _with_lists(
+    parameters: dict[str, Any], entities: dict[int, dict[int, Tree]]
+) -> Generator[None, None, dict[str, Any]]:
+    """Add MetricData and EntityMetricData to the parameters, as lists in the order of their numbers."""
+    groups: dict[int, list[dict[str, Any] | DecodeError]] = {}
+    for entity, numbers in entities.items():
+        name = f"EntityMetricData.member.{entity}.MetricData" if entity else "MetricData"
+        ordered = _ordered(numbers, name)
+        group = groups[entity] = []
+        for count, tree in enumerate(ordered, 1):
+            group.append(_datum(tree))
+            if not count % 32:
+                yield
+    if 0 in groups:
+        parameters["MetricData"] = groups.pop(0)
+    if groups:
+        parameters["EntityMetricData"] = [{"MetricData": group} for group in _ordered(groups, "EntityMetricData")]
+    return parameters
+
+
+def _top(key: bytes, value: bytes, parameters: dict[str, Any]) -> None:
+    """Take a pair that belongs to no datum; what is not read (the entity itself, say) is passed over."""
+    if key in _TOP:
+        parameters[key.decode()] = _text(value)
+    elif key.startswith(_METRIC_DATA) and not (
+        re.fullmatch(rb"EntityMetricData\.member\.[0-9]{1,6}\.Entity\.[\w.]+", key)
+        or (key in _METRIC_DATA and not value)
+    ):
+        raise _nonsense(key)
+
+
+def _path(rest: bytes, key: bytes) -> tuple[Any, ...]:
+    """Where a value belongs: (field,), (field, number or statistic), (field, number, part); ("", field): nowhere.
+
+    The last is an empty list, which is written as an empty text.
+    """
+    found = _FIELD.fullmatch(_text(rest)) if len(key) <= KEY_BYTES else None
+    if found is None:
+        raise _nonsense(key)
+    if found["name"]:
+        return ("", found["name"]) if found["name"] in _STRUCTURES else (found["name"],)
+    if found["set"]:
+        return found["set"], found["statistic"]
+    if found["list"]:
+        return found["list"], _index(found["number"].encode(), key)
+    return found["dimensions"], _index(found["at"].encode(), key), found["part"]
+
+
+def _put_other(datum: Tree, path: tuple[Any, ...], raw: bytes) -> None:
+    """Set a field that is not text but a number; what is wrong with the first that is none stands beside the fields."""
+    if not path[0]:
+        if raw:
+            raise _FormError(f"{path[1]} is not a text")
+        return
+    value = plain_number(raw)
+    if value is None:
+        try:
+            value = number(_text(raw).encode())
+        except DecodeError as error:
+            # Not `error`, whose traceback holds the request.
+            datum.setdefault(_ERROR, DecodeError(error.reason, f"{'.'.join(map(str, path))}: {error.detail}"))
+            return
+    if len(path) == 1:
+        datum[path[0]] = value
+    else:
+        datum.setdefault(path[0], {})[path[1]] = value
+
+
+def _datum(tree: Tree) -> dict[str, Any] | DecodeError:
+    """Give a datum lists where JSON has them."""
+    if _ERROR in tree:
+        return tree[_ERROR]  # type: ignore[no-any-return]
+    try:
+        for field in _LISTS:
+            if field in tree:
+                tree[field] = _ordered(tree[field], field)
+    except _FormError as error:
+        return DecodeError(Reason.INVALID_FORM, str(error))
+    return tree
+
+
+def _ordered(numbers: dict[int, Any], name: str) -> list[Any]:
+    """The elements of a list by their numbers, which must run from 1."""
+    if max(numbers) != len(numbers):
+        missing = next(index for index in range(1, len(numbers) + 1) if index not in numbers)
+        raise _FormError(f"{name}.member.{missing} is missing: the numbers must run from 1 without a gap")
+    return [numbers[index] for index in range(1, len(numbers) + 1)]
+
+
+def _index(digits: bytes, key: bytes) -> int:
+    index = int(digits)
+    if not 1 <= index <= ITEMS_PER_BODY:
+        raise _nonsense(key)
+    return index
+
+
+def _text(raw: bytes) -> str:
+    if len(raw) > VALUE_BYTES:
+        return raw.decode("latin-1")  # too long for whatever it is, and refused for that
+    if b"+" in raw:
+        raw = raw.replace(b"+", b" ")
+    if b"%" in raw:
+        raw = unquote_to_bytes(raw)
+    return raw.decode()
+
+
+def _find(body: bytes, name: bytes) -> str:
+    begin = 0 if body.startswith(name) else body.find(b"&" + name) + 1
+    if not begin and not body.startswith(name):
+        return ""
+    begin += len(name)
+    end = body.find(b"&", begin, begin + KEY_BYTES)
+    return body[begin : end if end >= 0 else begin + KEY_BYTES].decode("latin-1")
+
+
+def _nonsense(key: bytes) -> _FormError:
+    return _FormError(f"{key[:80].decode('latin-1')!a} is not a parameter of PutMetricData")
+
+
+def _too_many() -> DecodeError:
+    return DecodeError(Reason.TOO_MANY_ITEMS, f"more than {ITEMS_PER_BODY} datums in one request")
