@@ -140,6 +140,8 @@ class Backlog(Generic[B]):
         self._debts: dict[int, _Debt[B]] = {}  # {id of a batch in the channel that has no row: what it owes}
         self._committing = 0  # units submitted to the spool and not queued yet
         self._commits: set[asyncio.Future[bool]] = set()
+        self._offers: dict[asyncio.Future[bool], list[B]] = {}  # what is committed, in the order of the offers
+        self._early: set[asyncio.Future[bool]] = set()  # those of them that wait for an earlier one
         self._splits: set[asyncio.Future[bool]] = set()  # transactions that write parts in place of a batch
         self._more = asyncio.Event()
         self._log = structlog.get_logger(signal=signal)
@@ -182,7 +184,8 @@ class Backlog(Generic[B]):
         self._committing += units
         done = self._replace(spool, batches, _Debt(tuple(deletions), freed, exact, len(batches)))
         self._commits.add(done)
-        done.add_done_callback(partial(self._offered, list(batches)))
+        self._offers[done] = list(batches)
+        done.add_done_callback(self._offered)
         return done
 
     def save(self, events: B) -> tuple[int, asyncio.Future[bool]] | None:
@@ -374,11 +377,18 @@ class Backlog(Generic[B]):
         self._channel.offer(batch, bounded=False)
         return True
 
-    def _offered(self, batches: list[B], done: asyncio.Future[bool]) -> None:
-        self._commits.discard(done)
-        for batch in batches:
-            self._committing -= batch.units
-            self._queue(batch)
+    def _offered(self, done: asyncio.Future[bool]) -> None:
+        """Queue what is decided, in the order in which it was offered.
+
+        A disk may take, or refuse, a later offer before an earlier one: a stream would be reordered.
+        """
+        self._early.add(done)
+        while self._offers and (first := next(iter(self._offers))) in self._early:
+            self._early.discard(first)
+            self._commits.discard(first)
+            for batch in self._offers.pop(first):
+                self._committing -= batch.units
+                self._queue(batch)
 
     def _saved(self, segment: int, done: asyncio.Future[bool]) -> None:
         if segment in self._segments:

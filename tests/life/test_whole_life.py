@@ -302,6 +302,18 @@ def test_a_checkpoint_that_finds_nothing_waits_for_what_a_flush_has_taken(tmp_pa
     assert age > 4.0
 
 
+def test_a_stream_keeps_its_order_though_the_disk_decides_on_a_later_batch_first() -> None:
+    line, event = Line("c", 1, False, ""), Event(None, False)
+    life = WholeLife()
+    for _ in range(3):
+        life.datagrams(planned=[[line]], times=1)
+    life.datagrams(planned=[[line] * 4], times=1)
+    life.datagrams(planned=[event, event], times=4)
+    life.datagrams(planned=[event], times=2)
+    life.the_disk_hangs(flush=False, seconds=1.0, works=False)
+    life.teardown()
+
+
 # Hypothesis shrinks a failing example for up to five minutes: a timeout before that would hide which one it is.
 TestWholeLife = pytest.mark.timeout(420 + 4 * EXAMPLES)(WholeLife.TestCase)
 TestWholeLife.settings = settings(
