@@ -152,13 +152,13 @@ def _lines(database: sqlite3.Connection, problems: list[str]) -> Iterator[dict[s
     def datums(row: tuple[Any, ...]) -> list[dict[str, Any]]:
         batch = metrics.decode(*row)
         return [
-            {"kind": "datum", "namespace": batch.namespace, "datum": orjson.loads(datum.body)} for datum in batch.datums
+            {"kind": "datum", "namespace": batch.namespace, "datum": orjson.loads(body)} for body in batch.datums.bodies
         ]
 
     def events(row: tuple[Any, ...]) -> list[dict[str, Any]]:
         batch = logs.decode(*row)
         kind = {"kind": "log_event", "group": batch.group, "stream": batch.stream}
-        return [{**kind, **orjson.loads(event.body)} for event in batch.events]
+        return [{**kind, **orjson.loads(body)} for body in batch.events.bodies]
 
     def refused(row: tuple[Any, ...]) -> list[dict[str, Any]]:
         columns = ("signal", "reason", "detail", "element", "units", "at")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -40,21 +40,9 @@ class Datums:
     bodies: list[bytes] = field(default_factory=list)
     samples: array[int] = field(default_factory=lambda: array("q"))
 
-    @classmethod
-    def of(cls, datums: Iterable[Datum]) -> Datums:
-        """Datums one by one, as columns."""
-        made = cls()
-        for body, samples in datums:
-            made.add(body, samples)
-        return made
-
     def __len__(self) -> int:
         """How many."""
         return len(self.bodies)
-
-    def __iter__(self) -> Iterator[Datum]:
-        """One by one."""
-        return map(Datum, self.bodies, self.samples)
 
     def add(self, body: bytes, samples: int) -> None:
         """Append one."""
@@ -131,20 +119,6 @@ class MetricBatch:
         return self.datums.samples[index]
 
 
-class EncodedEvent(NamedTuple):
-    """One log event, encoded once.
-
-    Attributes:
-        timestamp_ms: milliseconds since the epoch.
-        body: its JSON: an element of `logEvents`.
-        size_bytes: what the service counts it as: the message's UTF-8 bytes plus 26.
-    """
-
-    timestamp_ms: int
-    body: bytes
-    size_bytes: int
-
-
 @dataclass(slots=True)
 class Events:
     """Encoded log events, in columns.
@@ -154,29 +128,17 @@ class Events:
 
     Attributes:
         stamps: milliseconds since the epoch, 64 bit.
-        bodies: the JSON of each.
-        sizes: what the service counts each as, 64 bit.
+        bodies: the JSON of each: an element of `logEvents`.
+        sizes: what the service counts each as: the message's UTF-8 bytes plus 26, 64 bit.
     """
 
     stamps: array[int] = field(default_factory=lambda: array("q"))
     bodies: list[bytes] = field(default_factory=list)
     sizes: array[int] = field(default_factory=lambda: array("q"))
 
-    @classmethod
-    def of(cls, events: Iterable[EncodedEvent]) -> Events:
-        """Events one by one, as columns."""
-        made = cls()
-        for event in events:
-            made.add(*event)
-        return made
-
     def __len__(self) -> int:
         """How many."""
         return len(self.bodies)
-
-    def __iter__(self) -> Iterator[EncodedEvent]:
-        """One by one."""
-        return map(EncodedEvent, self.stamps, self.bodies, self.sizes)
 
     def add(self, timestamp_ms: int, body: bytes, size_bytes: int) -> None:
         """Append one."""

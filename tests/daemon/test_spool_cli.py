@@ -12,12 +12,12 @@ from typing import Final
 
 import pytest
 
-from sidecar.model.batches import Events, LogBatch
+from sidecar.model.batches import LogBatch
 from sidecar.spool.codec import LogCodec
 from sidecar.spool.files import files_set_aside
 from sidecar.spool.rows import BatchRow, insert_batch
 from sidecar.spool.store import SpoolStore
-from tests.support.strategies import encoded
+from tests.support.batches import encoded, event_columns
 
 ROWS: Final = 200
 
@@ -36,7 +36,7 @@ def filled(directory: Path) -> Path:
     """A spool of log events, and nobody uses it."""
     store = SpoolStore.open(directory, 2**30)
     for number in range(1, ROWS + 1):
-        batch = LogBatch("/app", "s", Events.of([encoded(number, f"{number} " + "x" * 3_000)]))
+        batch = LogBatch("/app", "s", event_columns([encoded(number, f"{number} " + "x" * 3_000)]))
         row = BatchRow(number, "logs", *LogCodec().encode(batch), 1, 1_790_000_000.0, in_flight=False, place=number)
         store.run([insert_batch(lambda row=row: row)])  # type: ignore[misc]
     store.close()

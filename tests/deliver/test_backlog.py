@@ -14,7 +14,7 @@ import pytest
 
 from sidecar.deliver.backlog import Backlog
 from sidecar.deliver.channel import Channel
-from sidecar.model.batches import MEMORY_PER_BATCH, MEMORY_PER_ELEMENT, Events, LogBatch
+from sidecar.model.batches import MEMORY_PER_BATCH, MEMORY_PER_ELEMENT, LogBatch
 from sidecar.model.errors import Reason
 from sidecar.model.limits import PAST_SECONDS
 from sidecar.observe.ledger import SignalLedger
@@ -23,8 +23,8 @@ from sidecar.spool.codec import LogCodec
 from sidecar.spool.rows import Statement
 from sidecar.spool.store import SpoolStore
 from sidecar.spool.writer import Spool
+from tests.support.batches import encoded, event_columns
 from tests.support.clock import HandClock
-from tests.support.strategies import encoded
 
 EVENT_BYTES: Final = 126  # as the service counts it
 BATCH_MEMORY: Final = EVENT_BYTES + MEMORY_PER_ELEMENT + MEMORY_PER_BATCH  # of one event
@@ -32,7 +32,7 @@ PLENTY: Final = 100_000_000
 
 
 def batch(*numbers: int, stream: str = "s") -> LogBatch:
-    return LogBatch("/app", stream, Events.of(encoded(number, f"{number:0100}") for number in numbers))
+    return LogBatch("/app", stream, event_columns(encoded(number, f"{number:0100}") for number in numbers))
 
 
 def numbers(one: LogBatch) -> list[int]:

@@ -19,12 +19,13 @@ from sidecar.deliver.channel import Channel
 from sidecar.deliver.pace import Pace
 from sidecar.deliver.retry import Backoff
 from sidecar.deliver.worker import Rejected, Worker
-from sidecar.model.batches import EncodedEvent, Events, LogBatch
+from sidecar.model.batches import LogBatch
 from sidecar.model.errors import DeliveryError
 from sidecar.observe.health import DeliveryHealth
 from sidecar.observe.ledger import RequestLedger, SignalLedger
 from sidecar.observe.log import Limiter
 from sidecar.spool.codec import LogCodec
+from tests.support.batches import EncodedEvent, event_columns
 from tests.support.simulated import SimulatedLoop, simulate
 
 BEGIN: Final = 10.0  # seconds at which the throttles begin
@@ -91,7 +92,7 @@ class Rig:
         self.account.received["test"] += 1
         body = orjson.dumps({"n": number})
         event = EncodedEvent(number, body, len(body) + 26)
-        self.backlog.offer([LogBatch("/app", stream, Events.of([event]))])
+        self.backlog.offer([LogBatch("/app", stream, event_columns([event]))])
 
 
 @pytest.mark.parametrize("throttle", THROTTLES.values(), ids=THROTTLES)

@@ -18,12 +18,13 @@ from sidecar.deliver.channel import Channel
 from sidecar.deliver.pace import Pace
 from sidecar.deliver.retry import Backoff
 from sidecar.deliver.worker import Rejected, Worker
-from sidecar.model.batches import Datum, Datums, EncodedEvent, Events, LogBatch, MetricBatch
+from sidecar.model.batches import Datum, LogBatch, MetricBatch
 from sidecar.model.errors import DeliveryError, Reason
 from sidecar.observe.health import DeliveryHealth
 from sidecar.observe.ledger import RequestLedger, SignalLedger
 from sidecar.observe.log import Limiter
 from sidecar.spool.codec import Codec, MetricCodec
+from tests.support.batches import EncodedEvent, datum_columns, event_columns
 from tests.support.clock import HandClock
 
 B = TypeVar("B", MetricBatch, LogBatch)
@@ -157,16 +158,16 @@ async def turns(count: int = 20) -> None:
 
 
 def metrics(*names: str, samples: int = 1, namespace: str = "App") -> MetricBatch:
-    return MetricBatch(namespace, Datums.of(Datum(orjson.dumps({"MetricName": name}), samples) for name in names))
+    return MetricBatch(namespace, datum_columns(Datum(orjson.dumps({"MetricName": name}), samples) for name in names))
 
 
 def events(*messages: str, stream: str = "s") -> LogBatch:
     made = [EncodedEvent(n, orjson.dumps({"message": text}), len(text) + 26) for n, text in enumerate(messages)]
-    return LogBatch("/app", stream, Events.of(made))
+    return LogBatch("/app", stream, event_columns(made))
 
 
 def names(batch: MetricBatch) -> list[str]:
-    return [orjson.loads(datum.body)["MetricName"] for datum in batch.datums]
+    return [orjson.loads(body)["MetricName"] for body in batch.datums.bodies]
 
 
 def invalid(*indices: int) -> DeliveryError:

@@ -20,6 +20,7 @@ from sidecar.decode.statsd import decode_line
 from sidecar.model.errors import BusyError, DecodeError, DrainingError, Reason, UnsupportedError
 from sidecar.model.limits import EVENTS_PER_REQUEST, LOG_REQUEST_BYTES
 from sidecar.observe.ledger import SignalLedger
+from tests.support.batches import datum_rows
 from tests.support.pipeline import MINUTE, Rig, done, run, shaper, total, turn
 from tests.support.strategies import NOW, any_lines, datagrams, json_bodies, log_items, statsd_lines
 
@@ -189,9 +190,9 @@ def test_the_table_gives_what_decoding_every_line_anew_gives(steps: list[tuple[b
         for (series, _), accumulator in window.accumulators.items():
             if (measurement := accumulator.take()) is not None:
                 packer.add(series.namespace, encode(series, window.start, measurement))
-    expected = [datum for batch in packer.close() for datum in batch.datums]
+    expected = [datum for batch in packer.close() for datum in datum_rows(batch.datums)]
 
-    assert sorted(expected) == sorted(datum for batch in rig.metrics.batches for datum in batch.datums)
+    assert sorted(expected) == sorted(datum for batch in rig.metrics.batches for datum in datum_rows(batch.datums))
     assert rig.dropped == dict(account.dropped)
     assert total(rig.received) == total(account.received)
 

@@ -346,7 +346,7 @@ class Recorder(Recording[MetricBatch]):
     def totals(self) -> Totals:
         totals: defaultdict[Identity, list[Any]] = defaultdict(list)
         assert {batch.namespace for batch in self.batches} <= {NAMESPACE}
-        for datum in (json.loads(datum.body) for batch in self.batches for datum in batch.datums):
+        for datum in (json.loads(body) for batch in self.batches for body in batch.datums.bodies):
             dimensions = tuple((pair["Name"], pair["Value"]) for pair in datum["Dimensions"])
             series = Series(NAMESPACE, datum["MetricName"], dimensions, datum["Unit"], datum["StorageResolution"])
             if "StatisticValues" in datum:
