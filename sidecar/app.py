@@ -144,7 +144,7 @@ class App:
             self._config.deliver.target,
             self._sources,
             open_accumulators=lambda: self._pipeline.open_accumulators,
-            queues={"metrics": self._delivery.metrics.channel, "logs": self._delivery.logs.channel},
+            queues={"metrics": self._delivery.metrics.backlog, "logs": self._delivery.logs.backlog},
             totals=self._delivery.target.totals,
         )
 
@@ -176,19 +176,19 @@ class _Stages:
     async def flush(self, *, at_once: bool = False) -> None:
         await self._pipeline.flush_everything(at_once=at_once)
         if at_once:
+            await self._delivery.stop_committing()
             return
         await self._delivery.committed()
         if self._keeper is not None:
             await self._keeper.checkpoint()  # the levels of gauges, for the next start
 
     async def drain(self) -> None:
-        await self._delivery.stop_committing()
         self._delivery.drain()
 
     async def abandon(self) -> dict[str, int]:
         with suppress(TimeoutError):  # of a disk that does not answer
             async with asyncio.timeout(WRITING_SECONDS):
-                await self._delivery.parts_written()
+                await self._delivery.committed()
         return self._delivery.abandon()
 
     def closers(self) -> list[Coroutine[Any, Any, None]]:

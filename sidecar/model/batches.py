@@ -12,8 +12,15 @@ import orjson
 MEMORY_PER_ELEMENT: Final = 100  # bytes an encoded datum or event takes beside its own, its quotes escaped
 MEMORY_PER_BATCH: Final = 600
 
+METRICS_LANE: Final = "metrics"
+
 _OPENING: Final = b'{"Namespace":%b,"MetricData":['
 _CLOSING: Final = b"]}"
+
+
+def log_lane(group: str, stream: str) -> str:
+    """The lane of a stream's batches."""
+    return f"{group}\n{stream}"
 
 
 class Datum(NamedTuple):
@@ -60,10 +67,6 @@ class MetricBatch:
     """The datums of one request, all of one namespace.
 
     Attributes:
-        row: its id in the spool, or None.
-        place: its place in the order of the spool, or None.
-        kept_bytes: what its row counts against the size of the spool.
-        resent: an earlier process may have sent it.
         size_bytes: the length of `body()`, before compression.
         memory_bytes: what it takes in memory, about.
         units: samples of the ledger.
@@ -71,10 +74,6 @@ class MetricBatch:
 
     namespace: str
     datums: Datums
-    row: int | None = None
-    place: int | None = None
-    kept_bytes: int = 0
-    resent: bool = False
     size_bytes: int = field(init=False)
     memory_bytes: int = field(init=False)
     units: int = field(init=False)
@@ -95,7 +94,7 @@ class MetricBatch:
     @property
     def lane(self) -> str:
         """What must stay in order: nothing, so all metrics share one lane."""
-        return "metrics"
+        return METRICS_LANE
 
     def __len__(self) -> int:
         """How many datums."""
@@ -171,10 +170,6 @@ class LogBatch:
     """The events of one request, in time order, all of one stream.
 
     Attributes:
-        row: its id in the spool, or None.
-        place: its place in the order of the spool, or None.
-        kept_bytes: what its row counts against the size of the spool.
-        resent: an earlier process may have sent it.
         size_bytes: what the service counts: message bytes and 26 an event.
         memory_bytes: what it takes in memory, about.
     """
@@ -182,10 +177,6 @@ class LogBatch:
     group: str
     stream: str
     events: Events
-    row: int | None = None
-    place: int | None = None
-    kept_bytes: int = 0
-    resent: bool = False
     size_bytes: int = field(init=False)
     memory_bytes: int = field(init=False)
 
@@ -197,7 +188,7 @@ class LogBatch:
     @property
     def lane(self) -> str:
         """What must stay in order: the events of one stream."""
-        return f"{self.group}\n{self.stream}"
+        return log_lane(self.group, self.stream)
 
     @property
     def units(self) -> int:

@@ -153,8 +153,8 @@ class Keeper:
         """Bring back batches, log events and open windows; a row that makes no sense is counted and kept aside."""
         samples, events = self._ledger.samples, self._ledger.log_events
         before = samples.recovered, events.recovered
-        self._metrics.recover(self._spool, left.batches)
-        self._logs.recover(self._spool, left.batches)
+        self._metrics.recover(left.batches)
+        self._logs.recover(left.batches)
         for segment in left.segments:
             events.recovered += segment.units
             try:
@@ -164,7 +164,7 @@ class Keeper:
                 events.dropped[Reason.SPOOL_DAMAGED] += segment.units
                 self._damaged("logs", str(error), segment.head, segment.units, delete_segments([segment.id]))
             else:
-                self._logs.count_segment(self._spool, segment.id, size, segment.units, kept=True)
+                self._logs.count_segment(segment.id, size, segment.units)
                 self._pipeline.restore_log_events(segment.id, kept)
         blobs = []
         for serial, body in left.deltas:

@@ -33,14 +33,16 @@ class BatchRow(NamedTuple):
 
 
 class IndexRow(NamedTuple):
-    """What is known of a batch without its body."""
+    """A row of `batches` without its body and parts."""
 
     id: int
     signal: str
+    head: str
     units: int
     size_bytes: int
     created: float
     in_flight: bool
+    place: int
 
 
 class SegmentRow(NamedTuple):

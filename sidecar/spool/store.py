@@ -284,9 +284,13 @@ class SpoolStore:
     def batch_index(self) -> list[IndexRow]:
         """Every batch without its body, oldest first; parts of a split one in its place."""
         rows = self._database.execute(
-            "SELECT id, signal, units, size, created, in_flight FROM batches ORDER BY place, id"
+            "SELECT id, signal, head, units, size, created, in_flight, place FROM batches ORDER BY place, id"
         )
-        return [IndexRow(*row)._replace(in_flight=bool(row[-1])) for row in rows]
+        heads: dict[str, str] = {}  # so that equal ones are one string
+        return [
+            IndexRow(id_, signal, heads.setdefault(head, head), units, size, created, bool(in_flight), place)
+            for id_, signal, head, units, size, created, in_flight, place in rows
+        ]
 
     def batch(self, id_: int) -> BatchRow | None:
         """One batch, or None where it is gone."""

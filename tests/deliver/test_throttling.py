@@ -15,7 +15,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from sidecar.deliver.backlog import Backlog
-from sidecar.deliver.channel import Channel
 from sidecar.deliver.pace import Pace
 from sidecar.deliver.retry import Backoff
 from sidecar.deliver.worker import Rejected, Worker
@@ -66,18 +65,16 @@ class Rig:
         self.loop = loop
         self.account = SignalLedger()
         self.health = DeliveryHealth()
-        self.channel: Channel[LogBatch] = Channel(100_000_000, loop.monotonic)
         limiter = Limiter(loop.monotonic)
         self.backlog: Backlog[LogBatch] = Backlog(
-            "logs", self.channel, codec=LogCodec(), spool=None, account=self.account, limiter=limiter, clock=loop
+            "logs", 100_000_000, codec=LogCodec(), spool=None, account=self.account, limiter=limiter, clock=loop
         )
         uniform = random.Random(1).uniform
         self.pace = Pace(RETRY_MAX_SECONDS, uniform)
         self.worker: Worker[LogBatch] = Worker(
             "logs",
-            self.channel,
+            self.backlog,
             service,
-            journal=self.backlog,
             backoff=Backoff(0.2, RETRY_MAX_SECONDS, uniform),
             pace=self.pace,
             account=self.account,

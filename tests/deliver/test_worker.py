@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from sidecar.deliver.backlog import Backlog
-from sidecar.deliver.channel import Channel
 from sidecar.deliver.pace import Pace
 from sidecar.deliver.retry import Backoff
 from sidecar.deliver.worker import Rejected, Worker
@@ -80,14 +79,13 @@ class Rig(Generic[B]):
     ) -> None:
         self.clock = HandClock()
         self.destination: Scripted[B] = destination
-        self.channel: Channel[B] = Channel(capacity_bytes, self.clock.monotonic)
         self.account = SignalLedger()
         self.requests = RequestLedger()
         self.health = DeliveryHealth()
         limiter = Limiter(self.clock.monotonic)
         self.backlog: Backlog[B] = Backlog(
             "metrics",
-            self.channel,
+            capacity_bytes,
             codec=cast("Codec[B]", MetricCodec()),  # without a spool nobody asks it
             spool=None,
             account=self.account,
@@ -96,9 +94,8 @@ class Rig(Generic[B]):
         )
         self.worker: Worker[B] = Worker(
             "metrics",
-            self.channel,
+            self.backlog,
             destination,
-            journal=self.backlog,
             pace=Pace(0.0, lambda low, _high: low),  # does not slow down: the clock stands still
             backoff=Backoff(wait_seconds, wait_seconds, lambda _low, high: high),
             account=self.account,
@@ -637,7 +634,7 @@ async def test_a_request_cut_off_by_the_deadline_stays_pending_and_is_then_aband
     with capture_logs():
         assert rig.backlog.abandon() == (5, 0)
     assert rig.dropped == {"abandoned": 5}
-    assert rig.channel.memory_bytes == 0
+    assert rig.backlog.memory.used_bytes == 0
     rig.balanced()
 
 

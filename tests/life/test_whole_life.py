@@ -141,6 +141,8 @@ class WholeLife(RuleBasedStateMachine):
         for part in (min(seconds, STALL_SECONDS), seconds - min(seconds, STALL_SECONDS)):
             self.life.pass_time(part + 0.1)
             self.life.settle()
+        if seconds >= STALL_SECONDS:
+            assert all(body.done() for body in self.life.bodies)
         self.life.disk_works = works
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 2.0, REQUEST_SECONDS, 61.0, -90.0]), settle=st.booleans())
