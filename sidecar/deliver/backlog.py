@@ -4,31 +4,30 @@ Without a spool parcels wait in memory, and where that is full the oldest is dro
 before it may be sent, and stays on disk until it is settled: where memory is full, the newest parcels leave it and
 are read again in their turn. While the spool cannot be written, parcels go on in memory alone.
 
-The order is in `lanes.py`, the bound of memory in `memory.py`, rows and what they replace in `disk.py`.
+The order is in `lanes.py`, what leaves memory or disk in `waiting.py`, rows and what they replace in `disk.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final, Generic
 
 import structlog
 
 from sidecar.deliver.disk import Disk
-from sidecar.deliver.lanes import Lanes
 from sidecar.deliver.memory import Memory
 from sidecar.deliver.parcel import B, Debt, Parcel
+from sidecar.deliver.reader import Reader
 from sidecar.deliver.segments import Segments
+from sidecar.deliver.waiting import Waiting
 from sidecar.model.errors import Reason
-from sidecar.model.limits import PAST_SECONDS
 from sidecar.observe.ledger import SignalLedger
 from sidecar.observe.log import Limiter
 from sidecar.runtime.clock import Clock
 from sidecar.spool.codec import Codec
-from sidecar.spool.rows import IndexRow, delete_deltas, delete_segments, insert_rejected
-from sidecar.spool.store import SpoolError
+from sidecar.spool.rows import IndexRow, delete_deltas, delete_segments
 from sidecar.spool.writer import Spool
 
 RETRY_READ_SECONDS: Final = 1.0  # after a row could not be read
@@ -67,29 +66,24 @@ class Backlog(Generic[B]):
         self._spool = spool
         self._codec = codec
         self._account = account
-        self._limiter = limiter
-        self._clock = clock
-        self._ordered = ordered
-        self.memory: Memory[B] = Memory(capacity_bytes)
-        self._missing = asyncio.Event()  # a parcel may have to be read
-        self.lanes: Lanes[B] = Lanes(clock.monotonic, self._missing.set)
-        self._on_disk: OrderedDict[Parcel[B], None] = OrderedDict()  # parcels that wait there alone, oldest first
-        self._on_disk_bytes = 0
-        self._disk: Disk[B] | None = None
         self._segments: Segments[B] | None = None
+        self._disk: Disk[B] | None = None
+        memory: Memory[B] = Memory(capacity_bytes)
         if spool is not None:
-            self._disk = Disk(signal, spool, codec, clock, make_room=self._make_room, saved=self.memory.became_saved)
             self._segments = Segments(spool, codec)
+            self._disk = Disk(signal, spool, codec, clock, memory.became_saved)
+        self.waiting: Waiting[B] = Waiting(
+            signal, memory, self._disk, account=account, limiter=limiter, clock=clock, ordered=ordered
+        )
+        self._reader = Reader(self.waiting, self._disk, limiter, clock) if self._disk is not None else None
         self._writes: set[asyncio.Future[bool]] = set()  # of parcels that may not be sent before
-        self._draining = False
         self._left_units = 0  # of parcels that the drain leaves on disk
-        self._units = 0  # of all parcels
         self._log = structlog.get_logger(signal=signal)
-        account.holders.append(lambda: self._units)
+        account.holders.append(lambda: self.waiting.units)
 
     def __len__(self) -> int:
         """How many parcels wait or are being sent."""
-        return len(self.lanes)
+        return len(self.waiting.lanes)
 
     # --- from the pipeline -------------------------------------------------------------------------------
 
@@ -114,11 +108,11 @@ class Backlog(Generic[B]):
         """
         parcels = [Parcel.of(batch) for batch in batches]
         units = sum(parcel.units for parcel in parcels)
-        self._units += units
+        self.waiting.units += units
         if self._spool is None or self._disk is None or self._segments is None or not self._spool.opened:
             for parcel in parcels:
-                self.lanes.add(parcel)
-            self._sendable(parcels)
+                self.waiting.lanes.add(parcel)
+            self.waiting.sendable(parcels)
             return None
         held = self._segments.take(segments)
         deletions = [delete_deltas(windows)] if windows else []
@@ -128,9 +122,10 @@ class Backlog(Generic[B]):
             return self._spool.submit(*deletions)
         for parcel in parcels:
             parcel.ready = False  # its place in the lane is held while it is written
-            self.lanes.add(parcel)
+            self.waiting.lanes.add(parcel)
         exact = not windows and held.units == units
-        done = self._disk.write(parcels, Debt(tuple(deletions), held.size_bytes, exact, len(parcels)))
+        room = self.waiting.make_room(self._spool, self._disk.size(parcels) - held.size_bytes)
+        done = self._disk.write(parcels, Debt(tuple(deletions), held.size_bytes, exact, len(parcels)), room=room)
         self._when_written(done, parcels)
         return done
 
@@ -150,7 +145,7 @@ class Backlog(Generic[B]):
         spool = self._spool
         if spool is not None and spool.usable:
             return spool.size_bytes + size_bytes <= spool.max_bytes
-        return self.memory.fits(size_bytes)
+        return self.waiting.memory.fits(size_bytes)
 
     async def committed(self) -> None:
         """Wait until everything offered is on disk, or cannot be."""
@@ -171,8 +166,8 @@ class Backlog(Generic[B]):
         Raises:
             LanesClosedError: after `drain`, once nothing is left to send.
         """
-        parcel = await self.lanes.take()
-        self.memory.hold(parcel)
+        parcel = await self.waiting.lanes.take()
+        self.waiting.memory.hold(parcel)
         return parcel
 
     async def sending(self, parcel: Parcel[B]) -> None:
@@ -185,24 +180,26 @@ class Backlog(Generic[B]):
 
     def settle(self, parcel: Parcel[B]) -> None:
         """The parcel was delivered or dropped; the caller has counted it."""
-        self.lanes.release(parcel)
-        self._forget(parcel)
+        self.waiting.lanes.release(parcel)
+        self.waiting.forget(parcel)
 
     def split(self, parcel: Parcel[B], batches: Sequence[B]) -> None:
         """Put batches of its elements in the place of the parcel; the caller has counted those in none of them."""
         parts = [Parcel.of(batch, parcel.place) for batch in batches]
-        self.memory.remove(parcel)
-        self._units += sum(part.units for part in parts) - parcel.units
+        self.waiting.memory.remove(parcel)
+        self.waiting.units += sum(part.units for part in parts) - parcel.units
         for part in parts:
             part.lane = parcel.lane
-        self.lanes.release(parcel, parts)
+        self.waiting.lanes.release(parcel, parts)
         done = None
-        if parts and self._disk is not None:
-            done = self._disk.split(parcel, parts)
+        if parts and self._spool is not None and self._disk is not None:
+            freed = parcel.size_bytes
+            room = parcel.saved and self.waiting.make_room(self._spool, self._disk.size(parts) - freed)
+            done = self._disk.split(parcel, parts, room=room)
         elif self._disk is not None:
             self._disk.settle(parcel)
         if done is None:
-            self._sendable(parts, first=True)
+            self.waiting.sendable(parts, first=True)
             return
         for part in parts:
             part.ready = False
@@ -211,19 +208,19 @@ class Backlog(Generic[B]):
     def retry(self, parcel: Parcel[B], delay: float, *, stored: bool) -> None:
         """Send the parcel again, `delay` seconds from now; `stored`: the service may have stored it."""
         self._unsent(parcel, stored=stored)
-        self.lanes.release(parcel, [parcel], delay)
-        self.memory.wait(parcel, first=True)
-        self._shrink()
+        self.waiting.lanes.release(parcel, [parcel], delay)
+        self.waiting.memory.wait(parcel, first=True)
+        self.waiting.shrink()
 
     def park(self, parcel: Parcel[B], *, stored: bool) -> None:
         """Put the parcel aside until `abandon`: it had its last attempt; `stored`: the service may have stored it."""
         self._unsent(parcel, stored=stored)
-        self.lanes.park(parcel)
+        self.waiting.lanes.park(parcel)
 
     def rejected(self, reason: Reason, detail: str, element: str, units: int) -> None:
         """Record an element that the service refused in the spool's table `rejected`."""
-        if self._spool is not None and self._spool.opened:
-            self._spool.submit(insert_rejected(self._signal, reason, detail, element, units))
+        if self._disk is not None:
+            self._disk.reject(reason, detail, element, units)
 
     # --- from the spool ----------------------------------------------------------------------------------
 
@@ -236,73 +233,34 @@ class Backlog(Generic[B]):
                 continue
             lane = lanes.get(row.head)
             if lane is None:
-                lane = lanes[row.head] = self._disk_lane(self._codec.lane(row.head))
+                lane = lanes[row.head] = self.waiting.disk_lane(self._codec.lane(row.head))
             parcel: Parcel[B] = Parcel(None, lane, row.units, row.size_bytes, row.id, saved=True, place=row.place)
             parcel.size_bytes, parcel.created, parcel.resent = row.size_bytes, row.created, row.in_flight
             parcels.append(parcel)
-            self._leave_on_disk(parcel)
-            self._units += row.units
+            self.waiting.leave_on_disk(parcel)
+            self.waiting.units += row.units
             self._account.recovered += row.units
             self._spool.size_bytes += row.size_bytes
-        self.lanes.add_first(parcels)
-        self._missing.set()
+        self.waiting.lanes.add_first(parcels)
+        self.waiting.missing.set()
+
+    async def run(self) -> None:
+        """Read parcels from the spool in their turn; returns at once where there is no spool."""
+        if self._reader is not None:
+            await self._reader.run()
 
     def count_segment(self, id_: int, size_bytes: int, units: int) -> None:
         """Count a segment that an earlier process left."""
         if self._segments is not None:
             self._segments.count(id_, size_bytes, units, saved=True)
 
-    async def run(self) -> None:
-        """Read parcels that are next in their lanes and not in memory, as there is room."""
-        while self._spool is not None and self._disk is not None:
-            missing = self.lanes.first_missing()
-            if missing is None or not (missing[1] or self.memory.fits(missing[0].memory_bytes)):
-                await self._missing.wait()
-                self._missing.clear()
-                continue
-            try:
-                await self._read(missing[0], self._spool, self._disk)
-            except SpoolError as error:
-                self._limiter.error("spool_read", "a batch on disk cannot be read, will retry", error=str(error))
-                await asyncio.sleep(RETRY_READ_SECONDS)
-
-    async def _read(self, parcel: Parcel[B], spool: Spool, disk: Disk[B]) -> None:
-        """Bring a parcel into memory, or drop it: it is too old, or cannot be decoded.
-
-        Raises:
-            SpoolError: the spool cannot be read; the parcel waits on.
-        """
-        if parcel.created < self._clock.wall() - PAST_SECONDS:
-            self._drop(parcel, Reason.EXPIRED)
-            return
-        id_ = parcel.row or 0
-        self._bring_back(parcel)  # so that it is not dropped while it is read
-        parcel.ready = False
-        try:
-            row = await spool.read(lambda store: store.batch(id_))
-        finally:
-            parcel.ready = True
-            self._leave_on_disk(parcel)
-        try:
-            if row is None:
-                raise ValueError("the row is not there any more")  # noqa: TRY301  # as one that cannot be decoded
-            disk.read(parcel, row)
-        except ValueError as error:
-            self.rejected(Reason.SPOOL_DAMAGED, str(error), row.head if row else "", parcel.units)
-            self._drop(parcel, Reason.SPOOL_DAMAGED)
-            return
-        self._bring_back(parcel)
-        self._shrink(parcel.memory_bytes, drop=False)
-        self.memory.add(parcel, first=True)
-        self.lanes.wake()
-
     # --- at the end --------------------------------------------------------------------------------------
 
     def drain(self) -> None:
         """No more will be offered: parcels in memory are sent without delay, those on disk alone stay there."""
-        self._draining = True
-        self.lanes.hurry()
-        for parcel in self.lanes.close():
+        self.waiting.draining = True
+        self.waiting.lanes.hurry()
+        for parcel in self.waiting.lanes.close():
             self._left_units += parcel.units
 
     def abandon(self) -> tuple[int, int]:
@@ -313,14 +271,14 @@ class Backlog(Generic[B]):
         """
         lost: Counter[str] = Counter()  # {lane: units}
         first: dict[str, str] = {}
-        for parcel in self.lanes.clear():
+        for parcel in self.waiting.lanes.clear():
             if parcel.left_on_disk:
                 self._left_units += parcel.units
                 continue
             lost[parcel.lane] += parcel.units
             first.setdefault(parcel.lane, parcel.contents.describe(0))
             self._account.dropped[Reason.ABANDONED] += parcel.units
-            self._forget(parcel)
+            self.waiting.forget(parcel)
         for lane, units in lost.most_common(LANES_NAMED):
             self._log.error(
                 "abandoned at the end of the drain", lane=lane.replace("\n", " "), units=units, first=first[lane]
@@ -329,105 +287,18 @@ class Backlog(Generic[B]):
             self._log.warning("left in the spool for the next start", units=self._left_units)
         return lost.total(), self._left_units
 
-    # --- bounds ------------------------------------------------------------------------------------------
+    # --- within ------------------------------------------------------------------------------------------
 
     def _when_written(self, done: asyncio.Future[bool], parcels: Sequence[Parcel[B]], *, first: bool = False) -> None:
         """Let parcels be sent once it is decided whether they are on disk."""
 
         def decided(done: asyncio.Future[bool]) -> None:
             self._writes.discard(done)
-            self._sendable(parcels, first=first)
+            self.waiting.sendable(parcels, first=first)
 
         self._writes.add(done)
         done.add_done_callback(decided)
 
-    def _sendable(self, parcels: Sequence[Parcel[B]], *, first: bool = False) -> None:
-        """Let parcels be sent, or leave memory; `first`: they are older than all others."""
-        for parcel in reversed(parcels) if first else parcels:
-            parcel.ready = True
-            self.memory.add(parcel, first=first)
-            self._shrink()
-        self.lanes.wake()
-
-    def _shrink(self, size_bytes: int = 0, *, drop: bool = True) -> None:
-        """Make memory fit `size_bytes` more: the newest parcels with a row leave it, then the oldest without are dropped."""
-        while not self.memory.fits(size_bytes) and not self._draining:
-            if (newest := self.memory.newest_saved()) is not None:
-                self._unload(newest)
-            elif drop and (oldest := self.memory.oldest_unsaved()) is not None:
-                self._drop(oldest, Reason.MEMORY_FULL)
-            else:
-                return
-
-    def _unload(self, parcel: Parcel[B]) -> None:
-        """Leave a parcel on disk alone."""
-        lane = self._disk_lane(parcel.contents.lane)
-        self.memory.remove(parcel)
-        parcel.batch = None
-        if lane != parcel.lane:
-            self.lanes.remove(parcel)
-            parcel.lane = lane
-            self.lanes.add(parcel)
-        self._leave_on_disk(parcel)
-
-    def _make_room(self, size_bytes: int) -> bool:
-        """Drop the oldest parcels that wait on disk alone until `size_bytes` more fit; False where they cannot."""
-        spool = self._spool
-        if spool is None or spool.size_bytes + size_bytes - spool.max_bytes > self._on_disk_bytes:
-            return False
-        while spool.size_bytes + size_bytes > spool.max_bytes:
-            self._drop(next(iter(self._on_disk)), Reason.SPOOL_FULL)
-        return True
-
-    def _leave_on_disk(self, parcel: Parcel[B]) -> None:
-        newest = next(reversed(self._on_disk), None)
-        self._on_disk[parcel] = None
-        self._on_disk_bytes += parcel.size_bytes
-        if newest is not None and (parcel.place or 0) < (newest.place or 0):
-            self._on_disk.move_to_end(parcel, last=False)
-        self._missing.set()
-
-    def _bring_back(self, parcel: Parcel[B]) -> None:
-        del self._on_disk[parcel]
-        self._on_disk_bytes -= parcel.size_bytes
-
-    def _disk_lane(self, lane: str) -> str:
-        return lane if self._ordered else f"{lane} on disk"
-
-    def _drop(self, parcel: Parcel[B], reason: Reason) -> None:
-        """Drop a parcel that waits, with a log line."""
-        self.lanes.remove(parcel)
-        if parcel in self._on_disk:
-            self._bring_back(parcel)
-        self._account.dropped[reason] += parcel.units
-        self._limiter.error(
-            f"{reason} {self._signal}",
-            _DROPPED[reason],
-            signal=self._signal,
-            reason=reason,
-            lane=parcel.lane.replace("\n", " "),
-            units=parcel.units,
-        )
-        self._forget(parcel)
-
     def _unsent(self, parcel: Parcel[B], *, stored: bool) -> None:
         if not stored and self._disk is not None:
             self._disk.unmark(parcel)
-
-    def _forget(self, parcel: Parcel[B]) -> None:
-        """A parcel is settled: nothing of it is pending, in memory or on disk."""
-        self._units -= parcel.units
-        if parcel.batch is not None:
-            self.memory.remove(parcel)
-        if self._disk is not None:
-            self._disk.settle(parcel)
-        if self._on_disk:
-            self._missing.set()
-
-
-_DROPPED: Final = {
-    Reason.MEMORY_FULL: "dropped the oldest batch: deliver.memory_bytes is full",
-    Reason.SPOOL_FULL: "dropped the oldest batch: deliver.spool_max_bytes is full",
-    Reason.EXPIRED: "dropped a batch that is older than the service accepts",
-    Reason.SPOOL_DAMAGED: "dropped a batch that cannot be read from the spool; its row is in the table rejected",
-}

@@ -15,9 +15,10 @@ from functools import partial
 from typing import Generic
 
 from sidecar.deliver.parcel import B, Debt, Parcel
+from sidecar.model.errors import Reason
 from sidecar.runtime.clock import Clock
 from sidecar.spool.codec import Codec
-from sidecar.spool.rows import BatchRow, Statement, delete_batches, insert_batch, mark_in_flight
+from sidecar.spool.rows import BatchRow, Statement, delete_batches, insert_batch, insert_rejected, mark_in_flight
 from sidecar.spool.writer import Spool
 
 
@@ -30,8 +31,6 @@ class Disk(Generic[B]):
         spool: Spool,
         codec: Codec[B],
         clock: Clock,
-        *,
-        make_room: Callable[[int], bool],
         saved: Callable[[Parcel[B]], None],
     ) -> None:
         """Connect the parts.
@@ -41,18 +40,20 @@ class Disk(Generic[B]):
             spool: where they are.
             codec: between batches and rows.
             clock: wall time of a row.
-            make_room: returns whether so many bytes more fit into the spool, after dropping what may be dropped.
             saved: called for each parcel whose row became known to be written.
         """
         self._signal = signal
         self._spool = spool
         self._codec = codec
         self._clock = clock
-        self._make_room = make_room
         self._saved = saved
 
-    def write(self, parcels: Sequence[Parcel[B]], debt: Debt) -> asyncio.Future[bool]:
-        """Write parcels and delete what they replace, in one transaction.
+    def size(self, parcels: Sequence[Parcel[B]]) -> int:
+        """What the rows of parcels in memory count against the size of the spool."""
+        return sum(self._codec.size(parcel.contents) for parcel in parcels)
+
+    def write(self, parcels: Sequence[Parcel[B]], debt: Debt, *, room: bool) -> asyncio.Future[bool]:
+        """Write parcels and delete what they replace, in one transaction; `room`: the spool has room for them.
 
         Returns:
             A future that becomes True once that is committed; False where it failed, where there is no room, and
@@ -62,7 +63,7 @@ class Disk(Generic[B]):
         spool.size_bytes -= debt.size_bytes
         for parcel in parcels:
             parcel.debt = debt
-        if self._make_room(sum(self._codec.size(parcel.contents) for parcel in parcels)):
+        if room:
             inserts = [self._insert(parcel) for parcel in parcels]
             done = spool.submit(*inserts, *(replace(one, owed=None) for one in debt.deletions))
         else:
@@ -80,8 +81,8 @@ class Disk(Generic[B]):
             parcel.row = None
         self._pay(parcel, ())
 
-    def split(self, parcel: Parcel[B], parts: Sequence[Parcel[B]]) -> asyncio.Future[bool] | None:
-        """Write the parts of a parcel in place of its row.
+    def split(self, parcel: Parcel[B], parts: Sequence[Parcel[B]], *, room: bool) -> asyncio.Future[bool] | None:
+        """Write the parts of a parcel in place of its row; `room`: the spool has room for them then.
 
         Returns:
             As `write`; None where the parcel has no row: the parts go on in memory.
@@ -89,7 +90,7 @@ class Disk(Generic[B]):
         units = sum(part.units for part in parts)
         if parcel.saved and parcel.row is not None:
             deletion = delete_batches([parcel.row])
-            return self.write(parts, Debt((deletion,), parcel.size_bytes, units == parcel.units, len(parts)))
+            return self.write(parts, Debt((deletion,), parcel.size_bytes, units == parcel.units, len(parts)), room=room)
         if parcel.row is not None and parcel.debt is not None:
             parcel.debt.rows.append((parcel.row, parcel.size_bytes))
         self._pay(parcel, parts)
@@ -105,12 +106,23 @@ class Disk(Generic[B]):
         if parcel.row is not None:
             self._spool.submit(mark_in_flight(parcel.row, in_flight=False))
 
-    def read(self, parcel: Parcel[B], row: BatchRow) -> None:
+    async def fetch(self, parcel: Parcel[B]) -> BatchRow | None:
+        """The row of a parcel, None where it is gone.
+
+        Raises:
+            SpoolError: the spool cannot be read.
+        """
+        id_ = parcel.row
+        return None if id_ is None else await self._spool.read(lambda store: store.batch(id_))
+
+    def load(self, parcel: Parcel[B], row: BatchRow | None) -> None:
         """Bring the batch of a row into its parcel.
 
         Raises:
-            ValueError: the row cannot be decoded.
+            ValueError: the row is gone, or cannot be decoded.
         """
+        if row is None:
+            raise ValueError("the row is gone")
         try:
             batch = self._codec.decode(row.head, row.body, row.parts)
         except TypeError as error:
@@ -118,6 +130,11 @@ class Disk(Generic[B]):
         if not batch.units:
             raise ValueError("a row without elements")
         parcel.batch, parcel.memory_bytes, parcel.place = batch, batch.memory_bytes, row.place
+
+    def reject(self, reason: Reason, detail: str, element: str, units: int) -> None:
+        """Record an element that is dropped for what it is in the table `rejected`."""
+        if self._spool.opened:
+            self._spool.submit(insert_rejected(self._signal, reason, detail, element, units))
 
     def _insert(self, parcel: Parcel[B]) -> Statement:
         batch, size = parcel.contents, self._codec.size(parcel.contents)

@@ -80,7 +80,7 @@ class Rig:
         return self.backlog.offer(batches)
 
     def can_take(self) -> bool:
-        lanes = self.backlog.lanes._lanes.values()
+        lanes = self.backlog.waiting.lanes._lanes.values()
         return any(lane.waiting and not lane.in_hand and lane.waiting[0].ready for lane in lanes)
 
     async def get(self) -> Parcel[LogBatch]:
@@ -181,7 +181,7 @@ async def test_what_memory_has_no_room_for_waits_on_disk_and_comes_in_its_order(
             if number % 7 == 0:
                 await one.turns()
         await one.turns()
-        assert not one.backlog.memory.full
+        assert not one.backlog.waiting.memory.full
         assert one.account.pending == 50
         arrived = []
         for number in range(50, 60):
@@ -287,7 +287,7 @@ async def test_a_split_batch_stays_on_disk_until_parts_that_could_not_be_written
         one.split(whole)
         await one.turns()
 
-        assert [part.row for part in one.backlog.lanes._lanes["/app\ns"].waiting] == [None, None]
+        assert [part.row for part in one.backlog.waiting.lanes._lanes["/app\ns"].waiting] == [None, None]
         assert one.spool.size_bytes == before
         one.delivered(await one.get())
         await one.turns()
@@ -486,7 +486,7 @@ async def test_batches_that_memory_alone_has_wait_behind_rows_of_their_stream(
             refuse_batches(patched)
             await fill(one, 3, first=10)
             one.balanced()
-            assert not one.backlog.memory.full
+            assert not one.backlog.waiting.memory.full
         await asyncio.sleep(0.3)
         await fill(one, 3, first=13)
         assert await one.deliver_all() == list(range(16))

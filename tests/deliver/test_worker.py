@@ -634,7 +634,7 @@ async def test_a_request_cut_off_by_the_deadline_stays_pending_and_is_then_aband
     with capture_logs():
         assert rig.backlog.abandon() == (5, 0)
     assert rig.dropped == {"abandoned": 5}
-    assert rig.backlog.memory.used_bytes == 0
+    assert rig.backlog.waiting.memory.used_bytes == 0
     rig.balanced()
 
 

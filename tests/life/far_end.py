@@ -70,15 +70,15 @@ ANSWERS: Final = (
 
 def in_hand(backlog: Backlog[B] | None) -> list[Parcel[B]]:
     """What is being sent."""
-    return [] if backlog is None else [lane.in_hand for lane in backlog.lanes._lanes.values() if lane.in_hand]
+    return [] if backlog is None else [lane.in_hand for lane in backlog.waiting.lanes._lanes.values() if lane.in_hand]
 
 
 def all_saved(backlog: Backlog[B], account: SignalLedger) -> bool:
     """Whether all that came and is not delivered is known to be on disk: nothing is in memory alone, or was dropped there."""
     if any(account.dropped[reason] for reason in WITHOUT_SPOOL):
         return False
-    waiting = [parcel for lane in backlog.lanes._lanes.values() for parcel in lane.waiting]
-    return all(parcel.saved for parcel in [*waiting, *in_hand(backlog), *backlog.lanes._parked])
+    waiting = [parcel for lane in backlog.waiting.lanes._lanes.values() for parcel in lane.waiting]
+    return all(parcel.saved for parcel in [*waiting, *in_hand(backlog), *backlog.waiting.lanes._parked])
 
 
 class Element(NamedTuple):

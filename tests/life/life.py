@@ -58,8 +58,8 @@ class Life:
         self.app = App(configuration(directory), clock, target=target)
         delivery = self.app._delivery
         self.backlogs: tuple[Backlog[Any], ...] = (delivery.metrics.backlog, delivery.logs.backlog)
-        delivery.metrics.backlog.memory.capacity_bytes = METRIC_MEMORY
-        delivery.logs.backlog.memory.capacity_bytes = LOG_MEMORY
+        delivery.metrics.backlog.waiting.memory.capacity_bytes = METRIC_MEMORY
+        delivery.logs.backlog.waiting.memory.capacity_bytes = LOG_MEMORY
         spool, keeper = delivery.spool, self.app._keeper
         assert spool is not None
         assert keeper is not None
@@ -246,7 +246,7 @@ class Life:
                 assert not task.done(), task
         for backlog in self.backlogs:
             # Splitting a batch that is in hand makes it more, by what each part takes beside its elements.
-            assert backlog.memory.used_bytes <= 2 * backlog.memory.capacity_bytes
+            assert backlog.waiting.memory.used_bytes <= 2 * backlog.waiting.memory.capacity_bytes
 
     # --- how it ends ---
 
