@@ -30,7 +30,6 @@ from sidecar.spool.codec import Codec
 from sidecar.spool.rows import IndexRow, delete_deltas, delete_segments
 from sidecar.spool.writer import Spool
 
-RETRY_READ_SECONDS: Final = 1.0  # after a row could not be read
 LANES_NAMED: Final = 100  # of those that lose something at the end of the drain
 
 

@@ -68,17 +68,18 @@ ANSWERS: Final = (
 )
 
 
-def in_hand(backlog: Backlog[B] | None) -> list[Parcel[B]]:
+def in_hand(backlog: Backlog[Any] | None) -> list[Parcel[Any]]:
     """What is being sent."""
     return [] if backlog is None else [lane.in_hand for lane in backlog.waiting.lanes._lanes.values() if lane.in_hand]
 
 
-def all_saved(backlog: Backlog[B], account: SignalLedger) -> bool:
-    """Whether all that came and is not delivered is known to be on disk: nothing is in memory alone, or was dropped there."""
+def all_saved(backlog: Backlog[Any], account: SignalLedger) -> bool:
+    """Whether all that came and is not delivered is known to be on disk: none is in memory alone, or was dropped there."""
     if any(account.dropped[reason] for reason in WITHOUT_SPOOL):
         return False
-    waiting = [parcel for lane in backlog.waiting.lanes._lanes.values() for parcel in lane.waiting]
-    return all(parcel.saved for parcel in [*waiting, *in_hand(backlog), *backlog.waiting.lanes._parked])
+    lanes = backlog.waiting.lanes
+    waiting = [parcel for lane in lanes._lanes.values() for parcel in lane.waiting]
+    return all(parcel.saved for parcel in [*waiting, *in_hand(backlog), *lanes._parked])
 
 
 class Element(NamedTuple):
@@ -204,6 +205,8 @@ class FarEnd(Generic[B]):
         for reason in (*NEVER, *(WITHOUT_SPOOL if kept else ())):
             assert not account.dropped[reason], (self.operation, reason, account.summary())
         assert not self.broken, self.broken
+        if any(account.dropped[reason] for reason in WITHOUT_SPOOL):
+            self.safe.clear()  # counted as lost: which ones it was is not known here
 
     def check_all(self) -> None:
         """What holds once everything was delivered."""

@@ -215,7 +215,9 @@ class Life:
             self.target.metrics.noting.clear()
             self.target.logs.noting.clear()
             metrics, logs = self.backlogs
-            if self.spool.opened and all_saved(logs, self.ledger.log_events):
+            # What is in a buffer has its segment, unless that was submitted while the disk did not answer.
+            buffered = self.ledger.log_events.pending != logs.waiting.units
+            if self.spool.opened and all_saved(logs, self.ledger.log_events) and not (self.stalled and buffered):
                 self.target.logs.safe |= self.unsafe_events
                 self.unsafe_events.clear()
             if not self.flushes and all_saved(metrics, self.ledger.samples):

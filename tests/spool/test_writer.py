@@ -108,7 +108,7 @@ async def test_what_is_committed_is_there_for_the_next_process(tmp_path: Path) -
 
         assert found is not None
         assert found.in_flight is True
-        assert [entry[-1] for entry in await opened.read(lambda inside: inside.batch_index())] == [False, True]
+        assert [entry.in_flight for entry in await opened.read(lambda inside: inside.batch_index())] == [False, True]
         assert await opened.read(lambda inside: inside.batch(3)) is None
 
 
