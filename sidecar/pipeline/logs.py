@@ -42,7 +42,9 @@ class LogPath:
         self._open_bytes = open_bytes
         self._sink = sink
         self._keeps = sink.keeps
-        self._observer = observer
+        self._flush_counts = observer.ledger.flushes
+        self._adjusted = observer.ledger.adjusted
+        self._limiter = observer.limiter
         self._monotonic = observer.clock.monotonic
         self._buffers: dict[Destination, LogBuffer] = {}
         self._buffered_events = 0
@@ -71,20 +73,19 @@ class LogPath:
             timestamp_ms = int(now * 1_000)
         else:
             check_timestamp(timestamp_ms / 1_000, now)
-        adjusted, limiter = self._observer.ledger.adjusted, self._observer.limiter
         if event.unreadable_timestamp:
-            adjusted["unreadable_timestamp"] += 1
+            self._adjusted["unreadable_timestamp"] += 1
         if len(event.message) > UNCUT_CHARACTERS:
             event.message, was_cut = cut(event.message)
             if was_cut:
-                adjusted["message_cut"] += 1
-                limiter.warning("message_cut", "a log event is over 1,048,550 bytes and was cut", input=input_)
+                self._adjusted["message_cut"] += 1
+                self._limiter.warning("message_cut", "a log event is over 1,048,550 bytes and was cut", input=input_)
         router = self.shape.router
         overflowed = router.overflowed
         destination = router.route(event, self._monotonic())
         if router.overflowed > overflowed:
-            adjusted["stream_overflow"] += 1
-            limiter.warning("stream_overflow", "logs.max_streams is reached: events go to the default stream")
+            self._adjusted["stream_overflow"] += 1
+            self._limiter.warning("stream_overflow", "logs.max_streams is reached: events go to the default stream")
         body, size = encode(timestamp_ms, event.message)
         return destination, timestamp_ms, body, size
 
@@ -162,7 +163,7 @@ class LogPath:
         buffer = self._buffers.pop(destination)
         self._buffered_events -= len(buffer)
         self._buffered_bytes -= buffer.size_bytes
-        self._observer.ledger.flushes["logs", cause] += 1
+        self._flush_counts["logs", cause] += 1
         segments = buffer.segments
         self._touched.discard(destination)
         commit = self._sink.offer(buffer.take(*destination), segments=segments)
