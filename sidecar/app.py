@@ -14,7 +14,6 @@ from sidecar.daemon import CallbackErrors, Daemon, Input
 from sidecar.deliver.delivery import Delivery
 from sidecar.deliver.target import Target
 from sidecar.inputs import Parts, make_inputs
-from sidecar.model.template import Template
 from sidecar.observe.admin import AdminServer
 from sidecar.observe.figures import Sources
 from sidecar.observe.health import Health, ListenerHealth
@@ -25,13 +24,11 @@ from sidecar.observe.stall import StallProbe
 from sidecar.observe.stats import Stats
 from sidecar.pipeline.checkpoints import Keeper
 from sidecar.pipeline.intake import Pipeline
+from sidecar.pipeline.observer import Observer
+from sidecar.pipeline.shaping import make_shape
 from sidecar.runtime.clock import Clock, SystemClock
 from sidecar.runtime.http_server import CONNECTIONS
 from sidecar.runtime.process import descriptors_for_connections, tune_process
-from sidecar.shape.cardinality import Cardinality
-from sidecar.shape.routing import Router
-from sidecar.shape.rules import Rule, Rules
-from sidecar.shape.series import Shaper
 
 WRITING_SECONDS: Final = 0.2  # at the end of a drain, for the parts of batches that were split meanwhile
 
@@ -81,23 +78,12 @@ class App:
         return await self.daemon.run(target=self._config.deliver.target)
 
     def _make_pipeline(self, clock: Clock) -> Pipeline:
-        config = self._config
         return Pipeline(
-            config,
-            shaper=Shaper(
-                namespace=config.namespace,
-                dimensions=config.dimensions,
-                resolution=config.metrics.resolution,
-                replace_invalid=config.metrics.replace_invalid,
-                rules=Rules([Rule(**rule.model_dump()) for rule in config.metrics.rules]),
-            ),
-            cardinality=Cardinality(config.metrics.max_series),
-            router=_router(config),
+            self._config,
+            make_shape(self._config, socket.gethostname(), os.environ),
             metrics=self._delivery.metrics.backlog,
             logs=self._delivery.logs.backlog,
-            ledger=self._ledger,
-            limiter=self._limiter,
-            clock=clock,
+            observer=Observer(self._ledger, self._limiter, clock),
             pace=self._delivery.metrics.pace,
         )
 
@@ -193,16 +179,6 @@ class _Stages:
 
     def closers(self) -> list[Coroutine[Any, Any, None]]:
         return self._delivery.closers()
-
-
-def _router(config: Config) -> Router:
-    context = {**os.environ, **config.dimensions}
-    hostname = socket.gethostname()
-    group, stream, events_group = (
-        Template(text, hostname, context)
-        for text in (config.logs.group, config.logs.stream, config.logs.events_group or config.logs.group)
-    )
-    return Router(group, stream, events_group, config.logs.max_streams)
 
 
 def run(config: Config) -> int:

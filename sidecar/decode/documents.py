@@ -11,13 +11,12 @@ from typing import Final
 
 import orjson
 
-from sidecar.decode.items import BLANKS, Item, Items, check_number, elements
+from sidecar.decode.items import BLANKS, Item, Items, check_number, elements, split_lines
 from sidecar.decode.tolerant import WHOLE_BYTES, by_parts, lines
 from sidecar.model.errors import DecodeError, Reason, TooManyItemsError
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _OPENING: Final = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*+[{\[]")
-_LINE: Final = re.compile(rb"[^\n]+")
 
 
 def looks_like_json(body: bytes) -> bool:
@@ -80,9 +79,8 @@ def text_lines(body: bytes) -> Iterator[Item]:
         TooManyItemsError: over 100,000 lines.
     """
     check_number(body.count(b"\n"))
-    for found in _LINE.finditer(body.removeprefix(BYTE_ORDER_MARK)):
-        line = found[0]
-        if line.isspace():
+    for line in split_lines(body.removeprefix(BYTE_ORDER_MARK)):
+        if not line or line.isspace():
             continue
         try:
             text = line.removesuffix(b"\r").decode()

@@ -13,6 +13,7 @@ from sidecar.model.errors import DecodeError, Reason, TooManyItemsError
 from sidecar.model.limits import ITEMS_PER_BODY
 
 BLANKS: Final = b" \t\r\n"
+LINES_BYTES: Final = 16_384  # of lines that are split at once
 BETWEEN_OBJECTS: Final = re.compile(rb"\}[ \t\r\n]*+,[ \t\r\n]*+\{")
 
 
@@ -33,7 +34,7 @@ class Item(NamedTuple):
 
 
 Items: TypeAlias = Iterator[Item | None]
-"""Items in the order of the body; None between them, where finding the next takes long: a moment to let others run."""
+"""Items in the order of the body; None between them, where finding the next takes long: yield to the event loop."""
 
 
 def elements(values: list[Any], text: bytes, *, texts: bool) -> Items:
@@ -53,6 +54,22 @@ def elements(values: list[Any], text: bytes, *, texts: bool) -> Items:
     rest = iter(values)
     for span in spans:
         yield None if span is None else Item(next(rest), text[slice(*span)].strip(BLANKS).decode())
+
+
+def split_lines(text: bytes) -> Iterator[bytes]:
+    """Split text at its newlines, some lines at a time: half the time of finding them one by one.
+
+    Lines may be empty; the text is not copied as a whole.
+    """
+    position, size = 0, len(text)
+    while position < size:
+        end = text.rfind(b"\n", position, position + LINES_BYTES)
+        if end < 0:  # one longer line, or the last
+            end = text.find(b"\n", position)
+        if end < 0:
+            end = size
+        yield from text[position:end].split(b"\n")
+        position = end + 1
 
 
 def unreadable(text: bytes, error: orjson.JSONDecodeError) -> DecodeError:

@@ -103,7 +103,7 @@ def test_bytes_are_given_back_with_the_series() -> None:
             one = series(f"m{number}", user=f"{hour}-{number}")
             assert cap.admit(one, hour * (IDLE_SECONDS + 1.0)) == one
     assert len(cap) == 100
-    assert cap.memory_bytes == sum(one.memory_bytes for one in cap._known)
+    assert cap.memory_bytes == sum(one.memory_bytes for one in cap._entries)
     assert sum(map(len, cap._of_metric.values())) == 100
 
 

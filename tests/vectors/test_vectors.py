@@ -19,7 +19,7 @@ from sidecar.decode.statsd import KINDS, decode_line
 from sidecar.model.batches import MetricBatch
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.samples import Kind, Sample, Series, SignedGauges
-from sidecar.shape.series import Shaper
+from sidecar.shape.series import SeriesNaming
 from tests.support.clock import HandClock
 from tests.support.pipeline import Recording, Rig
 
@@ -223,8 +223,8 @@ def test_what_is_read_past_is_named(vector: Vector) -> None:
 # --- naming ---------------------------------------------------------------------------------------
 
 
-def shaper() -> Shaper:
-    return Shaper(namespace=NAMESPACE, dimensions={}, resolution=60)
+def shaper() -> SeriesNaming:
+    return SeriesNaming(namespace=NAMESPACE, dimensions={}, resolution=60)
 
 
 @pytest.mark.parametrize("vector", NAMING, ids=name_of)
