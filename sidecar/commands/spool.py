@@ -123,7 +123,7 @@ def purge(place: _Place, rejected: bool) -> None:  # noqa: FBT001  # click passe
     tables = ("rejected",) if rejected else ("batches", "segments", "deltas", "levels", "rejected")
     try:
         check(place.file)
-        with closing(SpoolStore.open(directory, 2**40)) as store:
+        with closing(SpoolStore.open(directory)) as store:
             store.run([Statement(f"DELETE FROM {table} WHERE rowid > ?", ((-1,),)) for table in tables])  # noqa: S608  # ours
     except sqlite3.DatabaseError as error:
         hint = ": the next start sets it aside; nothing was deleted" if damaged(error) else ""

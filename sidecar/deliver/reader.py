@@ -12,7 +12,7 @@ from sidecar.model.errors import Reason
 from sidecar.model.limits import PAST_SECONDS
 from sidecar.observe.log import Limiter
 from sidecar.runtime.clock import Clock
-from sidecar.spool.store import SpoolError
+from sidecar.spool.files import SpoolError
 
 RETRY_SECONDS: Final = 1.0  # after a row could not be read
 

@@ -26,11 +26,12 @@ from sidecar.spool.rows import (
     Statement,
     delete_deltas,
     delete_deltas_upto,
+    delete_levels,
     delete_segments,
     insert_delta,
+    insert_levels,
     insert_rejected,
 )
-from sidecar.spool.store import delete_levels, insert_levels
 from sidecar.spool.writer import Spool
 
 CHECKPOINT_SECONDS: Final = 0.5

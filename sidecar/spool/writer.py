@@ -23,8 +23,9 @@ import structlog
 from sidecar.observe.log import Limiter
 from sidecar.runtime.threads import Background
 from sidecar.spool.deletions import Deletions
-from sidecar.spool.rows import Leftovers, Statement
-from sidecar.spool.store import SpoolError, SpoolStore, delete_all
+from sidecar.spool.files import SpoolError
+from sidecar.spool.rows import Leftovers, Statement, delete_all
+from sidecar.spool.store import SpoolStore
 
 T = TypeVar("T")
 
@@ -100,7 +101,7 @@ class Spool:
         return True
 
     def _open(self) -> tuple[SpoolStore, Leftovers]:
-        store = SpoolStore.open(self._directory, self.max_bytes)
+        store = SpoolStore.open(self._directory)
         try:
             return store, store.leftovers()
         except sqlite3.Error as error:

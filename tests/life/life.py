@@ -17,7 +17,7 @@ from sidecar.app import App
 from sidecar.config.schema import Config
 from sidecar.deliver.backlog import Backlog
 from sidecar.model.errors import BusyError, UnsupportedError
-from sidecar.spool.store import FILE
+from sidecar.spool.files import FILE
 from tests.life.far_end import Target, all_saved, in_hand
 from tests.life.loop import HandLoop, HandThread
 from tests.support.clock import HandClock

@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from structlog.testing import capture_logs
 
-from sidecar.spool.store import LOCK
+from sidecar.spool.files import LOCK
 from tests.life.far_end import ANSWERS, OK, REQUEST_SECONDS, Answer, FarEnd, LogFarEnd, Target, read_datums
 from tests.life.life import Life, rows
 from tests.life.senders import DATAGRAM_PLANS, EVENT_PLANS, METRIC_PLANS, SAME, Event, Line, Metric, Numbers
