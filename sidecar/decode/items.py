@@ -22,9 +22,9 @@ class Item(NamedTuple):
 
     Attributes:
         value: the parsed document; meaningless where `error` is set.
-        text: the document's own text, where it was asked for.
+        text: the document's own text, where `texts` was set.
         error: why this element could not be parsed.
-        ignored: the names of fields around it that are not read: of the request a datum came in.
+        ignored: the names of unknown fields of the request that a datum came in.
     """
 
     value: Any
@@ -44,7 +44,7 @@ def elements(values: list[Any], text: bytes, *, texts: bool) -> Items:
         return
     cuts = [found.span() for found in BETWEEN_OBJECTS.finditer(text)]
     if len(cuts) == len(values) - 1 and set(map(type, values)) == {dict}:
-        # Between two objects there is at least one such place; as many as that, and each of them is between two.
+        # Between two objects there is at least one match; if there are no more matches, each is between two objects.
         begins = [text.index(b"{"), *(end - 1 for _, end in cuts)]
         ends = [*(begin + 1 for begin, _ in cuts), text.rindex(b"}") + 1]
         for value, begin, end in zip(values, begins, ends, strict=True):
@@ -73,7 +73,7 @@ def split_lines(text: bytes) -> Iterator[bytes]:
 
 
 def unreadable(text: bytes, error: orjson.JSONDecodeError) -> DecodeError:
-    """Why a text is not JSON: not UTF-8, or what the parser says."""
+    """The error for a text that is not JSON: not UTF-8, or the parser's message."""
     try:
         text.decode()
     except UnicodeDecodeError:
@@ -87,6 +87,6 @@ def broken(detail: str) -> Item:
 
 
 def check_number(items: int) -> None:
-    """Raise TooManyItemsError where a body has over 100,000 items."""
+    """Raise TooManyItemsError if a body has over 100,000 items."""
     if items > ITEMS_PER_BODY:
         raise TooManyItemsError(f"{items} items, at most {ITEMS_PER_BODY} in one body")
