@@ -184,6 +184,13 @@ class Logs(_Section):
     metrics: Rules = []
 
 
+class Aws(_Section):
+    """How calls of AWS SDKs are answered."""
+
+    strict: bool = False
+    pass_through: list[Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]{1,63}$")]] = []
+
+
 class Emf(_Section):
     """What becomes of embedded metric format."""
 
@@ -233,6 +240,7 @@ class Config(_Section):
     metrics: Metrics = Metrics()
     logs: Logs = Logs()
     emf: Emf = Emf()
+    aws: Aws = Aws()
     deliver: Deliver = Deliver()
     observe: Observe = Observe()
 
@@ -311,6 +319,6 @@ def _deliver_problems(deliver: Deliver, listen: Listen) -> list[Impossible]:
 NOT_BUILT: Final = (
     *("listen.statsd_socket", "listen.statsd_stream_socket", "listen.socket_mode", "listen.emf_host"),
     *("listen.emf_port", "logs.routes", "logs.metrics"),
-    *("emf.as", "emf.group", "observe.publish"),
+    *("emf.as", "emf.group", "observe.publish", "aws.pass_through"),
 )
 """Keys that are known and do nothing yet: setting one is accepted with a warning."""

@@ -60,6 +60,8 @@ class DatagramPath:
     def __init__(
         self,
         *,
+        input_: str,
+        json_input: str,
         metrics: MetricPath,
         logs: LogPath,
         dispatch: Dispatch,
@@ -73,6 +75,8 @@ class DatagramPath:
         """Take over the collaborators.
 
         Args:
+            input_: the label under which the ledger counts lines.
+            json_input: that of JSON.
             metrics: says how the signs of gauges are read.
             logs: saves its buffers after each burst.
             dispatch: takes what has no shortcut.
@@ -91,15 +95,16 @@ class DatagramPath:
         self._ledger = ledger
         self._limiter = limiter
         self._dispatch = dispatch
-        self._line_source = Source("statsd", ledger.samples, self._decode)
-        self._sample_source = Source("statsd", ledger.samples, _itself)
-        self._event_source = Source("statsd", ledger.log_events, dogstatsd.decode)
+        self._input = input_
+        self._line_source = Source(input_, ledger.samples, self._decode)
+        self._sample_source = Source(input_, ledger.samples, _itself)
+        self._event_source = Source(input_, ledger.log_events, dogstatsd.decode)
         self._clock = clock
         self._numbers: dict[bytes, float] = {}
         # What was too much work for one turn: the rest of a datagram of lines, and the datagrams behind it.
         self._lines: Iterator[bytes] = iter(())
         self._waiting: deque[bytes] = deque()
-        self._json = JsonDatagrams(dispatch=dispatch, ledger=ledger, limiter=limiter, clock=clock)
+        self._json = JsonDatagrams(json_input, dispatch=dispatch, ledger=ledger, limiter=limiter, clock=clock)
         self._repeating = True  # enough lines of the last burst were known whole
         self._bursts = 0
         self._warned: set[str] = set()  # names of gauges whose signs were warned of
@@ -178,7 +183,7 @@ class DatagramPath:
 
     def _count(self, taken: int) -> None:
         """Count the samples that a burst added to accumulators, and do what is done once a burst."""
-        self._ledger.samples.received["statsd"] += taken
+        self._ledger.samples.received[self._input] += taken
         self._windows.tally.samples += taken
         self._flushes.look_for_early_flush()
         self._logs.save()

@@ -69,7 +69,8 @@ class UdpReceiver:
         self._burst = MOST_IN_A_BURST
         self._behind = False
         self._dropped_before = 0  # by sockets that are closed
-        datagrams.kernel_dropped = self.kernel_dropped
+        datagrams.receivers.append(self.kernel_dropped)
+        self._read = 0
 
     async def open(self) -> None:
         """Bind and start to read.
@@ -116,7 +117,7 @@ class UdpReceiver:
 
     def seen(self) -> int:
         """Datagrams read so far."""
-        return self._datagrams.read
+        return self._read
 
     def _readable(self, made: socket.socket) -> None:
         """Read a burst; where it is too much work at once, read no more until that is done."""
@@ -165,6 +166,7 @@ class UdpReceiver:
         except BlockingIOError:
             pass
         self._datagrams.read += len(burst)
+        self._read += len(burst)
         started = monotonic()
         self._behind = self._handle(burst)
         if monotonic() - started > TURN_SECONDS:
