@@ -112,9 +112,8 @@ def logs() -> JsonBodies:
     return JsonBodies("log_events", _logs, json_logs.decode, _log_size)
 
 
-def emf_documents(as_: emf.EmfAs, group: Callable[[emf.Fields], str] | None = None) -> JsonBodies:
+def emf_documents(decoder: emf.Decoder) -> JsonBodies:
     """`POST /ingest/emf`: documents in embedded metric format, one a line, one alone, or an array of them."""
-    decoder = emf.Decoder(as_, group)
     return JsonBodies(decoder.signal, _documents, decoder.decode_item, _log_size)
 
 

@@ -110,16 +110,18 @@ class Pipeline:
         self.flush_metrics = self._flushes.flush
         self.flush_logs = self._logs.flush
 
-    def lines(self, input_: str, json_input: str) -> DatagramPath:
+    def lines(self, input_: str, json_input: str, emf: Decode | None = None) -> DatagramPath:
         """Make the way of StatsD datagrams of one listener.
 
         Args:
             input_: the label under which the ledger counts lines.
             json_input: that of datagrams that are JSON.
+            emf: decodes items in embedded metric format; None: they are log events like any other.
         """
         return DatagramPath(
             input_=input_,
             json_input=json_input,
+            emf=emf,
             metrics=self._metrics,
             logs=self._logs,
             dispatch=self._dispatch,
@@ -151,7 +153,7 @@ class Pipeline:
             clock=self._clock,
         )
 
-    def refuse(self, error: DecodeError, signal: Signal, input_: str) -> None:
+    def refuse(self, signal: Signal, input_: str, error: DecodeError) -> None:
         """Count and log an element that did not arrive whole, as one unit of a signal."""
         account = self._ledger.samples if signal == "samples" else self._ledger.log_events
         account.received[input_] += 1

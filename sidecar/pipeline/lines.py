@@ -18,6 +18,7 @@ from sidecar.decode.documents import BYTE_ORDER_MARK
 from sidecar.decode.numbers import plain_number
 from sidecar.decode.statsd import Line
 from sidecar.model.errors import DecodeError
+from sidecar.model.exchange import Decode
 from sidecar.model.limits import NAME_CHARACTERS
 from sidecar.model.samples import Sample
 from sidecar.observe.ledger import Ledger
@@ -62,6 +63,7 @@ class DatagramPath:
         *,
         input_: str,
         json_input: str,
+        emf: Decode | None,
         metrics: MetricPath,
         logs: LogPath,
         dispatch: Dispatch,
@@ -77,6 +79,7 @@ class DatagramPath:
         Args:
             input_: the label under which the ledger counts lines.
             json_input: that of JSON.
+            emf: decodes JSON in embedded metric format; None: it is a log event like any other.
             metrics: says how the signs of gauges are read.
             logs: saves its buffers after each burst.
             dispatch: takes what has no shortcut.
@@ -104,7 +107,7 @@ class DatagramPath:
         # What was too much work for one turn: the rest of a datagram of lines, and the datagrams behind it.
         self._lines: Iterator[bytes] = iter(())
         self._waiting: deque[bytes] = deque()
-        self._json = JsonDatagrams(json_input, dispatch=dispatch, ledger=ledger, limiter=limiter, clock=clock)
+        self._json = JsonDatagrams(json_input, emf, dispatch=dispatch, ledger=ledger, limiter=limiter, clock=clock)
         self._repeating = True  # enough lines of the last burst were known whole
         self._bursts = 0
         self._warned: set[str] = set()  # names of gauges whose signs were warned of

@@ -59,6 +59,6 @@ class Toy:
 
 
 ROWS = (
-    inputs.Row("toy", ("emf_host", "emf_port"), inputs.udp, inputs.elements(decode, "samples"), ("toy_udp",)),
+    inputs.Row("toy", ("emf_host", "emf_port"), inputs.datagrams, inputs.elements(decode, "samples"), ("toy_udp",)),
     inputs.HttpRow("http", ("http_host", "http_port"), "/ingest/toy", lambda _: Toy(), "toy"),
 )
