@@ -49,6 +49,9 @@ class Reason(StrEnum):
     # Log events.
     EMPTY_MESSAGE = "empty_message"
     TOO_MANY_ITEMS = "too_many_items"
+    LINE_TOO_LONG = "line_too_long"
+    # The request around it.
+    REQUEST_REFUSED = "request_refused"
     # On the way out.
     MEMORY_FULL = "memory_full"
     SPOOL_FULL = "spool_full"
@@ -148,6 +151,10 @@ class BodyTooLargeError(SidecarError):
 
 class UnsupportedError(SidecarError):
     """Raised when a body is of a type that the route does not accept."""
+
+
+class EmptyBodyError(UnsupportedError):
+    """Raised when a body has nothing in it."""
 
 
 def drop_traceback(error: BaseException) -> None:

@@ -18,6 +18,7 @@ from sidecar.decode.documents import BYTE_ORDER_MARK
 from sidecar.decode.numbers import plain_number
 from sidecar.decode.statsd import Line
 from sidecar.model.errors import DecodeError
+from sidecar.model.exchange import Decode
 from sidecar.model.limits import NAME_CHARACTERS
 from sidecar.model.samples import Sample
 from sidecar.pipeline.dispatch import Dispatch, Source
@@ -58,6 +59,9 @@ class DatagramPath:
     def __init__(
         self,
         *,
+        input_: str,
+        json_input: str,
+        emf: Decode | None,
         metrics: MetricPath,
         logs: LogPath,
         dispatch: Dispatch,
@@ -69,6 +73,9 @@ class DatagramPath:
         """Connect the parts.
 
         Args:
+            input_: the label under which the ledger counts lines.
+            json_input: that of JSON.
+            emf: decodes JSON in embedded metric format; None: it is a log event like any other.
             metrics: knows how the signs of gauges are read.
             logs: saves its buffers after each burst.
             dispatch: ingests lines that have no shortcut.
@@ -85,15 +92,16 @@ class DatagramPath:
         ledger = self._ledger = observer.ledger
         self._limiter = observer.limiter
         self._dispatch = dispatch
-        self._line_source = Source("statsd", ledger.samples, self._decode)
-        self._sample_source = Source("statsd", ledger.samples, _itself)
-        self._event_source = Source("statsd", ledger.log_events, dogstatsd.decode)
+        self._input = input_
+        self._line_source = Source(input_, ledger.samples, self._decode)
+        self._sample_source = Source(input_, ledger.samples, _itself)
+        self._event_source = Source(input_, ledger.log_events, dogstatsd.decode)
         self._clock = observer.clock
         self._numbers: dict[bytes, float] = {}
         # What was deferred: the rest of a datagram of lines, and the datagrams behind it.
         self._lines: Iterator[bytes] = iter(())
         self._waiting: deque[bytes] = deque()
-        self._json = JsonDatagrams(dispatch=dispatch, observer=observer)
+        self._json = JsonDatagrams(json_input, emf, dispatch=dispatch, observer=observer)
         self._repeating = True  # enough lines of the last burst were found whole
         self._bursts = 0
         self._warned: set[str] = set()  # names of gauges that a warning about their signs was logged for
@@ -176,7 +184,7 @@ class DatagramPath:
 
     def _count(self, added: int) -> None:
         """Count the samples that a burst added to accumulators, and do what is done once a burst."""
-        self._ledger.samples.received["statsd"] += added
+        self._ledger.samples.received[self._input] += added
         self._windows.tally.samples += added
         self._flushes.check_thresholds()
         self._logs.save()

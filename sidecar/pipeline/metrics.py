@@ -75,6 +75,16 @@ class MetricPath:
         self._flushes.note_time(now)
         self._shortcuts.note_time(now)
 
+    def check(self, sample: Sample, now: float) -> None:
+        """Check a sample without adding it: its time and its names.
+
+        Raises:
+            DecodeError: `add` would refuse it.
+        """
+        if sample.timestamp is not None:
+            check_timestamp(sample.timestamp, now)
+        self.shape.check(sample)
+
     def add(self, sample: Sample, now: float) -> Added:
         """Shape a sample and add it to its window: that of its own time, else that of `now` (wall seconds).
 

@@ -80,6 +80,14 @@ class Shape:
             series is not own and series != own,
         )
 
+    def check(self, sample: Sample) -> None:
+        """Check the names of a sample without counting its series.
+
+        Raises:
+            DecodeError: CloudWatch would refuse a name, the unit or the dimensions.
+        """
+        self._naming.series(sample)
+
     def signed_gauges(self, name: str) -> SignedGauges:
         """How the sign of a StatsD gauge of this name is read: by rule, else `metrics.signed_gauges`."""
         return self._naming.signed_gauges(name, self._signed_gauges)

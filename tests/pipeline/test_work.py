@@ -79,13 +79,13 @@ def test_calls_of_a_line_that_is_known(lines: list[bytes], most: float) -> None:
 def test_calls_of_a_json_metric_that_is_known() -> None:
     rig = Rig()
     done(rig.pipeline.ingest_metrics(METRICS, "json"))
-    assert calls(lambda: done(rig.pipeline.ingest_metrics(METRICS, "json"))) <= 29.1
+    assert calls(lambda: done(rig.pipeline.ingest_metrics(METRICS, "json"))) <= 31.1
     assert rig.ledger.samples.received["http"] == 2 * EVENTS
 
 
 def test_calls_of_a_log_event() -> None:
     rig = Rig()
-    assert calls(lambda: done(rig.pipeline.ingest_logs(LOGS, "json"))) <= 53.1
+    assert calls(lambda: done(rig.pipeline.ingest_logs(LOGS, "json"))) <= 55.1
     assert rig.ledger.log_events.received["http"] == EVENTS
 
 
