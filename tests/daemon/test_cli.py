@@ -7,13 +7,14 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.support.commands import CLOSED, Commands
 from tests.support.daemon import Daemon, free_ports
 
 
@@ -27,6 +28,24 @@ def sidecar(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]
         timeout=50,
         check=False,
     )
+
+
+@pytest.fixture(scope="module")
+def commands() -> Iterator[Commands]:
+    running = Commands()
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def listening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """One daemon for the commands that send something."""
+    one = Daemon(tmp_path_factory.mktemp("listening"), {"metrics": {"flush_seconds": 0.1}})
+    try:
+        one.start()
+        yield one
+    finally:
+        one.kill()
 
 
 def test_check_prints_the_effective_configuration(tmp_path: Path) -> None:
@@ -121,19 +140,21 @@ def test_send_says_why_it_failed(daemon: Callable[..., Daemon]) -> None:
     ("value", "expected"),
     [("0", 0.0), ("-5", -5.0), ("-5e3", -5_000.0), ("-0.5", -0.5), ("-.5", -0.5), ("-0", 0.0), ("1e-3", 0.001)],
 )
-def test_any_number_can_be_sent(daemon: Callable[..., Daemon], value: str, expected: float) -> None:
-    one = daemon()
-    url = f"http://localhost:{one.http_port}"
+def test_any_number_can_be_sent(commands: Commands, listening: Daemon, value: str, expected: float) -> None:
+    url = f"http://localhost:{listening.http_port}"
+    name = f"Level_of_{value}"
     for arguments in (
-        ["Level", value, "--unit", "Count"],
-        ["--unit=Count", "Level", value],
-        ["-d", "a=b", "Level", value],
+        [name, value, "--unit", "Count"],
+        ["--unit=Count", name, value],
+        ["-d", "a=b", name, value],
     ):
-        done = sidecar("send", "metric", *arguments, "--type", "gauge", "--url", url)
+        done = commands.run("send", "metric", *arguments, "--type", "gauge", "--url", url)
         assert done.returncode == 0, done.stderr
 
-    stats = one.settled(samples=3)
-    assert {series["sum"] / series["sample_count"] for series in stats["local"]["series"]} == {expected}
+    stats = listening.settled()
+    arrived = [series for series in stats["local"]["series"] if series["name"] == name]
+    assert sum(series["sample_count"] for series in arrived) == 3
+    assert {series["sum"] / series["sample_count"] for series in arrived} == {expected}
 
 
 @pytest.mark.parametrize(
@@ -144,8 +165,8 @@ def test_any_number_can_be_sent(daemon: Callable[..., Daemon], value: str, expec
         *(["Level", "5", "-d", "-5"], ["Level", "5", "6"], ["\udcff", "5"], ["Level", "5", "-d", "a=\udcff"]),
     ],
 )
-def test_a_metric_that_cannot_be_sent_is_status_2(arguments: list[str]) -> None:
-    done = sidecar("send", "metric", *arguments)
+def test_a_metric_that_cannot_be_sent_is_status_2(commands: Commands, arguments: list[str]) -> None:
+    done = commands.run("send", "metric", *arguments)
 
     assert done.returncode == 2
     assert "Error: " in done.stderr
@@ -153,14 +174,14 @@ def test_a_metric_that_cannot_be_sent_is_status_2(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
-def test_send_asks_no_proxy(daemon: Callable[..., Daemon], variable: str) -> None:
-    one = daemon()
+def test_send_asks_no_proxy(commands: Commands, listening: Daemon, variable: str) -> None:
+    before = listening.settled()["log_events"]["received"]
     (nobody,) = free_ports(1)
-    proxy = {variable: f"http://127.0.0.1:{nobody}"}
-    done = sidecar("send", "log", "hello", "--url", f"http://localhost:{one.http_port}", **proxy)
+    url = f"http://localhost:{listening.http_port}"
+    done = commands.run("send", "log", "hello", "--url", url, environ={variable: f"http://127.0.0.1:{nobody}"})
 
     assert done.returncode == 0, done.stderr
-    assert one.settled(log_events=1)["log_events"]["received"] == 1
+    assert listening.settled()["log_events"]["received"] == before + 1
 
 
 @pytest.mark.parametrize(
@@ -183,8 +204,8 @@ def test_send_asks_no_proxy(daemon: Callable[..., Daemon], variable: str) -> Non
         *(("http://127.0.0.1:1", 1), ("https://127.0.0.1:1", 1), ("http://localhost:1/\udcff", 2)),
     ],
 )
-def test_a_url_that_is_none_is_a_sentence(url: str, status: int) -> None:
-    done = sidecar("send", "log", "hello", "--url", url)
+def test_a_url_that_is_none_is_a_sentence(commands: Commands, url: str, status: int) -> None:
+    done = commands.run("send", "log", "hello", "--url", url)
 
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
@@ -199,7 +220,7 @@ def test_a_url_that_is_none_is_a_sentence(url: str, status: int) -> None:
         b"HTTP/1.1 302 Found\r\nLocation: http://localhost:1\r\nContent-Length: 0\r\n\r\n",
     ],
 )
-def test_an_answer_that_is_none_is_a_sentence(answer: bytes) -> None:
+def test_an_answer_that_is_none_is_a_sentence(commands: Commands, answer: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as threads:
 
         def serve() -> None:
@@ -209,7 +230,7 @@ def test_an_answer_that_is_none_is_a_sentence(answer: bytes) -> None:
                 connection.sendall(answer)
 
         served = threads.submit(serve)
-        done = sidecar("send", "log", "hello", "--url", f"http://127.0.0.1:{server.getsockname()[1]}")
+        done = commands.run("send", "log", "hello", "--url", f"http://127.0.0.1:{server.getsockname()[1]}")
         served.result(10)
 
     assert done.returncode == 1
@@ -242,11 +263,35 @@ SHORT: list[tuple[list[str], int]] = [
 ]
 
 
-@pytest.mark.parametrize("streams", ["", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full", "2>&-"])
+STREAMS: dict[str, dict[int, str]] = {
+    "": {},
+    ">&- 2>&-": {1: CLOSED, 2: CLOSED},
+    "<&- >&- 2>&-": {0: CLOSED, 1: CLOSED, 2: CLOSED},
+    "2>/dev/full": {2: "/dev/full"},
+    "2>&-": {2: CLOSED},
+}
+
+
+@pytest.mark.parametrize("streams", STREAMS)
 @pytest.mark.parametrize(
     ("arguments", "status"), SHORT, ids=[" ".join(one).replace("\udcff", "bytes") for one, _ in SHORT]
 )
-def test_the_exit_status_does_not_depend_on_the_streams(arguments: list[str], status: int, streams: str) -> None:
+def test_the_exit_status_does_not_depend_on_the_streams(
+    commands: Commands, arguments: list[str], status: int, streams: str
+) -> None:
+    done = commands.run(*arguments, streams=STREAMS[streams])
+
+    assert done.returncode == status
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize("streams", STREAMS)
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [([], 2), (["check"], 0), (["health", "--port=1"], 1), (["run", "--config", "/dev/zero"], 2)],
+)
+def test_nor_does_it_where_a_shell_starts_the_interpreter(arguments: list[str], status: int, streams: str) -> None:
     assert in_shell(arguments, streams) == status
 
 
