@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,23 +28,37 @@ AWS: Final = {
 }
 
 
+def _ports_below_the_ephemeral() -> Iterator[int]:
+    """Ports that the system gives to no outgoing connection between our look at one and the daemon's bind.
+
+    Each process of a test run starts at another one.
+    """
+    first, last = 10_000, 32_767  # Linux's and the IANA's ephemeral ports lie above
+    with suppress(OSError):
+        ephemeral = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+        last = ephemeral - 1 if first + 2_000 < ephemeral < last else last
+    start = random.randrange(first, last)
+    return itertools.cycle([*range(start, last), *range(first, start)])
+
+
+_PORTS: Final = _ports_below_the_ephemeral()
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on, neither over UDP nor over TCP, on 127.0.0.1."""
-    held: list[socket.socket] = []
+    """Ports nobody listens on, neither over UDP nor over TCP, on 127.0.0.1; none twice for a long time."""
     ports: list[int] = []
     while len(ports) < count:
-        tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        held += [tcp, udp]
-        tcp.bind(("127.0.0.1", 0))
-        port = tcp.getsockname()[1]
-        try:
-            udp.bind(("127.0.0.1", port))
-        except OSError:
-            continue
+        port = next(_PORTS)
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+        ):
+            try:
+                tcp.bind(("127.0.0.1", port))
+                udp.bind(("127.0.0.1", port))
+            except OSError:
+                continue
         ports.append(port)
-    for one in held:
-        one.close()
     return ports
 
 
