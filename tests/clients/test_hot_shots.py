@@ -26,8 +26,6 @@ VERSION: Final = "17.1.1"
 INSTALL_SECONDS: Final = 60
 SCRIPT: Final = Path(__file__).with_name("hot_shots.js")
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture(scope="session")
 def modules(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -62,7 +60,7 @@ def application(modules: Path) -> Callable[[Daemon, str], None]:
             env=environment(NODE_PATH=str(modules), STATSD_PORT=str(daemon.statsd_port)),
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=40,
             check=False,
         )
         assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")

@@ -333,7 +333,6 @@ def test_version_and_help() -> None:
     assert "demo" in sidecar("--help").stdout
 
 
-@pytest.mark.timeout(40)
 def test_demo_prints_what_cloudwatch_would_have_received_and_loses_nothing() -> None:
     done = sidecar("demo", "--seconds", "3")
     assert done.returncode == 0

@@ -27,7 +27,7 @@ KEYS: Final = {
     for name, section in yaml.safe_load(dump(Config())).items()
 }
 
-pytestmark = pytest.mark.timeout(max(60, EXAMPLES // 5))
+pytestmark = pytest.mark.timeout(max(120, EXAMPLES // 5))
 fuzz = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 # --- what is tried --------------------------------------------------------------------------------------

@@ -31,8 +31,6 @@ from tests.support.daemon import Daemon, assert_balanced
 
 Start = Callable[..., Daemon]
 
-pytestmark = pytest.mark.timeout(40)
-
 DRAIN_SECONDS: Final = 2.0
 LATE_SECONDS: Final = 0.5  # the most a drain may last beyond its deadline
 

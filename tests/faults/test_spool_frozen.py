@@ -15,8 +15,6 @@ from tests.support.frozen_disk import FrozenDisk, frozen_disk
 
 Start = Callable[..., Daemon]
 
-pytestmark = pytest.mark.timeout(90)
-
 HANGS: float = 8.0  # seconds: what is bounded by one second must be over by then on any machine
 
 

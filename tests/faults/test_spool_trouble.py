@@ -25,8 +25,6 @@ from tests.support.daemon import Daemon, assert_balanced
 
 Start = Callable[..., Daemon]
 
-pytestmark = pytest.mark.timeout(60)
-
 
 def spool_error(daemon: Daemon) -> str | None:
     error: str | None = daemon.ready()[1]["spool"]["error"]

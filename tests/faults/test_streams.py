@@ -138,7 +138,7 @@ def test_an_unusable_start_is_status_2_whatever_standard_error_does(tmp_path: Pa
     one.wait_until = lambda *_: None  # type: ignore[method-assign]  # it never becomes ready
     one.start()
     try:
-        assert one.exit_status(10) == 2
+        assert one.exit_status() == 2
     finally:
         one.close()
 

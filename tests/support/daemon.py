@@ -142,7 +142,7 @@ class Daemon:
     ) -> tuple[int, dict[str, Any], http.client.HTTPMessage]:
         """POST to the ingest port: status, answer, headers. What is not bytes is sent as JSON."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=START_SECONDS)
         try:
             connection.request("POST", path, data, headers or {"Content-Type": "application/json"})
             answer = connection.getresponse()
@@ -153,7 +153,7 @@ class Daemon:
 
     def get(self, path: str) -> tuple[int, bytes]:
         """GET from the admin port: status and body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=START_SECONDS)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -206,7 +206,7 @@ class Daemon:
         """End the process whatever it does."""
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
-            self.process.wait(5)
+            self.process.wait(START_SECONDS)
 
     def log(self) -> str:
         """Everything logged so far."""
