@@ -19,6 +19,8 @@ from typing import Any, Final
 
 import yaml
 
+from tests.support.forks import Started, forks
+
 START_SECONDS: Final = 40.0  # a bound for a machine that is busy, not a measure
 AWS: Final = {
     "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
@@ -66,7 +68,8 @@ class Daemon:
     """One daemon process with a configuration file of its own.
 
     Ports are chosen free, timers are short; `config` is laid over that, section by section. The log (standard
-    error) and the local target's console (standard output) go to files in the test's folder.
+    error) and the local target's console (standard output) go to files in the test's folder. It is a fork of a
+    process that has imported the daemon, but with an environment or a start of its own an interpreter of its own, too.
     """
 
     def __init__(
@@ -79,7 +82,7 @@ class Daemon:
                 "http_port": self.http_port,
                 "admin_port": self.admin_port,
             },
-            "metrics": {"flush_seconds": 1},
+            "metrics": {"flush_seconds": 0.2},
             "logs": {"flush_seconds": 0.2},
             "deliver": {"target": "local", "drain_seconds": 5},
         }
@@ -104,17 +107,22 @@ class Daemon:
         self._environ = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "SIDECAR_"))}
         self._environ |= AWS | (environ or {})
         self._wait = wait
-        self.process: subprocess.Popen[bytes] | None = None
+        self._forked = environ is None and wait and hasattr(os, "pidfd_open")
+        self.process: subprocess.Popen[bytes] | Started | None = None
 
     def start(self) -> None:
         """Start the process and wait until it is ready."""
-        with self.log_path.open("ab") as log, self.console_path.open("ab") as console:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "sidecar", "run", "--config", str(self.config_path)],
-                env=self._environ,
-                stdout=console,
-                stderr=log,
-            )
+        command = ["run", "--config", str(self.config_path)]
+        self.log_path.touch()
+        self.console_path.touch()
+        if self._forked:
+            files = {"stdout": self.console_path, "stderr": self.log_path}
+            self.process = forks().start(*command, environ=self._environ, **files)
+        else:
+            with self.log_path.open("ab") as log, self.console_path.open("ab") as console:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-m", "sidecar", *command], env=self._environ, stdout=console, stderr=log
+                )
         if self._wait:
             self.wait_until(lambda: self.ready()[0] == 200, "ready")
 
