@@ -194,6 +194,16 @@ class Daemon:
         self.wait_until(done, "settled", seconds)
         return self.stats()
 
+    def checkpointed(self) -> None:
+        """Wait until the spool has all that was received before this call."""
+        asked = time.monotonic()
+
+        def done() -> bool:
+            before = time.monotonic()
+            return bool(self.stats()["spool"]["checkpoint_age_seconds"] < before - asked)
+
+        self.wait_until(done, "checkpointed")
+
     def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Send a signal."""
         assert self.process is not None
