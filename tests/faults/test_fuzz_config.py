@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
 from pathlib import Path
@@ -196,6 +197,7 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 _held = socket.socket()
 _held.bind(("127.0.0.1", 0))  # not listening: a port that refuses
+atexit.register(_held.close)
 CLOSED_PORT: Final = str(_held.getsockname()[1])
 
 tokens: Final = st.one_of(
