@@ -102,7 +102,9 @@ def test_kill_at_random_moments_under_load(daemon: Start, double: ThreadedCloudW
     application = Application()
     ambiguous: Counter[str] = Counter()
     unseen: Counter[str] = Counter()  # units stored between the last look at the ledger and the kill
-    gaps: list[tuple[float, float]] = []  # from a second before a kill to the next start, none twice: metrics that may be missing
+    gaps: list[
+        tuple[float, float]
+    ] = []  # from a second before a kill to the next start, none twice: metrics that may be missing
     config = spooling(double, spool)
     application.start()
     try:
