@@ -10,6 +10,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from statistics import median
 from typing import Final, TypeAlias
 
@@ -26,7 +27,9 @@ from benchmarks.traffic import (
 )
 from sidecar.app import App
 from sidecar.config.schema import Config, Deliver
-from sidecar.model.events import Outcome
+from sidecar.decode import json_bodies
+from sidecar.model.exchange import Request
+from sidecar.pipeline.bodies import Ending
 from sidecar.pipeline.intake import Pipeline
 from sidecar.receive.datagrams import MOST_IN_A_BURST
 from sidecar.runtime.process import tune_process
@@ -36,7 +39,7 @@ _LINES: Final = 131_072
 _BODIES: Final = 20
 _SMALL_BODIES: Final = 2_000
 
-Ingest: TypeAlias = Callable[[bytes, str], Awaitable[Outcome]]
+Ingest: TypeAlias = Callable[[Request], Awaitable[Ending | None]]
 
 
 def _pipeline() -> Pipeline:
@@ -52,7 +55,7 @@ def _time(what: str, datagrams: list[bytes]) -> tuple[Row, Row]:
     series = 0
     for _ in range(_ROUNDS):
         pipeline = _pipeline()
-        take = pipeline.datagrams
+        take = pipeline.lines("statsd", "json_udp").take
         for burst in bursts:  # makes the series
             _seconds(take, burst)
         spent = sum(_seconds(take, burst) for burst in bursts)
@@ -69,8 +72,9 @@ def _time_bodies(what: str, path: str, bodies: list[bytes], events: int) -> Row:
     """CPU time an event of bodies as they come over HTTP."""
     taken: list[float] = []
     for _ in range(_ROUNDS):
-        pipeline = _pipeline()
-        ingest = pipeline.ingest_logs if path == "logs" else pipeline.ingest_metrics
+        ingest = partial(
+            _pipeline().bodies.ingest, json_bodies.logs() if path == "logs" else json_bodies.metrics(), "http"
+        )
         asyncio.run(_ingest(ingest, bodies))  # makes the series
         taken.append(asyncio.run(_ingest(ingest, bodies)) / (len(bodies) * events) * 1e9)
     return _row(what, "event", taken)
@@ -86,7 +90,7 @@ async def _ingest(ingest: Ingest, bodies: list[bytes]) -> float:
     fresh = [bytes(bytearray(body)) for body in bodies]
     started = time.process_time()
     for body in fresh:
-        await ingest(body, "application/x-ndjson")
+        await ingest(Request("POST", "/", {}, "application/x-ndjson", body))
     return time.process_time() - started
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Final
@@ -12,9 +10,9 @@ from typing import Any, Final
 from sidecar.config.schema import Config
 from sidecar.daemon import CallbackErrors, Daemon, Input
 from sidecar.deliver.delivery import Delivery
-from sidecar.deliver.target import Target
-from sidecar.inputs import Parts, make_inputs
-from sidecar.model.template import Template
+from sidecar.deliver.target import Target, open_target
+from sidecar.inputs import Parts, make_inputs, make_template
+from sidecar.model.log_groups import LogGroups
 from sidecar.observe.admin import AdminServer
 from sidecar.observe.figures import Sources
 from sidecar.observe.health import Health, ListenerHealth
@@ -52,7 +50,9 @@ class App:
         self._limiter = Limiter(clock.monotonic)
         self._ledger = Ledger()
         self._health = Health()
+        self._groups = LogGroups()
         stall = StallProbe(clock.monotonic)
+        target = target or open_target(config, clock, self._limiter, self._groups)
         self._delivery = Delivery(
             config, ledger=self._ledger, health=self._health, limiter=self._limiter, clock=clock, target=target
         )
@@ -116,9 +116,11 @@ class App:
     def _make_inputs(self, errors: CallbackErrors) -> list[Input]:
         """The inputs, and the admin server beside them."""
         listen = self._config.listen
-        # A quarter of the descriptors for each of the two HTTP listeners, where the system allows few.
-        connections = min(CONNECTIONS, descriptors_for_connections() // 4)
-        parts = Parts(listen, self._pipeline, self._ledger, self._limiter, errors.report, connections)
+        # Where the system allows few descriptors, an eighth of them for each of the listeners that have connections.
+        connections = min(CONNECTIONS, descriptors_for_connections() // 8)
+        parts = Parts(
+            self._config, self._pipeline, self._groups, self._ledger, self._limiter, errors.report, connections
+        )
         inputs: list[Input] = [*make_inputs(parts, self._health)]
         if listen.admin_port is not None:
             listener = ListenerHealth("admin")
@@ -196,10 +198,8 @@ class _Stages:
 
 
 def _router(config: Config) -> Router:
-    context = {**os.environ, **config.dimensions}
-    hostname = socket.gethostname()
     group, stream, events_group = (
-        Template(text, hostname, context)
+        make_template(text, config)
         for text in (config.logs.group, config.logs.stream, config.logs.events_group or config.logs.group)
     )
     return Router(group, stream, events_group, config.logs.max_streams)

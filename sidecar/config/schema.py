@@ -184,6 +184,13 @@ class Logs(_Section):
     metrics: Rules = []
 
 
+class Aws(_Section):
+    """How calls of AWS SDKs are answered."""
+
+    strict: bool = False
+    pass_through: list[Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]{1,63}$")]] = []
+
+
 class Emf(_Section):
     """What becomes of embedded metric format."""
 
@@ -233,6 +240,7 @@ class Config(_Section):
     metrics: Metrics = Metrics()
     logs: Logs = Logs()
     emf: Emf = Emf()
+    aws: Aws = Aws()
     deliver: Deliver = Deliver()
     observe: Observe = Observe()
 
@@ -261,9 +269,10 @@ def impossible(config: Config) -> list[Impossible]:
 
 def _listen_problems(listen: Listen) -> list[Impossible]:
     found: list[Impossible] = []
-    if listen.statsd_port is None and listen.http_port is None:
-        keys = ("listen.statsd_port", "listen.http_port")
-        found.append(Impossible(keys, f"{' and '.join(keys)} are both null: nothing could be received"))
+    ways = ("statsd_port", "statsd_socket", "statsd_stream_socket", "emf_port", "http_port")
+    if all(getattr(listen, way) is None for way in ways):
+        keys = tuple(f"listen.{way}" for way in ways)
+        found.append(Impossible(keys, f"{', '.join(keys)} are all null: nothing could be received"))
     # TCP and UDP have ports of their own; embedded metric format listens on both.
     for one, other in (("http", "admin"), ("http", "emf"), ("admin", "emf"), ("statsd", "emf")):
         port, other_port = getattr(listen, f"{one}_port"), getattr(listen, f"{other}_port")
@@ -308,9 +317,5 @@ def _deliver_problems(deliver: Deliver, listen: Listen) -> list[Impossible]:
     return found
 
 
-NOT_BUILT: Final = (
-    *("listen.statsd_socket", "listen.statsd_stream_socket", "listen.socket_mode", "listen.emf_host"),
-    *("listen.emf_port", "logs.routes", "logs.metrics"),
-    *("emf.as", "emf.group", "observe.publish"),
-)
+NOT_BUILT: Final = (*("logs.routes", "logs.metrics", "observe.publish", "aws.pass_through"),)
 """Keys that are known and do nothing yet: setting one is accepted with a warning."""

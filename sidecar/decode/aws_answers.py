@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from xml.sax.saxutils import escape
 
 import orjson
@@ -16,6 +16,7 @@ import orjson
 from sidecar.decode import aws_cbor
 from sidecar.decode.aws_faults import Fault, Service
 from sidecar.decode.aws_request import Call, Protocol
+from sidecar.model.exchange import Answer
 
 _CONTENT_TYPES: Final = {
     Protocol.JSON_1_0: "application/x-amz-json-1.0",
@@ -27,14 +28,6 @@ _XML_NAMESPACE: Final = "http://monitoring.amazonaws.com/doc/2010-08-01/"
 # What `__type` has before the error's name; Logs has nothing there.
 _ERROR_NAMESPACES: Final = {Service.METRICS: "com.amazonaws.cloudwatch.v2010_08_01#"}
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, production 2
-
-
-class Answer(NamedTuple):
-    """An HTTP answer; `headers` has the content type."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
 
 
 def success(call: Call, output: Mapping[str, Any], request_id: str) -> Answer:

@@ -13,20 +13,23 @@ Differs: over 100 metrics in a directive or values in an array are read; numbers
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import orjson
 
 from sidecar.decode import scan
 from sidecar.decode.fields import check_timestamp, read_timestamp, shown, wrong_type
+from sidecar.decode.items import Item
 from sidecar.decode.numbers import in_range
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.events import LogEvent
+from sidecar.model.exchange import Events, Signal
 from sidecar.model.limits import ITEMS_PER_BODY, RESOLUTIONS, VALUE_MAGNITUDE
 from sidecar.model.samples import Dimensions, Kind, Sample, Statistics
 
 EmfAs: TypeAlias = Literal["logs", "metrics", "both"]
+Fields: TypeAlias = Mapping[str, object]
 
 _METADATA: Final = ("_aws", "CloudWatchMetrics")
 _STATISTICS: Final = ("Count", "Sum", "Min", "Max")
@@ -47,6 +50,42 @@ class _Metric(NamedTuple):
     unit: str | None
     resolution: int | None
     numbers: _Numbers
+
+
+class Decoder:
+    """Decodes documents as the configuration says.
+
+    Attributes:
+        signal: the ledger in which a document is counted that cannot be decoded.
+    """
+
+    def __init__(self, as_: EmfAs, group: Callable[[Fields], str] | None = None) -> None:
+        """Keep how documents are read.
+
+        Args:
+            as_: see `decode`.
+            group: gives the log group of a document that names none, from its fields; None: the group of all log events.
+        """
+        self._as = as_
+        self._group = group
+        self.signal: Signal = "samples" if as_ == "metrics" else "log_events"
+
+    def decode(self, document: bytes, now: float) -> Events | DecodeError:
+        """Decode one document, as bytes."""
+        return self._grouped(decode(document, now, self._as))
+
+    def decode_item(self, item: Item, now: float) -> Events | DecodeError:
+        """Decode one document of a body, parsed already."""
+        if item.error is not None:
+            return item.error
+        text = orjson.dumps(item.value).decode() if item.text is None else item.text
+        return self._grouped(decode_parsed(item.value, text, now, self._as))
+
+    def _grouped(self, events: Iterator[Sample | LogEvent | DecodeError]) -> Events:
+        for event in events:
+            if type(event) is LogEvent and event.group is None and self._group is not None:
+                event.group = self._group(event.fields)
+            yield event
 
 
 def decode(document: bytes, now: float, as_: EmfAs = "logs") -> Iterator[Sample | LogEvent | DecodeError]:
@@ -71,6 +110,13 @@ def decode(document: bytes, now: float, as_: EmfAs = "logs") -> Iterator[Sample 
     except orjson.JSONDecodeError as error:
         yield DecodeError(Reason.INVALID_JSON, f"not JSON: {error.msg} at character {error.pos}")
         return
+    yield from decode_parsed(value, text, now, as_)
+
+
+def decode_parsed(
+    value: object, text: str, now: float, as_: EmfAs = "logs"
+) -> Iterator[Sample | LogEvent | DecodeError]:
+    """Read one document that is parsed; `text` is its own, without blanks around it. Otherwise as `decode`."""
     if not isinstance(value, dict):
         yield wrong_type("an EMF document", "an object", value)
         return

@@ -11,6 +11,7 @@ from sidecar.config.schema import Config
 from sidecar.deliver.worker import Destination
 from sidecar.model.batches import LogBatch, MetricBatch
 from sidecar.model.errors import DeliveryError
+from sidecar.model.log_groups import LogGroups
 from sidecar.observe.log import Limiter
 from sidecar.runtime.clock import Clock
 from sidecar.runtime.console import Console
@@ -44,15 +45,24 @@ class Target(Protocol):
         ...
 
 
-def open_target(config: Config, clock: Clock, limiter: Limiter) -> Target:
-    """The configured target; nothing is connected yet."""
-    return _Local(config) if config.deliver.target == "local" else _CloudWatch(config, clock, limiter)
+def open_target(config: Config, clock: Clock, limiter: Limiter, groups: LogGroups | None = None) -> Target:
+    """The configured target; nothing is connected yet.
+
+    Args:
+        config: the configuration.
+        clock: monotonic time.
+        limiter: for what keeps clients from being made.
+        groups: the retention that senders asked for.
+    """
+    if config.deliver.target == "local":
+        return _Local(config)
+    return _CloudWatch(config, clock, limiter, groups or LogGroups())
 
 
 class _CloudWatch:
     """`deliver.target: cloudwatch`."""
 
-    def __init__(self, config: Config, clock: Clock, limiter: Limiter) -> None:
+    def __init__(self, config: Config, clock: Clock, limiter: Limiter, groups: LogGroups) -> None:
         # Each target imports what it needs: the SDK is 15 MB that the local target does without.
         from sidecar.deliver.cloudwatch.client import AwsClient
         from sidecar.deliver.cloudwatch.logs import CloudWatchLogs
@@ -75,7 +85,11 @@ class _CloudWatch:
         self._clients = (metrics, logs)
         self.metrics: Destination[MetricBatch] = CloudWatchMetrics(metrics)
         self.logs: Destination[LogBatch] = CloudWatchLogs(
-            logs, create=config.logs.create, retention_days=config.logs.retention_days, monotonic=clock.monotonic
+            logs,
+            create=config.logs.create,
+            retention_days=config.logs.retention_days,
+            asked=groups.retention_days,
+            monotonic=clock.monotonic,
         )
 
     async def prepare(self) -> None:

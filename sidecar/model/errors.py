@@ -49,6 +49,9 @@ class Reason(StrEnum):
     # Log events.
     EMPTY_MESSAGE = "empty_message"
     TOO_MANY_ITEMS = "too_many_items"
+    LINE_TOO_LONG = "line_too_long"
+    # The request around it.
+    REQUEST_REFUSED = "request_refused"
     # On the way out.
     MEMORY_FULL = "memory_full"
     SPOOL_FULL = "spool_full"
@@ -144,6 +147,10 @@ class TooManyItemsError(SidecarError):
 
 class BodyTooLargeError(SidecarError):
     """Raised when a body is larger than any that can be taken; nothing of it was taken."""
+
+
+class EmptyBodyError(SidecarError):
+    """Raised when a body has nothing in it."""
 
 
 class UnsupportedError(SidecarError):

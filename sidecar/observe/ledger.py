@@ -75,12 +75,18 @@ class DatagramLedger:
     Attributes:
         read: datagrams taken from the sockets.
         discarded: datagrams that had arrived and were not read when the drain closed the door.
-        kernel_dropped: asked of the sockets when read; None where the system has no such counter.
+        receivers: each returns the datagrams that the kernel dropped at its sockets; None where the system has no such
+            counter.
     """
 
     read: int = 0
     discarded: int = 0
-    kernel_dropped: Callable[[], int | None] = lambda: None
+    receivers: list[Callable[[], int | None]] = field(default_factory=list)
+
+    def kernel_dropped(self) -> int | None:
+        """Datagrams dropped by the kernel at all sockets; None where no socket has such a counter."""
+        counts = [count for receiver in self.receivers if (count := receiver()) is not None]
+        return sum(counts) if counts else None
 
 
 class Ledger:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, cast
 
 from sidecar.decode.statsd import Line
 from sidecar.model.errors import DecodeError
 from sidecar.model.events import LogEvent
+from sidecar.model.exchange import Event, Events
 from sidecar.model.samples import Sample
 from sidecar.observe.ledger import Ledger, SignalLedger
 from sidecar.observe.log import Limiter
@@ -16,10 +17,6 @@ from sidecar.pipeline.logs import LogPath
 from sidecar.pipeline.metrics import MetricPath, Taken
 from sidecar.pipeline.refusals import Refusals
 from sidecar.pipeline.shortcuts import Shortcuts
-
-Event: TypeAlias = Sample | LogEvent | DecodeError
-Events: TypeAlias = Iterator[Event | None]
-"""The events of one element that has several; None between them, where decoding takes long: yield to the event loop."""
 
 
 class End:

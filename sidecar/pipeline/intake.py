@@ -8,38 +8,32 @@ Logs:     bytes -> decode -> shape -> batch       ... flush ...   -> sink
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Coroutine
 from typing import Any, Final
 
 from sidecar.aggregate.window import Windows
 from sidecar.config.schema import Config
-from sidecar.decode import json_logs, json_metrics
-from sidecar.decode.documents import documents, looks_like_json, text_lines
-from sidecar.decode.forms import FORM, form_items
-from sidecar.decode.items import Item
-from sidecar.decode.requests import metric_items
 from sidecar.deliver.pace import Pace
-from sidecar.model.batches import MEMORY_PER_ELEMENT, LogBatch, MetricBatch
-from sidecar.model.errors import BodyTooLargeError, BusyError, DecodeError, DrainingError, UnsupportedError
-from sidecar.model.events import Outcome
+from sidecar.model.batches import LogBatch, MetricBatch
+from sidecar.model.errors import DecodeError
+from sidecar.model.exchange import Decode, Signal
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
-from sidecar.pipeline.dispatch import Dispatch, Source
+from sidecar.pipeline.bodies import Bodies
+from sidecar.pipeline.dispatch import Dispatch
+from sidecar.pipeline.elements import ElementPath
 from sidecar.pipeline.flushes import MetricFlushes
 from sidecar.pipeline.lines import DatagramPath
 from sidecar.pipeline.logs import LogPath
 from sidecar.pipeline.metrics import MetricPath
+from sidecar.pipeline.refusals import Refusals
 from sidecar.pipeline.shortcuts import Shortcuts
 from sidecar.pipeline.sink import Sink
 from sidecar.runtime.clock import Clock
-from sidecar.runtime.turns import Turns
 from sidecar.shape.cardinality import Cardinality
 from sidecar.shape.routing import Router
 from sidecar.shape.series import Shaper
 
-REJECTED_LISTED: Final = 1_000  # of one body; beyond, only their number is told
-RETRY_AFTER: Final = 2  # seconds, told with 429
 LOG_OPEN_SHARE: Final = 4  # of deliver.memory_bytes open log buffers may hold one part in so many
 
 
@@ -77,11 +71,6 @@ class Pipeline:
         self._config = config
         self._clock = clock
         self._cardinality = cardinality
-        self._closed = False
-        self._taking = 0  # bodies in work
-        self._taking_bytes = 0  # what they may come to take
-        self._idle = asyncio.Event()  # none is
-        self._idle.set()
         shared: dict[str, Any] = {"ledger": ledger, "limiter": limiter, "clock": clock}
         max_series = config.metrics.max_series
         self.windows = Windows(checkpointed=metrics.keeps, max_levels=max_series)
@@ -97,29 +86,78 @@ class Pipeline:
             sink=metrics,
             **shared,
         )
-        self._metrics_capacity, self._logs_capacity = config.deliver.capacities()
         open_bytes = config.deliver.memory_bytes // LOG_OPEN_SHARE
         self._logs = LogPath(config.logs, open_bytes=open_bytes, router=router, sink=logs, **shared)
         self._dispatch = Dispatch(
             metrics=self._metrics, logs=self._logs, shortcuts=shortcuts, ledger=ledger, limiter=limiter
         )
-        self._metric_source = Source("http", ledger.samples, json_metrics.decode, documents=True)
-        self._log_source = Source("http", ledger.log_events, json_logs.decode)
-        self._datagrams = DatagramPath(
+        self.bodies = Bodies(
             metrics=self._metrics,
             logs=self._logs,
             dispatch=self._dispatch,
-            windows=self.windows,
-            shortcuts=shortcuts,
             flushes=self._flushes,
-            **shared,
+            capacities=config.deliver.capacities(),
+            durable=logs.keeps,
+            ledger=ledger,
+            clock=clock,
         )
-        self._keeps = logs.keeps
-        self.datagrams = self._datagrams.take
+        self._ledger = ledger
+        self._limiter = limiter
+        self._shortcuts = shortcuts
+        self._refusals = Refusals(limiter)
         self.flushing = self._flushes.flushing
         self.restore_log_events = self._logs.restore
         self.flush_metrics = self._flushes.flush
         self.flush_logs = self._logs.flush
+
+    def lines(self, input_: str, json_input: str, emf: Decode | None = None) -> DatagramPath:
+        """Make the way of StatsD datagrams of one listener.
+
+        Args:
+            input_: the label under which the ledger counts lines.
+            json_input: that of datagrams that are JSON.
+            emf: decodes items in embedded metric format; None: they are log events like any other.
+        """
+        return DatagramPath(
+            input_=input_,
+            json_input=json_input,
+            emf=emf,
+            metrics=self._metrics,
+            logs=self._logs,
+            dispatch=self._dispatch,
+            windows=self.windows,
+            shortcuts=self._shortcuts,
+            flushes=self._flushes,
+            ledger=self._ledger,
+            limiter=self._limiter,
+            clock=self._clock,
+        )
+
+    def elements(self, decode: Decode, signal: Signal, input_: str) -> ElementPath:
+        """Make the way of datagrams and frames of one listener, each an element of a dialect.
+
+        Args:
+            decode: decodes one.
+            signal: where one is counted that cannot be decoded.
+            input_: the label under which the ledger counts events.
+        """
+        return ElementPath(
+            decode,
+            signal,
+            input_,
+            metrics=self._metrics,
+            logs=self._logs,
+            dispatch=self._dispatch,
+            flushes=self._flushes,
+            ledger=self._ledger,
+            clock=self._clock,
+        )
+
+    def refuse(self, signal: Signal, input_: str, error: DecodeError) -> None:
+        """Count and log an element that did not arrive whole, as one unit of a signal."""
+        account = self._ledger.samples if signal == "samples" else self._ledger.log_events
+        account.received[input_] += 1
+        self._refusals.refuse(account, error, 1, input_)
 
     @property
     def series(self) -> int:
@@ -131,56 +169,9 @@ class Pipeline:
         """Accumulators in open windows."""
         return self.windows.series
 
-    async def ingest_metrics(self, body: bytes, content_type: str) -> Outcome:
-        """Take a body of JSON metrics.
-
-        Raises:
-            BodyTooLargeError: it would not fit even if nothing else were held.
-            BusyError: no room; nothing was taken.
-            DrainingError: the door is closed.
-            UnsupportedError: not JSON.
-        """
-        size = len(body)
-        self._admit(self._metrics.room_for, size, self._metrics_capacity)
-        if not looks_like_json(body):
-            raise UnsupportedError(f"{content_type}: the body must be JSON, an object, an array or one a line")
-        items = metric_items(documents(body, texts=False, requests=True))
-        outcome = await self._take(items, self._metric_source, size)
-        self._flushes.look_for_early_flush()
-        return outcome
-
-    async def ingest_logs(self, body: bytes, content_type: str) -> Outcome:
-        """Take a body of log events: JSON, a form, or text with one event a line where the type is text/plain.
-
-        Raises:
-            BodyTooLargeError: it would not fit even if nothing else were held.
-            BusyError: no room; nothing was taken.
-            DrainingError: the door is closed.
-            UnsupportedError: none of these.
-        """
-        # As a message every quote and backslash is written as two bytes, and each line may become an event.
-        size = 2 * len(body) + MEMORY_PER_ELEMENT * (body.count(b"\n") + 1)
-        self._admit(self._logs.room_for, size, self._logs_capacity)
-        if content_type == "text/plain":
-            items: Iterable[Item | None] = text_lines(body)
-        elif looks_like_json(body):
-            items = documents(body)
-        elif content_type == FORM:
-            items = form_items(body)
-        else:
-            raise UnsupportedError(
-                f"{content_type}: the body must be JSON, a form, or text/plain with one event a line"
-            )
-        unkept = self._logs.unkept
-        outcome = await self._take(items, self._log_source, size)
-        if not self._keeps:
-            return outcome
-        self._logs.save()
-        return outcome._replace(durable=self._logs.kept_since(unkept))
-
     def close(self) -> None:
         """Close the door: what comes over HTTP from now on is refused."""
-        self._closed = True
+        self.bodies.close()
 
     def timers(self) -> list[Coroutine[Any, Any, None]]:
         """What has to run for as long as the daemon does."""
@@ -199,62 +190,6 @@ class Pipeline:
             at_once: neither wait for bodies that are being processed nor yield to the event loop.
         """
         if not at_once:
-            await self._idle.wait()
+            await self.bodies.idle()
         await self._logs.flush("drain", at_once=at_once)
         await self._flushes.flush("drain", unfinished=True, at_once=at_once)
-
-    def _admit(self, room_for: Callable[[int], bool], size_bytes: int, capacity_bytes: int) -> None:
-        if self._closed:
-            raise DrainingError
-        if size_bytes > capacity_bytes:  # "try again" would be said for ever
-            raise BodyTooLargeError(
-                f"the body may take {size_bytes} bytes of memory, of {capacity_bytes} in all: send it in parts"
-                " (deliver.memory_bytes, deliver.spool_max_bytes)"
-            )
-        if not room_for(self._taking_bytes + size_bytes):
-            raise BusyError(RETRY_AFTER)
-
-    async def _take(
-        self,
-        items: Iterable[Item | None],
-        source: Source,
-        size_bytes: int,
-    ) -> Outcome:
-        """Process a body's items, yielding to the event loop every 0.5 ms; `size_bytes` stays reserved meanwhile."""
-        now = self._clock.wall()
-        self._metrics.note_time(now)
-        accepted = 0
-        rejected: list[tuple[int, str]] = []
-        refused = 0
-        take = self._dispatch.take
-        self._taking += 1
-        self._taking_bytes += size_bytes
-        self._idle.clear()
-        try:
-            turns = Turns(self._clock.monotonic)
-            for item in items:
-                if item is None:
-                    await turns.give()
-                    continue
-                taken = take(item, source, now)
-                if taken is not None and isinstance(
-                    taken, Iterator
-                ):  # of several events: it is rejected if one of them is
-                    events, taken = taken, None
-                    for error in self._dispatch.several(events, source, now):
-                        taken = error or taken
-                        await turns.give()
-                if taken is None or not isinstance(taken, DecodeError):
-                    accepted += 1
-                else:
-                    refused += 1
-                    if refused <= REJECTED_LISTED:
-                        rejected.append((accepted + refused - 1, str(taken)))
-                if turns.due():
-                    await turns.give()
-        finally:
-            self._taking -= 1
-            self._taking_bytes -= size_bytes
-            if not self._taking:
-                self._idle.set()
-        return Outcome(accepted, rejected, refused)

@@ -9,6 +9,7 @@ from sidecar.decode.documents import documents
 from sidecar.decode.items import Item
 from sidecar.decode.requests import metric_items
 from sidecar.model.errors import DecodeError, Reason
+from sidecar.model.exchange import Decode
 from sidecar.model.limits import JSON_ITEMS_PER_DATAGRAM
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
@@ -20,11 +21,24 @@ from sidecar.runtime.clock import Clock
 class JsonDatagrams:
     """Takes datagrams of JSON: EMF documents have `_aws`, log events `message`; the rest are metrics."""
 
-    def __init__(self, *, dispatch: Dispatch, ledger: Ledger, limiter: Limiter, clock: Clock) -> None:
-        """Take over the collaborators."""
+    def __init__(
+        self, input_: str, emf: Decode | None, *, dispatch: Dispatch, ledger: Ledger, limiter: Limiter, clock: Clock
+    ) -> None:
+        """Take over the collaborators.
+
+        Args:
+            input_: the label under which the ledger counts.
+            emf: decodes items in embedded metric format; None: they are log events like any other.
+            dispatch: decodes items and hands their events on.
+            ledger: where items are counted.
+            limiter: limits the rate of log lines.
+            clock: monotonic time, for slices.
+        """
+        self._input = input_
         self._dispatch = dispatch
-        self._metrics = Source("json_udp", ledger.samples, json_metrics.decode, documents=True)
-        self._logs = Source("json_udp", ledger.log_events, json_logs.decode)
+        self._metrics = Source(input_, ledger.samples, json_metrics.decode, documents=True)
+        self._logs = Source(input_, ledger.log_events, json_logs.decode)
+        self._emf = self._logs if emf is None else Source(input_, ledger.log_events, emf)
         self._account = ledger.samples
         self._refusals = Refusals(limiter)
         self._clock = clock
@@ -68,20 +82,25 @@ class JsonDatagrams:
                         yield from self._item(item, now)
                 yield
         except Exception:  # noqa: BLE001  # a bug in reading one datagram costs what is left of it, counted and told
-            self._account.received["json_udp"] += 1
-            self._refusals.bug(self._account, 1, "json_udp")
+            self._account.received[self._input] += 1
+            self._refusals.bug(self._account, 1, self._input)
         over = number - JSON_ITEMS_PER_DATAGRAM
         if over > 0:
-            self._account.received["json_udp"] += over
+            self._account.received[self._input] += over
             error = DecodeError(Reason.TOO_MANY_ITEMS, f"over {JSON_ITEMS_PER_DATAGRAM} items in one datagram")
-            self._refusals.refuse(self._account, error, over, "json_udp")
+            self._refusals.refuse(self._account, error, over, self._input)
 
     def _item(self, item: Item, now: float) -> Iterator[None]:
-        source = self._logs if _is_log_event(item) else self._metrics
+        source = self._source(item)
         taken = self._dispatch.take(item, source, now)
         if taken is not None and isinstance(taken, Iterator):
             for _ in self._dispatch.several(taken, source, now):
                 yield
+
+    def _source(self, item: Item) -> Source:
+        if not _is_log_event(item):
+            return self._metrics
+        return self._emf if "_aws" in item.value else self._logs
 
 
 def _events(datagram: bytes) -> Iterator[Item | None]:

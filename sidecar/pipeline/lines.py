@@ -18,6 +18,7 @@ from sidecar.decode.documents import BYTE_ORDER_MARK
 from sidecar.decode.numbers import plain_number
 from sidecar.decode.statsd import Line
 from sidecar.model.errors import DecodeError
+from sidecar.model.exchange import Decode
 from sidecar.model.limits import NAME_CHARACTERS
 from sidecar.model.samples import Sample
 from sidecar.observe.ledger import Ledger
@@ -60,6 +61,9 @@ class DatagramPath:
     def __init__(
         self,
         *,
+        input_: str,
+        json_input: str,
+        emf: Decode | None,
         metrics: MetricPath,
         logs: LogPath,
         dispatch: Dispatch,
@@ -73,6 +77,9 @@ class DatagramPath:
         """Take over the collaborators.
 
         Args:
+            input_: the label under which the ledger counts lines.
+            json_input: that of JSON.
+            emf: decodes JSON in embedded metric format; None: it is a log event like any other.
             metrics: says how the signs of gauges are read.
             logs: saves its buffers after each burst.
             dispatch: takes what has no shortcut.
@@ -91,15 +98,16 @@ class DatagramPath:
         self._ledger = ledger
         self._limiter = limiter
         self._dispatch = dispatch
-        self._line_source = Source("statsd", ledger.samples, self._decode)
-        self._sample_source = Source("statsd", ledger.samples, _itself)
-        self._event_source = Source("statsd", ledger.log_events, dogstatsd.decode)
+        self._input = input_
+        self._line_source = Source(input_, ledger.samples, self._decode)
+        self._sample_source = Source(input_, ledger.samples, _itself)
+        self._event_source = Source(input_, ledger.log_events, dogstatsd.decode)
         self._clock = clock
         self._numbers: dict[bytes, float] = {}
         # What was too much work for one turn: the rest of a datagram of lines, and the datagrams behind it.
         self._lines: Iterator[bytes] = iter(())
         self._waiting: deque[bytes] = deque()
-        self._json = JsonDatagrams(dispatch=dispatch, ledger=ledger, limiter=limiter, clock=clock)
+        self._json = JsonDatagrams(json_input, emf, dispatch=dispatch, ledger=ledger, limiter=limiter, clock=clock)
         self._repeating = True  # enough lines of the last burst were known whole
         self._bursts = 0
         self._warned: set[str] = set()  # names of gauges whose signs were warned of
@@ -178,7 +186,7 @@ class DatagramPath:
 
     def _count(self, taken: int) -> None:
         """Count the samples that a burst added to accumulators, and do what is done once a burst."""
-        self._ledger.samples.received["statsd"] += taken
+        self._ledger.samples.received[self._input] += taken
         self._windows.tally.samples += taken
         self._flushes.look_for_early_flush()
         self._logs.save()

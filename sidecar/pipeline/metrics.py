@@ -87,6 +87,16 @@ class MetricPath:
         self._flushes.note_time(now)
         self._shortcuts.note_time(now)
 
+    def check(self, sample: Sample, now: float) -> None:
+        """Check a sample without adding it: its time and its names.
+
+        Raises:
+            DecodeError: `add` would not accept it.
+        """
+        if sample.timestamp is not None:
+            check_timestamp(sample.timestamp, now)
+        self._shaper.series(sample)
+
     def add(self, sample: Sample, now: float) -> Taken:
         """Shape and aggregate one sample.
 

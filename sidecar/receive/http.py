@@ -1,36 +1,58 @@
-"""Events over HTTP: bodies of bounded size, read in bounded time, and the answer to the sender.
+"""Events over HTTP: bodies of bounded size, read in bounded time, and the answer to the sender in its own dialect.
 
-202 with what was accepted and what was not and why; 400 nothing was acceptable; 403 a foreign web page; 408 the
-body did not come in time; 413 too large, after inflating; 415 a kind of body we do not read; 429 no room, with
-Retry-After; 503 the daemon is draining.
+A way in has a path, or claims requests by their head. What is refused before a body is decoded, in HTTP's terms: 400
+unreadable; 403 a foreign web page; 408 the body did not come in time; 413 too large, after inflating; 415 a kind of
+body we do not read; 429 no room; 503 the daemon is draining. The dialect puts it in its own.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 from aiohttp import web
 
-from sidecar.model.errors import BodyTooLargeError, BusyError, DrainingError, TooManyItemsError, UnsupportedError
-from sidecar.model.events import Outcome
+from sidecar.model.errors import (
+    BodyTooLargeError,
+    BusyError,
+    DrainingError,
+    EmptyBodyError,
+    TooManyItemsError,
+    UnsupportedError,
+)
+from sidecar.model.exchange import Answer, Dialect, Refusal, Request
 from sidecar.observe.health import ListenerHealth
 from sidecar.observe.log import Limiter
 from sidecar.observe.responses import ResponseLog
 from sidecar.receive.bodies import BODY_SECONDS, BodyMemory, Hold, read_body, to_utf8
 from sidecar.receive.inflate import InflateError
-from sidecar.receive.sdk import sdk_call, sdk_error
 from sidecar.runtime.http_server import CONNECTIONS, HttpServer, json_response
 
-Ingest: TypeAlias = Callable[[bytes, str], Awaitable[Outcome]]
-"""Takes a body and its content type; raises BodyTooLargeError, BusyError, DrainingError or UnsupportedError."""
+Ingest: TypeAlias = Callable[[Request], Awaitable[Callable[[], Awaitable[Answer]] | None]]
+"""Processes a request, and returns what waits for the answer; None where the request is not of its dialect.
 
-Answer: TypeAlias = tuple[int, dict[str, Any], dict[str, str] | None]
+Raises BodyTooLargeError, BusyError, DrainingError, EmptyBodyError, TooManyItemsError or UnsupportedError.
+"""
 
 BODIES_IN_WORK: Final = 8  # of the largest size, or as many small ones as take the same memory
-FORM: Final = "application/x-www-form-urlencoded"
 SHOWN_CHARACTERS: Final = 100  # of a path or method that is not ours
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way in over HTTP.
+
+    Attributes:
+        path: of its requests; None: any other path, where the dialect claims the request.
+        dialect: writes the answers to bodies that cannot be read.
+        ingest: processes a request.
+    """
+
+    path: str | None
+    dialect: Dialect
+    ingest: Ingest
 
 
 class HttpReceiver:
@@ -42,7 +64,7 @@ class HttpReceiver:
         port: int,
         *,
         max_body_bytes: int,
-        routes: Mapping[str, Ingest],
+        ways: Sequence[Way],
         refuse: Callable[[], None],
         responses: Counter[tuple[str, int]],
         listener: ListenerHealth,
@@ -56,8 +78,8 @@ class HttpReceiver:
             host: where to listen.
             port: where to listen.
             max_body_bytes: of one body, after inflating.
-            routes: path to what takes its bodies.
-            refuse: called when the drain begins to refuse; the functions of `routes` raise DrainingError from then on.
+            ways: what arrives here, in the order in which those without a path are asked.
+            refuse: called when the drain begins to refuse; the functions of `ways` raise DrainingError from then on.
             responses: where responses are counted, by path and status.
             listener: where the addresses are shown.
             limiter: for requests that are refused.
@@ -66,7 +88,8 @@ class HttpReceiver:
         """
         self._max_body_bytes = max_body_bytes
         self.listener = listener
-        self._routes = routes
+        self._routes = {way.path: way for way in ways if way.path is not None}
+        self._others = [way for way in ways if way.path is None]
         self._refuse = refuse
         self._accepted = 0
         self._memory = BodyMemory(BODIES_IN_WORK * max_body_bytes)
@@ -76,7 +99,7 @@ class HttpReceiver:
             port,
             handle=self._handle,
             note=self._responses.note,
-            routes=routes,
+            routes=self._routes,
             max_body_bytes=max_body_bytes,
             connections=connections,
             allowed_hosts=allowed_hosts,
@@ -95,7 +118,7 @@ class HttpReceiver:
         self._refuse()
 
     def seen(self) -> int:
-        """Requests answered 202 so far: neither probes nor refused requests prolong the drain."""
+        """Requests accepted so far: neither probes nor refused requests prolong the drain."""
         return self._accepted
 
     async def close(self) -> None:
@@ -105,87 +128,77 @@ class HttpReceiver:
 
     async def _handle(self, request: web.BaseRequest) -> web.Response:
         path = request.path
-        ingest = self._routes.get(path)
-        if ingest is None:
+        way = self._routes.get(path)
+        if way is None:
             # Clients join a base URL and a path with two slashes, or end it with one.
             path = "/" + "/".join(filter(None, path.split("/")))
-            ingest = self._routes.get(path)
-        if ingest is None:
-            return await self._unknown(request, path)
+            way = self._routes.get(path)
+        head = Request(request.method, path, request.headers, request.content_type)
+        if way is None:
+            return await self._by_head(request, head)
         if request.method != "POST":
             problem = f"{path} takes POST"
             self._responses.note(path, 405, problem, came={"method": request.method[:20]})
-            return json_response(405, {"error": problem}, {"Allow": "POST"})
-        status, answer, headers = await self._answer(request, ingest)
-        self._accepted += status == 202
-        self._responses.count(path, status)
-        return json_response(status, answer, headers)
+            return _response(way.dialect.refused(head, Refusal(405, problem)), {"Allow": "POST"})
+        answer = await self._answer(request, head, way)
+        return self._not_found(head) if answer is None else self._counted(answer, head)
 
-    async def _answer(self, request: web.BaseRequest, ingest: Ingest) -> Answer:
+    async def _by_head(self, request: web.BaseRequest, head: Request) -> web.Response:
+        """Answer a path that is no way's own."""
+        for way in self._others:
+            if way.dialect.claims(head):
+                answer = await self._answer(request, head, way)
+                if answer is not None:
+                    return self._counted(answer, head)
+                break  # its body is read
+        return self._not_found(head)
+
+    def _counted(self, answer: Answer, head: Request) -> web.Response:
+        route = answer.route or (head.path if head.path in self._routes else "other")
+        self._accepted += answer.status < 300
+        if answer.problem:
+            self._responses.note(route, answer.status, answer.problem, came=_came(head))
+        else:
+            self._responses.count(route, answer.status)
+        return _response(answer)
+
+    def _not_found(self, head: Request) -> web.Response:
+        paths = ", ".join(f"POST {path}" for path in self._routes)
+        problem = f"there is no {head.path[:SHOWN_CHARACTERS]!r}: events go to {paths}"
+        self._responses.note("other", 404, problem, came=_came(head))
+        return json_response(404, {"error": problem})
+
+    async def _answer(self, request: web.BaseRequest, head: Request, way: Way) -> Answer | None:
         try:
             with Hold(self._memory) as hold:
                 body = await read_body(request, hold, self._max_body_bytes)
-                if not body or body.isspace():
-                    return 400, {"error": "the body is empty"}, None
-                type_ = request.content_type
-                if type_ == "text/plain" and request.charset is not None:
+                if head.content_type == "text/plain" and request.charset is not None:
                     body = await to_utf8(body, request.charset, hold, self._max_body_bytes)
-                outcome = await ingest(body, type_)
+                head = head._replace(body=body)
+                ending = await way.ingest(head)
         except (BodyTooLargeError, TooManyItemsError) as error:
-            return 413, {"error": str(error)}, None
+            refusal = Refusal(413, str(error))
         except TimeoutError:
-            return 408, {"error": f"the body did not come within {BODY_SECONDS:g} s"}, {"Connection": "close"}
+            refusal = Refusal(408, f"the body did not come within {BODY_SECONDS:g} s", close=True)
         except (InflateError, web.RequestPayloadError, ConnectionError) as error:
-            return 400, {"error": f"the body cannot be read: {error}"}, {"Connection": "close"}
+            refusal = Refusal(400, f"the body cannot be read: {error}", close=True)
+        except EmptyBodyError as error:
+            refusal = Refusal(400, str(error))
         except UnsupportedError as error:
-            return 415, {"error": str(error)}, None
+            refusal = Refusal(415, str(error))
         except BusyError as error:
-            return 429, {"error": str(error)}, {"Retry-After": str(error.retry_after)}
+            refusal = Refusal(429, str(error), retry_after=error.retry_after)
         except DrainingError:
-            return 503, {"error": "the sidecar is draining"}, {"Connection": "close"}
-        return await _told(outcome)
-
-    async def _unknown(self, request: web.BaseRequest, path: str) -> web.Response:
-        """Answer a path that is not ours: an AWS SDK in its own form, since it shows its user nothing else."""
-        call = sdk_call(request.headers, path, await self._form(request))
-        paths = " and ".join(f"POST {route}" for route in self._routes)
-        came = {"method": request.method[:20], "path": path[:SHOWN_CHARACTERS]}
-        if call is not None:
-            problem = (
-                f"this is a CloudWatch sidecar, which does not answer AWS SDK calls: {call.operation} was not carried"
-                f" out. Remove the endpoint override (AWS_ENDPOINT_URL...), or send events to {paths}"
-            )
-            response = sdk_error(call, problem)
-            self._responses.note("other", response.status, problem, came={"operation": call.operation, **came})
-            return response
-        problem = f"there is no {path[:SHOWN_CHARACTERS]!r}: events go to {paths}"
-        self._responses.note("other", 404, problem, came=came)
-        return json_response(404, {"error": problem})
-
-    async def _form(self, request: web.BaseRequest) -> bytes:
-        """The body of a form, which may be a call of an SDK; nothing of anything else, or where it cannot be read."""
-        if request.content_type != FORM:
-            return b""
-        try:
-            with Hold(self._memory) as hold:
-                return await read_body(request, hold, self._max_body_bytes)
-        except (
-            *(BodyTooLargeError, BusyError, UnsupportedError, InflateError),
-            *(TimeoutError, web.RequestPayloadError, ConnectionError),
-        ):
-            return b""
+            refusal = Refusal(503, "the sidecar is draining", close=True)
+        else:
+            return None if ending is None else await ending()
+        return way.dialect.refused(head, refusal)
 
 
-async def _told(outcome: Outcome) -> Answer:
-    """Status and answer for a body that was read; waits until what was accepted is on disk, where that is asked."""
-    answer: dict[str, Any] = {
-        "accepted": outcome.accepted,
-        "rejected": [{"index": index, "error": error} for index, error in outcome.rejected],
-    }
-    if outcome.durable is not None and not await outcome.durable and outcome.accepted:
-        answer["durable"] = False
-    if outcome.rejected_total > len(outcome.rejected):
-        answer["rejected_total"] = outcome.rejected_total
-    if not outcome.accepted and not outcome.rejected:
-        answer["error"] = "the body holds no event"
-    return 202 if outcome.accepted else 400, answer, None
+def _response(answer: Answer, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(body=answer.body, status=answer.status, headers=answer.headers | (headers or {}))
+
+
+def _came(head: Request) -> dict[str, str]:
+    """What came, cut to a bounded length, for the log."""
+    return {"method": head.method[:20], "path": head.path[:SHOWN_CHARACTERS]}

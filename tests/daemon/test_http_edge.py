@@ -13,10 +13,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any, Final
 
-import boto3
 import pytest
-from botocore.config import Config
-from botocore.exceptions import ClientError
 
 from tests.support.daemon import Daemon, assert_balanced
 
@@ -359,52 +356,3 @@ def test_paths_without_end_neither_fill_the_log_nor_the_metrics(daemon: Start) -
     assert responses(own, "other") == {404: 1_500}
     assert len(own.log_lines()) < 1_100
     assert sum(map(len, own.stats()["responses"].values())) < 5
-
-
-@pytest.mark.parametrize(
-    ("service", "call", "arguments"),
-    [
-        ("cloudwatch", "put_metric_data", {"Namespace": "N", "MetricData": [{"MetricName": "m", "Value": 1}]}),
-        ("logs", "create_log_group", {"logGroupName": "/g"}),
-    ],
-)
-def test_the_call_of_an_sdk_is_an_error_that_its_user_can_read(
-    one: Daemon, service: str, call: str, arguments: dict[str, Any]
-) -> None:
-    client = boto3.client(
-        service,
-        endpoint_url=f"http://127.0.0.1:{one.http_port}",
-        region_name="eu-west-1",
-        aws_access_key_id="AKIDEXAMPLE",
-        aws_secret_access_key="SECRETKEY",
-        config=Config(retries={"total_max_attempts": 1}),
-    )
-    with pytest.raises(ClientError) as caught:
-        getattr(client, call)(**arguments)
-    assert caught.value.response["Error"]["Code"] == "UnknownOperationException"
-    assert "POST /ingest/metrics" in caught.value.response["Error"]["Message"]
-    # The console has a thread of its own: the line may follow the answer.
-    one.wait_until(lambda: any("operation" in line for line in one.log_lines()), "logged")
-    assert "AKIDEXAMPLE" not in one.log()
-
-
-def test_a_query_call_is_answered_in_xml_and_a_cbor_call_in_cbor(one: Daemon) -> None:
-    form = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
-    for body, extra in (
-        (b"Action=PutMetricData&Version=2010-08-01&Namespace=N", {}),
-        (gzip.compress(b"Namespace=N&Action=PutMetricData"), {"Content-Encoding": "gzip"}),
-    ):
-        status, answer, headers = one.post("/", body, form | extra)
-        assert (status, headers["Content-Type"].partition(";")[0]) == (400, "text/xml")
-        assert "<Code>InvalidAction</Code><Message>this is a CloudWatch sidecar" in answer["text"].decode()
-        assert "PutMetricData" in answer["text"].decode()
-    path = "/service/GraniteServiceVersion20100801/operation/PutMetricData"
-    connection = http.client.HTTPConnection("127.0.0.1", one.http_port, timeout=40)
-    connection.request(
-        "POST", path, b"\xbf\xff", {"smithy-protocol": "rpc-v2-cbor", "Content-Type": "application/cbor"}
-    )
-    answer_ = connection.getresponse()
-    body = answer_.read()
-    connection.close()
-    assert (answer_.status, answer_.headers["smithy-protocol"]) == (404, "rpc-v2-cbor")
-    assert body.startswith(b"\xa2\x79\x00\x06__type\x79\x00\x19UnknownOperationException\x79\x00\x07message\x79")

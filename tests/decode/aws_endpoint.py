@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sidecar.decode import aws_answers, aws_faults
-from sidecar.decode.aws_answers import Answer
 from sidecar.decode.aws_events import datums, decode_datum, log_events, rejected_info
 from sidecar.decode.aws_faults import Fault
 from sidecar.decode.aws_lists import Group, Stream, list_groups, list_streams
@@ -25,6 +24,7 @@ from sidecar.decode.aws_operations import (
 from sidecar.decode.aws_request import Call, Parameters, Protocol, parameters, recognise
 from sidecar.model.errors import DecodeError
 from sidecar.model.events import LogEvent
+from sidecar.model.exchange import Answer
 from sidecar.model.samples import Sample
 from tests.support.strategies import NOW
 

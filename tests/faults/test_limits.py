@@ -168,15 +168,15 @@ def test_a_signal_ends_it_though_a_thread_hangs(scripted: Callable[..., Scripted
     """A name server that does not answer, a disk that hangs: the end does not wait for threads."""
     script = """
     import threading, concurrent.futures
-    from sidecar.pipeline.intake import Pipeline
-    ingest = Pipeline.ingest_logs
+    from sidecar.pipeline.bodies import Bodies
+    ingest = Bodies.ingest
 
-    async def hang(self, body, type_):
+    async def hang(self, *arguments):
         import asyncio
         asyncio.get_running_loop().run_in_executor(None, threading.Event().wait)
-        return await ingest(self, body, type_)
+        return await ingest(self, *arguments)
 
-    Pipeline.ingest_logs = hang
+    Bodies.ingest = hang
     """
     one = scripted(script)
     assert one.post("/ingest/logs", {"message": "x"})[0] == 202

@@ -20,6 +20,7 @@ from sidecar.spool.store import FILE
 from tests.life.far_end import Target
 from tests.life.loop import HandLoop, HandThread
 from tests.support.clock import HandClock
+from tests.support.pipeline import Inputs
 
 T = TypeVar("T")
 
@@ -66,6 +67,7 @@ class Life:
         delivery.closers = self._remembered(delivery.closers)  # type: ignore[method-assign]
         self.spool, self.keeper = spool, keeper
         self.pipeline, self.ledger = self.app._pipeline, self.app._ledger
+        self.inputs = Inputs(self.pipeline)
         self.disk_works = True
         self.disk_hung = False
         target.metrics.disk_hung = target.logs.disk_hung = lambda: self.disk_hung
@@ -139,9 +141,9 @@ class Life:
 
     def datagrams(self, burst: list[bytes], samples: Counter[int], events: Counter[int]) -> None:
         def take() -> None:
-            more = self.pipeline.datagrams(burst)
+            more = self.inputs.datagrams(burst)
             while more:
-                more = self.pipeline.datagrams([])
+                more = self.inputs.datagrams([])
             self._received(samples, events)
 
         self.target.metrics.sent += samples
@@ -154,9 +156,9 @@ class Life:
         async def take() -> None:
             try:
                 if route == "metrics":
-                    outcome = await self.pipeline.ingest_metrics(body, type_)
+                    outcome = await self.inputs.ingest_metrics(body, type_)
                 else:
-                    outcome = await self.pipeline.ingest_logs(body, type_)
+                    outcome = await self.inputs.ingest_logs(body, type_)
             except (BusyError, UnsupportedError):
                 self.target.metrics.sent -= samples  # nothing of it was taken
                 self.target.logs.sent -= events

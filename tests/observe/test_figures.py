@@ -27,7 +27,7 @@ def sources() -> Sources:
         account.dropped[Reason.MALFORMED_LINE] += 3
         account.holders.append(lambda: 7)
     ledger.datagrams.read, ledger.datagrams.discarded = 8, 1
-    ledger.datagrams.kernel_dropped = lambda: 4
+    ledger.datagrams.receivers.append(lambda: 4)
     ledger.requests.observe("PutMetricData", "ok", 0.3)
     ledger.responses["/ingest/logs", 202] += 4
     ledger.adjusted["unknown_field"] += 1

@@ -214,7 +214,7 @@ def test_what_the_system_cannot_tell_is_left_out_rather_than_zero() -> None:
     """A kernel without the counter is not a kernel that dropped nothing."""
     ledger = Ledger()
     assert ("sidecar_datagrams_kernel_dropped_total", ()) not in scrape(ledger)
-    ledger.datagrams.kernel_dropped = lambda: 5
+    ledger.datagrams.receivers.append(lambda: 5)
 
     assert scrape(ledger)["sidecar_datagrams_kernel_dropped_total", ()] == 5
 

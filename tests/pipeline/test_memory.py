@@ -32,6 +32,7 @@ tune_process()
 metrics = {"max_series": int(sys.argv[1]), "rules": [{"match": "a.*", "unit": "Count"}]}
 app = App(Config.model_validate({"deliver": {"target": "local"}, "metrics": metrics}))
 pipeline = app._pipeline
+take = pipeline.lines("statsd", "json_udp").take
 gc.collect()
 before = resident("VmRSS")
 wide = ",".join(f"tag{k:02}:" + "v" * 1_000 + "-{n}" for k in range(28))
@@ -47,7 +48,7 @@ form = {
 }[sys.argv[2]]
 for n in range(2 * int(sys.argv[1])):
     burst = [form.format(n=n).encode()]
-    while pipeline.datagrams(burst):
+    while take(burst):
         burst = []
 asyncio.run(pipeline.flush_metrics("drain", unfinished=True))
 gc.collect()

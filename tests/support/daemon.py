@@ -75,12 +75,13 @@ class Daemon:
     def __init__(
         self, folder: Path, config: dict[str, Any], *, environ: dict[str, str] | None = None, wait: bool = True
     ) -> None:
-        self.statsd_port, self.http_port, self.admin_port = free_ports(3)
+        self.statsd_port, self.http_port, self.admin_port, self.emf_port = free_ports(4)
         defaults: dict[str, Any] = {
             "listen": {
                 "statsd_port": self.statsd_port,
                 "http_port": self.http_port,
                 "admin_port": self.admin_port,
+                "emf_port": self.emf_port,
             },
             "metrics": {"flush_seconds": 0.2},
             "logs": {"flush_seconds": 0.2},
@@ -99,6 +100,7 @@ class Daemon:
             listen["http_port"],
             listen["admin_port"],
         )
+        self.emf_port = listen["emf_port"]
         name = f"daemon-{self.admin_port}"
         self.config_path = folder / f"{name}.yaml"
         self.config_path.write_text(yaml.safe_dump(defaults))
@@ -139,11 +141,11 @@ class Daemon:
             time.sleep(0.02)
         raise AssertionError(f"not {what} within {seconds} s: {self.log()}")
 
-    def udp(self, *datagrams: bytes) -> None:
-        """Send datagrams to the StatsD port."""
+    def udp(self, *datagrams: bytes, port: int | None = None) -> None:
+        """Send datagrams to a port: that of StatsD unless given."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             for datagram in datagrams:
-                sender.sendto(datagram, ("127.0.0.1", self.statsd_port))
+                sender.sendto(datagram, ("127.0.0.1", port or self.statsd_port))
 
     def post(
         self, path: str, body: bytes | Any, headers: dict[str, str] | None = None

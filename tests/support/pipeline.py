@@ -8,10 +8,12 @@ from typing import Any, Final, Generic, TypeVar
 import orjson
 
 from sidecar.config.schema import Config
+from sidecar.decode import json_bodies
 from sidecar.deliver.pace import Pace
 from sidecar.model.batches import LogBatch, MetricBatch
 from sidecar.model.errors import Reason
 from sidecar.model.events import Outcome
+from sidecar.model.exchange import Request
 from sidecar.model.template import Template
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
@@ -70,6 +72,38 @@ class Recording(Generic[B]):
         return sum(batch.units for batch in self.batches)
 
 
+class Inputs:
+    """What the rows `statsd` and `http` of the inputs make of a pipeline, without their transports."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._bodies = pipeline.bodies
+        self.datagrams = pipeline.lines("statsd", "json_udp").take
+
+    async def ingest_metrics(self, body: bytes, content_type: str) -> Outcome:
+        """Process the body of a request to /ingest/metrics."""
+        return await self._ingest(json_bodies.metrics(), body, content_type)
+
+    async def ingest_logs(self, body: bytes, content_type: str) -> Outcome:
+        """Process the body of a request to /ingest/logs."""
+        return await self._ingest(json_bodies.logs(), body, content_type)
+
+    async def _ingest(self, dialect: json_bodies.JsonBodies, body: bytes, content_type: str) -> Outcome:
+        return await self._bodies.process(dialect.read(Request("POST", "/", {}, content_type, body), 0.0), "http")
+
+
+class PipelineWithInputs(Pipeline):
+    """A pipeline, and what those rows make of it."""
+
+    def __init__(self, *args: Any, **parts: Any) -> None:
+        super().__init__(*args, **parts)
+        inputs = Inputs(self)
+        self.datagrams, self.ingest_metrics, self.ingest_logs = (
+            inputs.datagrams,
+            inputs.ingest_metrics,
+            inputs.ingest_logs,
+        )
+
+
 class Rig:
     """A pipeline between recording sinks.
 
@@ -98,7 +132,7 @@ class Rig:
         self.metrics: Recording[MetricBatch] = metric_sink or Recording()
         self.logs: Recording[LogBatch] = sink or Recording()
         group, stream, events = (Template(text, "host-1", {}) for text in ("/app", "{service}", "/events"))
-        self.pipeline = Pipeline(
+        self.pipeline = PipelineWithInputs(
             self.config,
             shaper=shaper(self.config),
             cardinality=Cardinality(self.config.metrics.max_series),

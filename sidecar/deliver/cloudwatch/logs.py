@@ -19,6 +19,7 @@ from sidecar.model.errors import DeliveryError, Reason
 
 OPERATION = "PutLogEvents"
 RETRY_SETUP_SECONDS: Final = 3_600.0
+RETAINED_GROUPS: Final = 1_000  # whose retention is remembered as set
 _MISSING: Final = "ResourceNotFoundException"
 _EXISTS: Final = "ResourceAlreadyExistsException"
 _CREATES: Final = {"create_log_stream": "CreateLogStream", "create_log_group": "CreateLogGroup"}
@@ -30,7 +31,13 @@ class CloudWatchLogs:
     operation = OPERATION
 
     def __init__(
-        self, client: AwsClient, *, create: bool, retention_days: int | None, monotonic: Callable[[], float]
+        self,
+        client: AwsClient,
+        *,
+        create: bool,
+        retention_days: int | None,
+        monotonic: Callable[[], float],
+        asked: Callable[[str], int | None] = lambda _: None,
     ) -> None:
         """Take over the client and the configuration.
 
@@ -39,12 +46,16 @@ class CloudWatchLogs:
             create: whether missing groups and streams are made.
             retention_days: set on groups this process made; None keeps events for ever.
             monotonic: the clock by which a failed retention policy is tried again, hourly.
+            asked: returns the retention that a sender asked for a group, in days, or None; it goes before the other,
+                and is set on groups that existed, too.
         """
         self._client = client
         self._create = create
         self._retention_days = retention_days
         self._monotonic = monotonic
+        self._asked = asked
         self._retention_due: dict[str, float] = {}  # {group made here: when to set its retention}
+        self._retained: dict[str, int] = {}  # {group: the retention set here last because it was asked for}
         self._log = structlog.get_logger(signal="logs")
 
     async def send(self, batch: LogBatch) -> list[Rejected]:
@@ -63,8 +74,7 @@ class CloudWatchLogs:
                 raise
             await self._make(batch.group, batch.stream)
             answer = await self._put(batch)
-        if batch.group in self._retention_due:
-            await self._retain(batch.group)
+        await self._retain(batch.group)
         return _rejected(answer.get("rejectedLogEventsInfo") or {}, len(batch))
 
     async def _put(self, batch: LogBatch) -> dict[str, Any]:
@@ -101,17 +111,25 @@ class CloudWatchLogs:
         return True
 
     async def _retain(self, group: str) -> None:
-        """Set the retention of a group made here; a failure is said and tried again in an hour."""
-        if self._monotonic() < self._retention_due[group]:
+        """Set the retention of a group, where that is due; a failure is logged and tried again in an hour."""
+        asked = self._asked(group)
+        if asked is not None and self._retained.get(group) != asked:
+            self._retention_due.setdefault(group, 0.0)
+        due = self._retention_due.get(group)
+        if due is None or self._monotonic() < due:
             return
-        parameters = {"logGroupName": group, "retentionInDays": self._retention_days}
+        days = self._retention_days if asked is None else asked
         try:
-            await self._client.call("put_retention_policy", parameters)
+            await self._client.call("put_retention_policy", {"logGroupName": group, "retentionInDays": days})
         except DeliveryError as error:
             self._retention_due[group] = self._monotonic() + RETRY_SETUP_SECONDS
             self._log.warning("retention not set, next try in an hour", group=group, error=str(error))
         else:
             del self._retention_due[group]
+            if asked is not None:
+                if len(self._retained) >= RETAINED_GROUPS:
+                    self._retained.clear()  # it is set once more
+                self._retained[group] = asked
 
 
 def _rejected(info: dict[str, int], size: int) -> list[Rejected]:

@@ -1,0 +1,221 @@
+"""The way of a body over HTTP: admission, its elements one by one, the answer in its sender's dialect."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeAlias
+
+from sidecar.model.errors import BodyTooLargeError, BusyError, DecodeError, DrainingError, Reason
+from sidecar.model.events import LogEvent, Outcome
+from sidecar.model.exchange import Answer, Dialect, Event, Reading, Request
+from sidecar.model.samples import Sample
+from sidecar.observe.ledger import Ledger
+from sidecar.pipeline.dispatch import Dispatch, Source
+from sidecar.pipeline.flushes import MetricFlushes
+from sidecar.pipeline.logs import LogPath
+from sidecar.pipeline.metrics import MetricPath
+from sidecar.runtime.clock import Clock
+from sidecar.runtime.turns import Turns
+
+REJECTED_LISTED: Final = 1_000  # of one body; beyond, only their number is told
+RETRY_AFTER: Final = 2  # seconds, told with 429
+# CloudWatch Logs drops these events alone, whatever becomes of the rest of the request.
+_ALONE: Final = (Reason.TIMESTAMP_TOO_OLD, Reason.TIMESTAMP_TOO_NEW)
+
+Ending: TypeAlias = Callable[[], Awaitable[Answer]]
+"""Waits until what was accepted is durable, where that is asked for, and returns the answer."""
+
+
+class Bodies:
+    """Processes bodies."""
+
+    def __init__(
+        self,
+        *,
+        metrics: MetricPath,
+        logs: LogPath,
+        dispatch: Dispatch,
+        flushes: MetricFlushes,
+        capacities: tuple[int, int],
+        durable: bool,
+        ledger: Ledger,
+        clock: Clock,
+    ) -> None:
+        """Describe where events go.
+
+        Args:
+            metrics: says whether there is room for samples.
+            logs: says whether there is room for log events, and saves them.
+            dispatch: decodes elements and hands their events on.
+            flushes: looks for an early flush after each body.
+            capacities: the most that may wait of metrics and of logs, bytes.
+            durable: log events are written to the disk before they are answered.
+            ledger: where elements are counted that cannot be decoded.
+            clock: wall time of arrival, monotonic time for slices.
+        """
+        self._metrics = metrics
+        self._logs = logs
+        self._dispatch = dispatch
+        self._flushes = flushes
+        self._durable = durable
+        self._clock = clock
+        self._rooms = {
+            "samples": (metrics.room_for, capacities[0], ledger.samples),
+            "log_events": (logs.room_for, capacities[1], ledger.log_events),
+        }
+        self._closed = False
+        self._working = 0  # bodies being processed
+        self._reserved_bytes = 0  # what their events may need
+        self._idle = asyncio.Event()  # no body is being processed
+        self._idle.set()
+
+    def close(self) -> None:
+        """Refuse every body from now on."""
+        self._closed = True
+
+    async def idle(self) -> None:
+        """Wait until no body is being processed."""
+        await self._idle.wait()
+
+    async def ingest(self, dialect: Dialect, input_: str, request: Request) -> Ending | None:
+        """Process one request.
+
+        Args:
+            dialect: how it is written.
+            input_: the label under which the ledger counts its events.
+            request: with its body.
+
+        Returns:
+            What gives the answer; None where the request is not of this dialect.
+
+        Raises:
+            BodyTooLargeError: it would not fit even if nothing else were held.
+            BusyError: no room; nothing was accepted.
+            DrainingError: the sidecar is draining.
+            EmptyBodyError: there is nothing in it.
+            TooManyItemsError: over 100,000 elements; nothing was accepted.
+            UnsupportedError: a kind of body that is not read.
+        """
+        reading = dialect.read(request, self._clock.wall())
+        if reading is None:
+            return None
+        outcome = await self.process(reading, input_)
+
+        async def answer() -> Answer:
+            durable = None if outcome.durable is None else await outcome.durable
+            return reading.answer(outcome, durable=durable)
+
+        return answer
+
+    async def process(self, reading: Reading, input_: str) -> Outcome:
+        """Process a body that is being read; raises as `ingest` does."""
+        if self._closed:
+            raise DrainingError
+        signal, size = reading.signal, reading.size_bytes
+        if signal is None:
+            account = self._rooms["samples"][2]
+        else:
+            room_for, capacity, account = self._rooms[signal]
+            self._admit(room_for, size, capacity)
+        unsaved = self._logs.unkept
+        elements = reading.elements()
+        source = Source(input_, account, reading.decode, documents=reading.documents)
+        with self._reserved(size):
+            if reading.whole:
+                outcome = await self._all_or_none(elements, source)
+            else:
+                outcome = await self._each(elements, source)
+        self._flushes.look_for_early_flush()
+        if signal != "log_events" or not self._durable:
+            return outcome
+        self._logs.save()
+        return outcome._replace(durable=self._logs.kept_since(unsaved))
+
+    def _admit(self, room_for: Callable[[int], bool], size_bytes: int, capacity_bytes: int) -> None:
+        if size_bytes > capacity_bytes:  # "try again" would be said for ever
+            raise BodyTooLargeError(
+                f"the body may take {size_bytes} bytes of memory, of {capacity_bytes} in all: send it in parts"
+                " (deliver.memory_bytes, deliver.spool_max_bytes)"
+            )
+        if not room_for(self._reserved_bytes + size_bytes):
+            raise BusyError(RETRY_AFTER)
+
+    @contextmanager
+    def _reserved(self, size_bytes: int) -> Iterator[None]:
+        """Reserve memory for the events of a body, and let the drain wait for it."""
+        self._working += 1
+        self._reserved_bytes += size_bytes
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._working -= 1
+            self._reserved_bytes -= size_bytes
+            if not self._working:
+                self._idle.set()
+
+    async def _each(self, elements: Iterable[Any | None], source: Source) -> Outcome:
+        """Process elements, yielding to the event loop every 0.5 ms."""
+        now = self._clock.wall()
+        self._metrics.note_time(now)
+        accepted = 0
+        rejected: list[tuple[int, str]] = []
+        refused = 0
+        take = self._dispatch.take
+        turns = Turns(self._clock.monotonic)
+        for element in elements:
+            if element is None:
+                await turns.give()
+                continue
+            taken = take(element, source, now)
+            if taken is not None and isinstance(taken, Iterator):
+                # Of several events: the element is rejected if one of them is.
+                events, taken = taken, None
+                for error in self._dispatch.several(events, source, now):
+                    taken = error or taken
+                    await turns.give()
+            if taken is None or not isinstance(taken, DecodeError):
+                accepted += 1
+            else:
+                refused += 1
+                if refused <= REJECTED_LISTED:
+                    rejected.append((accepted + refused - 1, str(taken)))
+            if turns.due():
+                await turns.give()
+        return Outcome(accepted, rejected, refused)
+
+    async def _all_or_none(self, elements: Iterable[Any | None], source: Source) -> Outcome:
+        """Process elements as `_each` does, but accept none where one of them cannot be."""
+        now = self._clock.wall()
+        events: list[Event] = []
+        wrong = False
+        turns = Turns(self._clock.monotonic)
+        for element in elements:
+            if element is not None:
+                event = self._check(element, source, now)
+                alone = isinstance(event, DecodeError) and source.account is self._rooms["log_events"][2]
+                wrong = wrong or (isinstance(event, DecodeError) and not (alone and event.reason in _ALONE))
+                events.append(event)
+            if element is None or turns.due():
+                await turns.give()
+        if wrong:
+            others = DecodeError(Reason.REQUEST_REFUSED, "another element of the request is refused (aws.strict)")
+            events = [event if isinstance(event, DecodeError) else others for event in events]
+        return await self._each(events, Source(source.input_, source.account, _itself))
+
+    def _check(self, element: Any, source: Source, now: float) -> Event:
+        try:
+            event = source.decode(element, now)
+            if type(event) is Sample:
+                self._metrics.check(event, now)
+        except DecodeError as error:
+            return DecodeError(error.reason, error.detail)  # without its traceback, which holds the body
+        if not isinstance(event, Sample | LogEvent | DecodeError):
+            raise TypeError(f"{type(event).__name__} is not one event")
+        return event
+
+
+def _itself(event: Event, _: float) -> Event:
+    return event

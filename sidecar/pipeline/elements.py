@@ -1,0 +1,91 @@
+"""The way of datagrams and frames that are one element each, such as documents in embedded metric format."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Final
+
+from sidecar.model.errors import DecodeError
+from sidecar.model.exchange import Decode, Signal
+from sidecar.observe.ledger import Ledger
+from sidecar.pipeline.dispatch import Dispatch, Source
+from sidecar.pipeline.flushes import MetricFlushes
+from sidecar.pipeline.logs import LogPath
+from sidecar.pipeline.metrics import MetricPath
+from sidecar.runtime.clock import Clock
+
+SLICE_SECONDS: Final = 0.0005  # after which the rest is put off
+
+
+class ElementPath:
+    """Processes the elements of one listener, a slice of work at a time."""
+
+    def __init__(
+        self,
+        decode: Decode,
+        signal: Signal,
+        input_: str,
+        *,
+        metrics: MetricPath,
+        logs: LogPath,
+        dispatch: Dispatch,
+        flushes: MetricFlushes,
+        ledger: Ledger,
+        clock: Clock,
+    ) -> None:
+        """Describe where events go.
+
+        Args:
+            decode: decodes one element.
+            signal: where an element is counted that cannot be decoded.
+            input_: the label under which the ledger counts events.
+            metrics: notes the time of each burst.
+            logs: saves its buffers after each burst.
+            dispatch: hands events on.
+            flushes: looks for an early flush after each burst.
+            ledger: where events are counted.
+            clock: wall time of arrival, monotonic time for slices.
+        """
+        account = ledger.samples if signal == "samples" else ledger.log_events
+        self._source = Source(input_, account, decode)
+        self._metrics = metrics
+        self._logs = logs
+        self._dispatch = dispatch
+        self._flushes = flushes
+        self._clock = clock
+        self._waiting: deque[bytes] = deque()
+        self._events: Iterator[DecodeError | None] = iter(())  # the rest of an element of several events
+
+    def take(self, elements: list[bytes]) -> bool:
+        """Process elements; blank ones are nothing.
+
+        Returns:
+            True if something is put off: call again, with nothing.
+        """
+        waiting = self._waiting
+        waiting += elements
+        now = self._clock.wall()
+        self._metrics.note_time(now)
+        ends = self._clock.monotonic() + SLICE_SECONDS
+        more = self._work(now, ends)
+        self._flushes.look_for_early_flush()
+        self._logs.save()
+        return more
+
+    def _work(self, now: float, ends: float) -> bool:
+        waiting = self._waiting
+        while True:
+            for _ in self._events:
+                if self._clock.monotonic() >= ends:
+                    return True
+            if not waiting:
+                return False
+            element = waiting.popleft()
+            if not element.isspace() and element:
+                taken = self._dispatch.take(element, self._source, now)
+                if taken is not None and isinstance(taken, Iterator):
+                    self._events = self._dispatch.several(taken, self._source, now)
+                    continue
+            if self._clock.monotonic() >= ends:
+                return bool(waiting)
