@@ -243,9 +243,9 @@ def test_what_a_200_took_out_is_not_counted_as_delivered(start: Start, double: T
     double.logs.create_log_group({"logGroupName": "/app"}, time.time())
     double.logs.create_log_stream({"logGroupName": "/app", "logStreamName": "s"})
     double.faults.add("PutLogEvents", reject_half())
-    one = start()
+    one = start({"logs": {"group": "/app", "stream": "s", "flush_seconds": 60}})  # one request, sent by the drain
     one.post("/ingest/logs", [{"message": str(number)} for number in range(10)])
-    account = one.settled(log_events=10)["log_events"]
+    account = one.stop()["log_events"]
 
     assert account["delivered"] == len(double.logs.events("/app")) == 5
     assert account["dropped_by_reason"] == {"timestamp_too_old": 5}

@@ -32,6 +32,7 @@ from tests.support.daemon import Daemon, assert_balanced
 Start = Callable[..., Daemon]
 
 DRAIN_SECONDS: Final = 2.0
+AMPLE_SECONDS: Final = 20.0  # for what needs one attempt, on a busy machine too
 LATE_SECONDS: Final = 2.0  # the most a drain may last beyond its deadline
 
 FAILING: Final[dict[str, tuple[str, Fault | None]]] = {
@@ -117,14 +118,14 @@ def test_one_attempt_at_everything_is_enough_where_the_service_takes_it(
     operation, fault = PASSING[state]
     double.logs.create_log_group({"logGroupName": GROUP}, time.time())
     config = spooling(
-        double, spool, request_seconds=1, drain_seconds=DRAIN_SECONDS, metrics={"flush_seconds": 60},
+        double, spool, request_seconds=10, drain_seconds=AMPLE_SECONDS, metrics={"flush_seconds": 60},
         logs={"flush_seconds": 60},
     )  # fmt: skip
     one = daemon(config)
     traffic = Traffic()
     traffic.send(one, 20, pause=0.0)
     misbehave(double, operation, fault)
-    final = stop_in_time(one)
+    final = stop_in_time(one, AMPLE_SECONDS)
 
     samples, events = final["samples"], final["log_events"]
     assert isinstance(samples, dict)
