@@ -38,6 +38,7 @@ class MeasuredDaemon:
         self.pid = self._daemon.process.pid
         self.statsd_port, self.http_port = self._daemon.statsd_port, self._daemon.http_port
         self.admin_port = self._daemon.admin_port
+        self.emf_port = self._daemon.emf_port
 
     def _describe(self, folder: Path, config: dict[str, Any], environ: dict[str, str] | None) -> Daemon:
         return Daemon(folder, config, environ=environ)

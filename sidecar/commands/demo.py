@@ -39,7 +39,7 @@ def run_demo(seconds: float) -> int:
     config = Config(
         namespace="Demo",
         dimensions=DIMENSIONS,
-        listen=Listen(statsd_port=statsd_port, http_port=http_port, admin_port=admin_port),
+        listen=Listen(statsd_port=statsd_port, emf_port=None, http_port=http_port, admin_port=admin_port),
         metrics=Metrics(flush_seconds=FLUSH_SECONDS),
         deliver=Deliver(target="local", drain_seconds=5.0),
         observe=Observe(),

@@ -20,7 +20,7 @@ from sidecar.decode.requests import metric_items
 from sidecar.model.batches import MEMORY_PER_ELEMENT
 from sidecar.model.errors import EmptyBodyError, UnsupportedError
 from sidecar.model.events import Outcome
-from sidecar.model.exchange import Answer, Decode, Event, Events, Refusal, Request, Signal
+from sidecar.model.exchange import Answer, Decode, Refusal, Request, Signal
 
 _JSON: Final = {"Content-Type": "application/json; charset=utf-8"}
 
@@ -39,16 +39,12 @@ class JsonReading:
     size_bytes: int
     documents: bool
     parts: Callable[[Request], Iterable[Item | None]]
-    decode_item: Decode
+    decode: Decode
     whole: bool = False
 
     def elements(self) -> Iterator[Item | None]:
         """The items of the body."""
         return iter(self.parts(self.request))
-
-    def decode(self, element: Item, now: float) -> Event | Events:
-        """Decode one item."""
-        return self.decode_item(element, now)
 
     def answer(self, outcome: Outcome, *, durable: bool | None) -> Answer:
         """202 where anything was accepted, else 400."""

@@ -149,12 +149,12 @@ class BodyTooLargeError(SidecarError):
     """Raised when a body is larger than any that can be taken; nothing of it was taken."""
 
 
-class EmptyBodyError(SidecarError):
-    """Raised when a body has nothing in it."""
-
-
 class UnsupportedError(SidecarError):
     """Raised when a body is of a kind the route does not read."""
+
+
+class EmptyBodyError(UnsupportedError):
+    """Raised when a body has nothing in it."""
 
 
 def drop_traceback(error: BaseException) -> None:

@@ -110,8 +110,9 @@ class Reading(Protocol):
         """
         ...
 
-    def decode(self, element: Any, now: float) -> Event | Events:
-        """Decode one element; returns or raises DecodeError where it cannot."""
+    @property
+    def decode(self) -> Decode:
+        """Decodes one element."""
         ...
 
     def answer(self, outcome: Outcome, *, durable: bool | None) -> Answer:

@@ -256,7 +256,7 @@ def test_a_wrong_value_is_one_error_at_its_path(file: Path, text: str, path: str
 
 
 IMPOSSIBLE: Final[list[tuple[str, str]]] = [
-    ("listen: {statsd_port: null, http_port: null}", "listen.statsd_port"),
+    ("listen: {statsd_port: null, emf_port: null, http_port: null}", "listen.statsd_port"),
     ("listen: {http_port: 9127}", "listen.http_port"),
     ("deliver: {retry_base_seconds: 30}", "deliver.retry_base_seconds"),
     ("deliver: {endpoint_url: 'http://localhost:8127'}", "deliver.endpoint_url"),
@@ -355,9 +355,9 @@ def test_a_variable_that_names_no_key_only_warns() -> None:
 
 
 def test_a_key_whose_feature_is_not_built_warns_once(file: Path) -> None:
-    told = warnings(loaded(file, "listen: {emf_port: 1}\nemf: {as: both}\nobserve: {publish: true}"), {})
+    told = warnings(loaded(file, "logs: {routes: [{}], metrics: [{}]}\nobserve: {publish: true}"), {})
 
-    assert [line.split()[0] for line in told] == ["listen.emf_port", "emf.as", "observe.publish"]
+    assert [line.split()[0] for line in told] == ["logs.routes", "logs.metrics", "observe.publish"]
 
 
 def test_the_defaults_warn_of_nothing() -> None:
