@@ -40,7 +40,9 @@ RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash -x '/(site-p
 
 # For a spool (deliver.spool_dir). A volume mounted here takes its owner from the image, so chown before VOLUME.
 RUN install -d -o 65532 -g 65532 -m 0750 /var/lib/sidecar
-VOLUME ["/var/lib/sidecar"]
+# For Unix sockets (listen.statsd_socket), shared with the application's container.
+RUN install -d -o 65532 -g 65532 -m 0755 /var/run/sidecar
+VOLUME ["/var/lib/sidecar", "/var/run/sidecar"]
 
 COPY --from=build /opt/sidecar /opt/sidecar
 

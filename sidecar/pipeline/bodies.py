@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
@@ -173,7 +174,8 @@ class Bodies:
                 events, outcome = outcome, None
                 for error in self._dispatch.ingest_several(events, source, now):
                     outcome = error or outcome
-                    await turns.give()
+                    if turns.due():
+                        await turns.give()
             if outcome is None or not isinstance(outcome, DecodeError):
                 accepted += 1
             else:
@@ -187,7 +189,7 @@ class Bodies:
     async def _all_or_none(self, elements: Iterable[Any | None], source: Source) -> Outcome:
         """Process elements as `_each` does, but accept none where one of them cannot be."""
         now = self._clock.wall()
-        events: list[Event] = []
+        events: deque[Event] = deque()
         wrong = False
         turns = Turns(self._clock.monotonic)
         for element in elements:
@@ -200,8 +202,10 @@ class Bodies:
                 await turns.give()
         if wrong:
             others = DecodeError(Reason.REQUEST_REFUSED, "another element of the request is refused (aws.strict)")
-            events = [event if isinstance(event, DecodeError) else others for event in events]
-        return await self._each(events, Source(source.input_, source.account, _itself))
+            events = deque(event if isinstance(event, DecodeError) else others for event in events)
+        # Each is let go of when it is processed: to free all at once takes milliseconds.
+        one_by_one = (events.popleft() for _ in range(len(events)))
+        return await self._each(one_by_one, Source(source.input_, source.account, _itself))
 
     def _check(self, element: Any, source: Source, now: float) -> Event:
         try:

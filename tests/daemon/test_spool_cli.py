@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -18,18 +17,13 @@ from sidecar.spool.files import files_set_aside
 from sidecar.spool.rows import BatchRow, insert_batch
 from sidecar.spool.store import SpoolStore
 from tests.support.batches import encoded, event_columns
+from tests.support.forks import forks
 
 ROWS: Final = 200
 
 
 def sidecar_spool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "sidecar", "spool", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=50,
-    )
+    return forks().run("spool", *map(str, arguments))
 
 
 def filled(directory: Path) -> Path:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.decode.emf import EmfAs, decode
+from sidecar.decode.emf import WHOLE_BYTES, EmfAs, decode, decode_parsed
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.events import LogEvent
 from sidecar.model.limits import ITEMS_PER_BODY
@@ -43,7 +43,7 @@ def directive(*metrics: object, sets: object = None, namespace: object = "N") ->
 
 
 def samples(data: bytes) -> list[Sample]:
-    found = list(decode(data, NOW, "metrics"))
+    found = [item for item in decode(data, NOW, "metrics") if item is not None]
     assert all(isinstance(item, Sample) for item in found), found
     return [item for item in found if isinstance(item, Sample)]
 
@@ -378,7 +378,7 @@ _documents = st.dictionaries(_names, json_values).flatmap(
 
 @given(_documents.map(orjson.dumps) | st.binary(max_size=60), st.sampled_from(["logs", "metrics", "both"]))
 def test_any_bytes_are_events_or_reasons(data: bytes, as_: EmfAs) -> None:
-    found = list(decode(data, NOW, as_))
+    found = [item for item in decode(data, NOW, as_) if item is not None]
 
     for item in found:
         if isinstance(item, Sample):
@@ -391,3 +391,50 @@ def test_any_bytes_are_events_or_reasons(data: bytes, as_: EmfAs) -> None:
             assert as_ != "metrics"
             assert item.message
     assert found or as_ == "both"
+
+
+def test_a_large_document_is_read_member_by_member_with_pauses() -> None:
+    names = [f"m{i}" for i in range(100)]
+    values = [float(i) for i in range(300)]
+    members = {name: values for name in names}  # noqa: C420  # they are not changed
+    data = document([directive(*names)], d="x", **members)
+    assert len(data) > 2 * WHOLE_BYTES
+
+    for as_ in ("logs", "metrics"):
+        found = list(decode(b"  " + data + b"\n", NOW, as_))
+        assert found.count(None) >= 100
+        whole = [item for item in decode_parsed(orjson.loads(data), data.decode(), NOW, as_) if item is not None]
+        assert [item for item in found if item is not None] == whole
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (b"]", Reason.INVALID_JSON),
+        (b'{"a": 1', Reason.INVALID_JSON),
+        (b'"a": 1}', Reason.INVALID_JSON),
+        (b'{"a": 1} x', Reason.INVALID_JSON),
+        (b'{"a": 1e}', Reason.INVALID_JSON),
+        (b'{"a": [1,,2]}', Reason.INVALID_JSON),
+        (b'{"a": "\xff"}', Reason.INVALID_UTF8),
+    ],
+)
+def test_a_large_document_that_is_not_json_is_one_error(broken: bytes, reason: Reason) -> None:
+    large = b'{"padding": "' + b"x" * WHOLE_BYTES + b'", '
+    data = large + broken.removeprefix(b"{") if broken.startswith(b"{") else b'{"p": 1,' + b" " * WHOLE_BYTES + broken
+    if broken == b'"a": 1}':
+        data = data.replace(b'"p": 1,', b'"p" 1,')
+
+    for as_ in ("logs", "metrics", "both"):
+        found = [item for item in decode(data, NOW, as_) if item is not None]
+        assert [item.reason for item in found if isinstance(item, DecodeError)] == [reason]
+        assert len(found) == 1
+
+
+def test_values_beyond_what_one_slice_takes_become_several_samples() -> None:
+    values = [float(i) for i in range(1_200)]
+    found = samples(document([directive("m")], d="x", m=values))
+
+    assert [value for sample in found for value in sample.values] == values
+    assert [len(sample.values) for sample in found] == [500, 500, 200]
+    assert all(len(sample.weights) == len(sample.values) for sample in found)

@@ -19,6 +19,8 @@ from botocore.model import ListShape, MapShape, ServiceModel, Shape, StructureSh
 from botocore.validate import ParamValidator
 from kubernetes_validate.utils import all_versions
 
+from sidecar.config.schema import Config
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 ECS: Final = ROOT / "deploy" / "ecs"
 KUBERNETES: Final = ROOT / "deploy" / "kubernetes"
@@ -353,7 +355,7 @@ def test_kubernetes_sidecar_reads_the_config_map(pod: dict[str, Any], kubernetes
     """The file named on the command line is a key of the ConfigMap that is mounted there."""
     [config_map] = [d for d in documents(KUBERNETES / "pod.yaml") if d["kind"] == "ConfigMap"]
     path = Path(kubernetes_sidecar["args"][-1])
-    [mount] = kubernetes_sidecar["volumeMounts"]
+    [mount] = [mount for mount in kubernetes_sidecar["volumeMounts"] if mount.get("readOnly")]
     [volume] = [volume for volume in pod["volumes"] if volume["name"] == mount["name"]]
 
     assert kubernetes_sidecar["args"][:-1] == ["run", "--config"]
@@ -363,6 +365,46 @@ def test_kubernetes_sidecar_reads_the_config_map(pod: dict[str, Any], kubernetes
 
 
 # ---- what both promise of the image ----
+
+
+def test_both_containers_of_a_task_mount_the_folder_of_the_socket(containers: dict[str, dict[str, Any]]) -> None:
+    """The application finds the socket where the sidecar makes it, in a folder that the image makes for its user."""
+    mounts = [mount for container in containers.values() for mount in container["mountPoints"]]
+    path = Path(environment(containers[SIDECAR])["SIDECAR_LISTEN__STATSD_SOCKET"])
+
+    assert len(mounts) == 2
+    assert mounts[0] == mounts[1] == {"sourceVolume": "sidecar-sockets", "containerPath": str(path.parent)}
+    [application] = [container for name, container in containers.items() if name != SIDECAR]
+    assert environment(application)["DD_DOGSTATSD_URL"] == f"unix://{path}"
+    assert f"install -d -o 65532 -g 65532 -m 0755 {path.parent}\n" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+
+def test_both_containers_of_a_pod_mount_the_folder_of_the_socket(
+    pod: dict[str, Any], kubernetes_sidecar: dict[str, Any]
+) -> None:
+    [config_map] = [d for d in documents(KUBERNETES / "pod.yaml") if d["kind"] == "ConfigMap"]
+    path = Path(yaml.safe_load(config_map["data"]["config.yaml"])["listen"]["statsd_socket"])
+    [application] = pod["containers"]
+    wanted = {"name": "sidecar-sockets", "mountPath": str(path.parent)}
+
+    assert wanted in kubernetes_sidecar["volumeMounts"]
+    assert wanted in application["volumeMounts"]
+    assert any(volume["name"] == "sidecar-sockets" and "emptyDir" in volume for volume in pod["volumes"])
+    assert environment(application)["DD_DOGSTATSD_URL"] == f"unix://{path}"
+    assert pod["securityContext"]["fsGroup"] == kubernetes_sidecar["securityContext"]["runAsGroup"]
+
+
+@pytest.mark.parametrize("platform", ["ecs", "kubernetes"])
+def test_the_application_needs_only_variables(
+    platform: str, containers: dict[str, dict[str, Any]], pod: dict[str, Any]
+) -> None:
+    """EMF libraries are pointed at the listener's default port."""
+    [application] = (
+        [container for name, container in containers.items() if name != SIDECAR]
+        if platform == "ecs"
+        else pod["containers"]
+    )
+    assert environment(application)["AWS_EMF_AGENT_ENDPOINT"] == f"tcp://127.0.0.1:{Config().listen.emf_port}"
 
 
 def test_both_platforms_run_as_the_images_user(ecs_sidecar: dict[str, Any], kubernetes_sidecar: dict[str, Any]) -> None:

@@ -113,15 +113,16 @@ def test_nothing_is_written_where_the_root_is_read_only(stages: list[list[Instru
         assert "--invalidation-mode unchecked-hash" in compiled[0]
 
 
-def test_spool_directory_belongs_to_the_user_before_it_is_a_volume(final: list[Instruction]) -> None:
-    """What is done to a volume's directory after VOLUME is lost, so its owner is set first."""
+def test_directories_of_volumes_belong_to_the_user_before_they_are_volumes(final: list[Instruction]) -> None:
+    """What is done to a volume's directory after VOLUME is lost, so its owner is set first: of the spool, of sockets."""
     user, _, group = only("USER", final).partition(":")
-    volume = json.loads(only("VOLUME", final))
-    [made] = [i for i in final if i.word == "RUN" and "/var/lib/sidecar" in i.rest]
+    volumes = json.loads(only("VOLUME", final))
 
-    assert volume == ["/var/lib/sidecar"]
-    assert f"-o {user} -g {group}" in made.rest
-    assert final.index(made) < [i.word for i in final].index("VOLUME")
+    assert volumes == ["/var/lib/sidecar", "/var/run/sidecar"]
+    for volume in volumes:
+        [made] = [i for i in final if i.word == "RUN" and volume in i.rest]
+        assert f"-o {user} -g {group}" in made.rest
+        assert final.index(made) < [i.word for i in final].index("VOLUME")
 
 
 def test_dependencies_come_from_the_lock_file_alone(stages: list[list[Instruction]]) -> None:

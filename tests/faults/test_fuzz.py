@@ -27,7 +27,7 @@ from tests.support.strategies import metric_items as metrics
 EXAMPLES: Final = int(os.environ.get("FUZZ_EXAMPLES", "200"))
 LIMIT: Final = 10_000
 
-pytestmark = pytest.mark.timeout(max(60, EXAMPLES // 20))
+pytestmark = pytest.mark.timeout(max(120, EXAMPLES // 20))
 fuzz = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 fuzz_bodies = settings(fuzz, max_examples=max(100, EXAMPLES // 10))  # drawing one takes 50 ms
 
