@@ -1,7 +1,7 @@
 """The table of self-metrics: `/metrics`, `/stats` and the README's table are all made from it.
 
-A new self-metric is one `Figure` in `FIGURES`. Values are read when they are asked for, from the ledger's plain
-integers: a counter with a lock at every increment would cost the hot path more than the rest of a line.
+A new self-metric is one `Figure` in `FIGURES`. Values are read at each scrape, from the ledger's plain integers: a
+counter with a lock at every increment would cost more than the rest of a line on the hot path.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Histogram(NamedTuple):
 
 Labels: TypeAlias = tuple[str, ...]
 Values: TypeAlias = Iterable[tuple[Labels, float | Histogram]]
-"""Label values, in the order of `Figure.labels`, and the value. Nothing where it is not available here."""
+"""Label values, in the order of `Figure.labels`, and the value. Empty where it is not available."""
 
 
 @dataclass(frozen=True, slots=True)
