@@ -13,26 +13,15 @@ from typing import Any, Final
 import orjson
 import pytest
 
+from tests.support import counting
 from tests.support.pipeline import Rig, done
 
 EVENTS: Final = 1_000
 
 
 def calls(work: Callable[[], Any]) -> float:
-    """Calls of Python and C functions that an event takes."""
-    counted = 0
-
-    def count(_frame: object, event: str, _argument: object) -> None:
-        nonlocal counted
-        if event in ("call", "c_call"):
-            counted += 1
-
-    sys.setprofile(count)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return counted / EVENTS
+    """Calls of Python and C functions for each event."""
+    return counting.calls(work) / EVENTS
 
 
 def blocks(work: Callable[[], Any]) -> float:
