@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -11,7 +13,7 @@ from sidecar.config.schema import Config
 from sidecar.daemon import CallbackErrors, Daemon, Input
 from sidecar.deliver.delivery import Delivery
 from sidecar.deliver.target import Target, open_target
-from sidecar.inputs import Parts, make_inputs, make_template
+from sidecar.inputs import Parts, make_inputs
 from sidecar.model.log_groups import LogGroups
 from sidecar.observe.admin import AdminServer
 from sidecar.observe.figures import Sources
@@ -23,13 +25,11 @@ from sidecar.observe.stall import StallProbe
 from sidecar.observe.stats import Stats
 from sidecar.pipeline.checkpoints import Keeper
 from sidecar.pipeline.intake import Pipeline
+from sidecar.pipeline.observer import Observer
+from sidecar.pipeline.shaping import make_shape
 from sidecar.runtime.clock import Clock, SystemClock
 from sidecar.runtime.http_server import CONNECTIONS
 from sidecar.runtime.process import descriptors_for_connections, tune_process
-from sidecar.shape.cardinality import Cardinality
-from sidecar.shape.routing import Router
-from sidecar.shape.rules import Rule, Rules
-from sidecar.shape.series import Shaper
 
 if TYPE_CHECKING:
     from sidecar.deliver.cloudwatch.upstream import Upstream
@@ -85,23 +85,12 @@ class App:
         return await self.daemon.run(target=self._config.deliver.target)
 
     def _make_pipeline(self, clock: Clock) -> Pipeline:
-        config = self._config
         return Pipeline(
-            config,
-            shaper=Shaper(
-                namespace=config.namespace,
-                dimensions=config.dimensions,
-                resolution=config.metrics.resolution,
-                replace_invalid=config.metrics.replace_invalid,
-                rules=Rules([Rule(**rule.model_dump()) for rule in config.metrics.rules]),
-            ),
-            cardinality=Cardinality(config.metrics.max_series),
-            router=_router(config),
+            self._config,
+            make_shape(self._config, socket.gethostname(), os.environ),
             metrics=self._delivery.metrics.backlog,
             logs=self._delivery.logs.backlog,
-            ledger=self._ledger,
-            limiter=self._limiter,
-            clock=clock,
+            observer=Observer(self._ledger, self._limiter, clock),
             pace=self._delivery.metrics.pace,
         )
 
@@ -157,7 +146,7 @@ class App:
             self._config.deliver.target,
             self._sources,
             open_accumulators=lambda: self._pipeline.open_accumulators,
-            queues={"metrics": self._delivery.metrics.channel, "logs": self._delivery.logs.channel},
+            queues={"metrics": self._delivery.metrics.backlog, "logs": self._delivery.logs.backlog},
             totals=self._delivery.target.totals,
         )
 
@@ -197,32 +186,24 @@ class _Stages:
     async def flush(self, *, at_once: bool = False) -> None:
         await self._pipeline.flush_everything(at_once=at_once)
         if at_once:
+            await self._delivery.stop_committing()
             return
         await self._delivery.committed()
         if self._keeper is not None:
             await self._keeper.checkpoint()  # the levels of gauges, for the next start
 
     async def drain(self) -> None:
-        await self._delivery.stop_committing()
         self._delivery.drain()
 
     async def abandon(self) -> dict[str, int]:
         with suppress(TimeoutError):  # of a disk that does not answer
             async with asyncio.timeout(WRITING_SECONDS):
-                await self._delivery.parts_written()
+                await self._delivery.committed()
         return self._delivery.abandon()
 
     def closers(self) -> list[Coroutine[Any, Any, None]]:
         closers = self._delivery.closers()
         return closers if self._upstream is None else [*closers, self._upstream.close()]
-
-
-def _router(config: Config) -> Router:
-    group, stream, events_group = (
-        make_template(text, config)
-        for text in (config.logs.group, config.logs.stream, config.logs.events_group or config.logs.group)
-    )
-    return Router(group, stream, events_group, config.logs.max_streams)
 
 
 def _upstream(config: Config) -> Upstream | None:

@@ -128,7 +128,7 @@ def statsd_lines(parts: Parts, labels: Labels) -> Element:
     input_, json_input = labels
     pipeline = parts.pipeline
     path = pipeline.lines(input_, json_input, emf_decoder(parts.config).decode_item)
-    return Element(path.take, partial(pipeline.refuse, "samples", input_))
+    return Element(path.ingest, partial(pipeline.refuse, "samples", input_))
 
 
 def elements(decode: Decode, signal: Signal) -> Callable[[Parts, Labels], Element]:
@@ -141,7 +141,7 @@ def elements(decode: Decode, signal: Signal) -> Callable[[Parts, Labels], Elemen
 
     def make(parts: Parts, labels: Labels) -> Element:
         pipeline = parts.pipeline
-        handle = pipeline.elements(decode, signal, labels[0]).take
+        handle = pipeline.elements(decode, signal, labels[0]).ingest
         return Element(handle, partial(pipeline.refuse, signal, labels[0]))
 
     return make

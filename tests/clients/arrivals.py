@@ -86,5 +86,9 @@ def keep_clear_of_a_boundary(seconds: float) -> None:
 
 def environment(**more: str) -> dict[str, str]:
     """Build a client's environment: ours without what would configure the client."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("DD_", "DATADOG_", "SIDECAR_"))}
+    ours = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "DD_", "DATADOG_", "SIDECAR_"))
+    }
     return ours | more

@@ -43,7 +43,6 @@ def command_of(example: str) -> str:
     return str(next(command for command in commands if example in command))
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("example", TOOLS)
 def test_example_delivers_exactly_its_four_events(daemon: Callable[..., Daemon], tmp_path: Path, example: str) -> None:
     """A counter, a timer, a JSON metric and a log event arrive with unit, dimensions and value, and none besides."""

@@ -1,9 +1,7 @@
-"""The npm client hot-shots, unchanged, against a real daemon. `hot_shots.js` is the application."""
+"""The npm client hot-shots, unchanged, against a real daemon. `programs/node/hot_shots.js` is the application."""
 
 from __future__ import annotations
 
-import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -20,41 +18,16 @@ from tests.clients.arrivals import (
     of,
     same,
 )
+from tests.clients.toolchains import PROGRAMS, node_modules
 from tests.support.daemon import Daemon
 
-VERSION: Final = "17.1.1"
-INSTALL_SECONDS: Final = 60
-SCRIPT: Final = Path(__file__).with_name("hot_shots.js")
-
-pytestmark = pytest.mark.timeout(120)
-
-
-@pytest.fixture(scope="session")
-def modules(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder `node_modules` with hot-shots in it; installed once, kept in pytest's cache."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("Node.js with npm is not installed")
-    cache: pytest.Cache | None = getattr(pytestconfig, "cache", None)  # none where its plug-in is off
-    name = f"hot-shots-{VERSION}"
-    folder = cache.mkdir(name) if cache is not None else tmp_path_factory.mktemp(name)
-    found = folder / "node_modules"
-    if (found / "hot-shots" / "package.json").exists():
-        return found
-    install = ["npm", "install", "--no-save", "--no-audit", "--no-fund", "--omit=optional", "--ignore-scripts"]
-    install += ["--fetch-retries=1", "--fetch-timeout=20000", f"--prefix={folder}", f"hot-shots@{VERSION}"]
-    try:
-        ran = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"npm did not install hot-shots within {INSTALL_SECONDS} s")
-    if ran.returncode != 0:
-        code = re.search(r"npm err(?:or|!) code (\w+)", ran.stderr, re.IGNORECASE)
-        pytest.skip(f"npm could not install hot-shots {VERSION}: {code[1] if code else 'no reason given'}")
-    return found
+SCRIPT: Final = PROGRAMS / "node" / "hot_shots.js"
 
 
 @pytest.fixture
-def application(modules: Path) -> Callable[[Daemon, str], None]:
+def application() -> Callable[[Daemon, str], None]:
     """Run one scenario of the script to its end."""
+    modules = node_modules()
 
     def run(daemon: Daemon, scenario: str) -> None:
         ran = subprocess.run(
@@ -62,7 +35,7 @@ def application(modules: Path) -> Callable[[Daemon, str], None]:
             env=environment(NODE_PATH=str(modules), STATSD_PORT=str(daemon.statsd_port)),
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=40,
             check=False,
         )
         assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")

@@ -116,7 +116,7 @@ def health(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         env=clean | environ,
-        timeout=30,
+        timeout=50,
         check=False,
     )
 

@@ -31,7 +31,7 @@ def test_ten_thousand_connections_that_do_nothing(daemon: Start, listener: str, 
     held: list[socket.socket] = []
     try:
         for number in range(10_000):
-            connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+            connection = socket.create_connection(("127.0.0.1", port), timeout=40)
             held.append(connection)
             if sent:
                 with suppress(ConnectionError):

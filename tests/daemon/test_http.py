@@ -187,7 +187,7 @@ def test_a_body_without_an_acceptable_event_is_refused(one: Daemon, body: bytes)
 
 
 def test_other_methods_and_paths_are_refused(one: Daemon) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", one.http_port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", one.http_port, timeout=40)
     connection.request("GET", "/ingest/metrics")
     refused = connection.getresponse()
     assert (refused.status, refused.headers["Allow"]) == (405, "POST")
@@ -202,12 +202,12 @@ def test_a_sender_that_waits_for_it_is_told_to_send_its_body(one: Daemon) -> Non
     """As curl does before a large body."""
     body = b'{"name": "a", "value": 1}'
     head = b"POST /ingest/metrics HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", one.http_port), timeout=5) as made:
+    with socket.create_connection(("127.0.0.1", one.http_port), timeout=40) as made:
         made.sendall(head % len(body))
         assert made.recv(1_000) == b"HTTP/1.1 100 Continue\r\n\r\n"
         made.sendall(body)
         assert made.recv(1_000).startswith(b"HTTP/1.1 202")
-    with socket.create_connection(("127.0.0.1", one.http_port), timeout=5) as made:
+    with socket.create_connection(("127.0.0.1", one.http_port), timeout=40) as made:
         made.sendall(head % 10**9)
         assert made.recv(1_000).startswith(b"HTTP/1.1 413")
 
@@ -238,7 +238,7 @@ def test_garbage_on_the_http_port_harms_nothing(one: Daemon) -> None:
         with socket.create_connection(("127.0.0.1", one.http_port)) as connection:
             try:
                 connection.sendall(garbage)
-                connection.settimeout(5)
+                connection.settimeout(40)
                 connection.recv(1_000)
             except OSError:
                 pass

@@ -32,7 +32,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def exchange(port: int, *pieces: bytes, half_close: bool = False) -> bytes:
     """Send pieces over one connection and return everything that comes back until the server closes."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
+    with socket.create_connection(("127.0.0.1", port), timeout=40) as sock:
         for piece in pieces:
             sock.sendall(piece)
         if half_close:
@@ -143,7 +143,7 @@ def test_two_hundred_small_bodies_at_once_all_have_room(one: Daemon, kind: str) 
     else:
         chunk = b"%x\r\n%b\r\n" % (len(body), body)
         request = head("/ingest/metrics", "Transfer-Encoding: chunked") + chunk + b"0\r\n\r\n"
-    held = [socket.create_connection(("127.0.0.1", one.http_port), timeout=20) for _ in range(200)]
+    held = [socket.create_connection(("127.0.0.1", one.http_port), timeout=40) for _ in range(200)]
     for sock in held:
         sock.sendall(request[:-1])
     for sock in held:
@@ -327,7 +327,7 @@ def test_an_unknown_path_is_counted_and_logged_once_with_what_to_do(daemon: Star
     own = daemon()
     for _ in range(100):
         assert own.post("/v1/metrics", b"x" * 10, {"Authorization": TOKEN})[0] == 404
-    connection = http.client.HTTPConnection("127.0.0.1", own.http_port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", own.http_port, timeout=40)
     connection.request("PUT", "/ingest/logs")
     assert connection.getresponse().status == 405
     connection.close()
@@ -348,7 +348,7 @@ def test_an_unknown_path_is_counted_and_logged_once_with_what_to_do(daemon: Star
 
 def test_paths_without_end_neither_fill_the_log_nor_the_metrics(daemon: Start) -> None:
     own = daemon()
-    connection = http.client.HTTPConnection("127.0.0.1", own.http_port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", own.http_port, timeout=40)
     for number in range(1_500):
         connection.request("POST", f"/path/{number}", b"x")
         assert connection.getresponse().read()

@@ -17,6 +17,8 @@ from tests.support.daemon import Daemon, assert_balanced, free_ports
 
 Start = Callable[..., Daemon]
 
+LATE_SECONDS = 3.0  # the most a stop may last beyond its deadline on a busy machine; less than one more attempt takes
+
 
 def test_a_stop_delivers_the_open_window_and_exits_zero(daemon: Start) -> None:
     one = daemon({"metrics": {"flush_seconds": 60}, "logs": {"flush_seconds": 60}})
@@ -51,7 +53,7 @@ def test_ready_turns_503_as_soon_as_the_drain_begins(daemon: Start) -> None:
     one = daemon()
     assert one.ready()[0] == 200
     one.signal()
-    one.wait_until(lambda: one.ready()[0] == 503, "draining", 2)
+    one.wait_until(lambda: one.ready()[0] == 503, "draining")
 
     assert one.ready()[1]["draining"] is True
     assert one.get("/health")[0] == 200
@@ -65,12 +67,11 @@ def test_a_stop_with_aws_away_keeps_the_deadline_names_what_is_lost_and_exits_ze
     one.udp(b"a:1|c\na:2|c")
     one.post("/ingest/logs", {"message": "lost"})
     one.wait_until(lambda: one.stats()["delivery"]["metrics"]["up"] is False, "failing")
-    started = time.monotonic()
     one.signal()
 
     assert one.exit_status() == 0
-    assert time.monotonic() - started < 3.5
     final = one.log_lines()[-1]
+    assert final["seconds"] < 3 + LATE_SECONDS
     assert final["samples"]["dropped_by_reason"] == {"abandoned": 2}
     assert final["log_events"]["dropped_by_reason"] == {"abandoned": 1}
     assert_balanced(final)
@@ -84,12 +85,12 @@ def test_a_stop_while_a_request_hangs_keeps_the_deadline(daemon: Start) -> None:
         one = daemon({"deliver": {"target": "cloudwatch", "endpoint_url": url, "drain_seconds": 2}})
         one.udp(b"a:1|c")
         one.wait_until(lambda: one.stats()["delivery"]["metrics"]["queued_batches"] == 1, "in hand")
-        started = time.monotonic()
         one.signal()
 
         assert one.exit_status() == 0
-        assert time.monotonic() - started < 2.5
-        assert_balanced(one.log_lines()[-1])
+        final = one.log_lines()[-1]
+        assert final["seconds"] < 2 + LATE_SECONDS
+        assert_balanced(final)
 
 
 def test_a_second_signal_skips_to_the_end(daemon: Start) -> None:
@@ -98,14 +99,14 @@ def test_a_second_signal_skips_to_the_end(daemon: Start) -> None:
         one = daemon({"deliver": {"target": "cloudwatch", "endpoint_url": url, "drain_seconds": 60}})
         one.udp(b"a:1|c")
         one.wait_until(lambda: one.stats()["delivery"]["metrics"]["queued_batches"] == 1, "in hand")
-        started = time.monotonic()
         one.signal(signal.SIGTERM)
-        time.sleep(0.1)
+        one.wait_until(lambda: one.ready()[0] == 503, "draining")
         one.signal(signal.SIGINT)
 
         assert one.exit_status() == 0
-        assert time.monotonic() - started < 3
-        assert one.log_lines()[-1]["abandoned_samples"] == 1
+        final = one.log_lines()[-1]
+        assert final["abandoned_samples"] == 1
+        assert final["seconds"] < LATE_SECONDS  # of 60
 
 
 def catches_sigterm(one: Daemon) -> bool:

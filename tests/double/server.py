@@ -120,7 +120,7 @@ class CloudWatchDouble(Surface):
         """How many connections are open."""
         return 0 if self._server is None else len(self._server.connections)
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 40.0) -> None:
         """Wait until `condition` holds; it is looked at whenever a request begins, stores or ends.
 
         Raises:

@@ -14,7 +14,7 @@ from .service import CloudWatchService, Settings
 from .surface import Surface
 
 _T = TypeVar("_T")
-_CALL_SECONDS: Final = 10.0  # for starting, stopping, pausing: far more than any needs
+_CALL_SECONDS: Final = 40.0  # for starting, stopping, pausing: far more than any needs
 
 
 class ThreadedCloudWatchDouble(Surface):
@@ -92,7 +92,7 @@ class ThreadedCloudWatchDouble(Surface):
 
         self._run(drop())
 
-    def until(self, condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    def until(self, condition: Callable[[], bool], seconds: float = 40.0) -> None:
         """Block until `condition` holds; it is looked at whenever a request begins, stores or ends.
 
         Raises:

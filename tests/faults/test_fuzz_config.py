@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
 from pathlib import Path
@@ -27,7 +28,7 @@ KEYS: Final = {
     for name, section in yaml.safe_load(dump(Config())).items()
 }
 
-pytestmark = pytest.mark.timeout(max(60, EXAMPLES // 5))
+pytestmark = pytest.mark.timeout(max(120, EXAMPLES // 5))
 fuzz = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 # --- what is tried --------------------------------------------------------------------------------------
@@ -196,6 +197,7 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 _held = socket.socket()
 _held.bind(("127.0.0.1", 0))  # not listening: a port that refuses
+atexit.register(_held.close)
 CLOSED_PORT: Final = str(_held.getsockname()[1])
 
 tokens: Final = st.one_of(

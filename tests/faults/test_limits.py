@@ -105,7 +105,7 @@ def test_without_a_thread_to_be_had_it_says_so_at_start(command: str) -> None:
         env={key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "SIDECAR_"))},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=50,
         check=False,
     )
     assert ended.returncode == 2, ended.stderr
@@ -124,7 +124,7 @@ def test_few_descriptors_mean_few_connections_and_no_failure(tmp_path: Path) -> 
         )
     try:
         one.wait_until(lambda: one.ready()[0] == 200, "ready")
-        held = [socket.create_connection(("127.0.0.1", one.http_port), timeout=10) for _ in range(600)]
+        held = [socket.create_connection(("127.0.0.1", one.http_port), timeout=40) for _ in range(600)]
         assert one.post("/ingest/metrics", {"name": "a", "value": 1})[0] == 202
         assert one.get("/health")[0] == 200
         for connection in held:
@@ -181,5 +181,5 @@ def test_a_signal_ends_it_though_a_thread_hangs(scripted: Callable[..., Scripted
     one = scripted(script)
     assert one.post("/ingest/logs", {"message": "x"})[0] == 202
     one.signal(signal.SIGTERM)
-    assert one.exit_status(10) == 0
+    assert one.exit_status() == 0
     assert one.log_lines()[-1]["event"] == "stopped"

@@ -36,8 +36,6 @@ from tests.support.daemon import AWS, Daemon, assert_balanced
 
 Start = Callable[..., Daemon]
 
-pytestmark = pytest.mark.timeout(40)
-
 
 def both(double: ThreadedCloudWatchDouble, *faults: Fault) -> None:
     for operation in ("PutMetricData", "PutLogEvents"):

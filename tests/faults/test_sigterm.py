@@ -31,10 +31,9 @@ from tests.support.daemon import Daemon, assert_balanced
 
 Start = Callable[..., Daemon]
 
-pytestmark = pytest.mark.timeout(40)
-
 DRAIN_SECONDS: Final = 2.0
-LATE_SECONDS: Final = 0.5  # the most a drain may last beyond its deadline
+AMPLE_SECONDS: Final = 20.0  # for what needs one attempt, on a busy machine too
+LATE_SECONDS: Final = 2.0  # the most a drain may last beyond its deadline
 
 FAILING: Final[dict[str, tuple[str, Fault | None]]] = {
     "throttling": ("*", throttle(FOREVER)),
@@ -119,14 +118,14 @@ def test_one_attempt_at_everything_is_enough_where_the_service_takes_it(
     operation, fault = PASSING[state]
     double.logs.create_log_group({"logGroupName": GROUP}, time.time())
     config = spooling(
-        double, spool, request_seconds=1, drain_seconds=DRAIN_SECONDS, metrics={"flush_seconds": 60},
+        double, spool, request_seconds=10, drain_seconds=AMPLE_SECONDS, metrics={"flush_seconds": 60},
         logs={"flush_seconds": 60},
     )  # fmt: skip
     one = daemon(config)
     traffic = Traffic()
     traffic.send(one, 20, pause=0.0)
     misbehave(double, operation, fault)
-    final = stop_in_time(one)
+    final = stop_in_time(one, AMPLE_SECONDS)
 
     samples, events = final["samples"], final["log_events"]
     assert isinstance(samples, dict)
@@ -146,14 +145,14 @@ def test_a_second_signal_ends_it_at_once_and_all_is_on_disk(
     one = daemon(config)
     traffic = Traffic()
     traffic.send(one, 20)
-    began = time.monotonic()
     one.signal(signal.SIGTERM)
     one.wait_until(lambda: one.ready()[0] == 503, "draining")
     one.signal(signal.SIGINT)
     assert one.exit_status() == 0, one.log()
 
-    assert time.monotonic() - began < 2.0
-    assert_balanced(one.log_lines()[-1])
+    final = one.log_lines()[-1]
+    assert_balanced(final)
+    assert final["seconds"] < 5  # of 20, and of a request's 10
     assert rows(spool) == {"metrics": traffic.samples, "logs": len(traffic.sent)}
     double.faults.clear()
     stats = daemon(config).settled()

@@ -15,8 +15,6 @@ from tests.support.frozen_disk import FrozenDisk, frozen_disk
 
 Start = Callable[..., Daemon]
 
-pytestmark = pytest.mark.timeout(90)
-
 HANGS: float = 8.0  # seconds: what is bounded by one second must be over by then on any machine
 
 
@@ -118,7 +116,7 @@ def test_a_start_binds_and_serves_while_the_disk_hangs_and_recovers_once_it_answ
     first = daemon(config, environ=disk.environ)
     before = Traffic()
     before.send(first, 20)
-    time.sleep(1.5)  # two checkpoints
+    first.checkpointed()
     first.kill()
     disk.freeze()
     begun = time.monotonic()

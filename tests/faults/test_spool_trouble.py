@@ -21,11 +21,9 @@ from sidecar.aggregate.window import Windows
 from sidecar.model.samples import Kind, Sample, Series
 from tests.double import FOREVER, ThreadedCloudWatchDouble, throttle
 from tests.faults.traffic import Traffic, numbers, rows, spooling
-from tests.support.daemon import Daemon, assert_balanced
+from tests.support.daemon import START_SECONDS, Daemon, assert_balanced
 
 Start = Callable[..., Daemon]
-
-pytestmark = pytest.mark.timeout(60)
 
 
 def spool_error(daemon: Daemon) -> str | None:
@@ -140,7 +138,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def fill_up(one: Daemon, traffic: Traffic, padding: int) -> None:
     """Send until the spool says that it cannot keep any more."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         number = len(traffic.sent) + 1
         one.udp(b"hits:1|c\nnumbers:%d|c" % number, b"wait:%d|ms" % (number % 50 + 1))
@@ -163,7 +161,7 @@ def durable_again(one: Daemon, traffic: Traffic) -> bool:
 
 def assert_full_and_over(one: Daemon, double: ThreadedCloudWatchDouble, traffic: Traffic, spool: Path) -> None:
     """Once there is room again all is kept again, nothing was lost, and nothing comes back that was delivered."""
-    one.wait_until(lambda: durable_again(one, traffic), "durable again", 5)
+    one.wait_until(lambda: durable_again(one, traffic), "durable again")
     stats = traffic.settled(one)
 
     assert stats["samples"]["dropped"] == stats["log_events"]["dropped"] == 0
@@ -375,8 +373,8 @@ def test_a_row_that_makes_no_sense_stops_neither_the_daemon_nor_the_other_rows(
     two = daemon(config)
     traffic = Traffic()
     traffic.send(two, 5)
-    two.wait_until(lambda: double.metrics.statistics("App", "open").sum == 7, "the open window delivered", 5)
-    two.wait_until(lambda: set(numbers(double)) >= set(traffic.sent), "delivered", 5)
+    two.wait_until(lambda: double.metrics.statistics("App", "open").sum == 7, "the open window delivered")
+    two.wait_until(lambda: set(numbers(double)) >= set(traffic.sent), "delivered")
     time.sleep(0.3)
     assert_balanced(two.stats())
     two.stop()
@@ -423,12 +421,12 @@ def test_a_second_daemon_on_the_directory_runs_without_it_and_takes_it_over(
     first.stop()
     assert rows(spool) == {"metrics": 30, "logs": 10}
 
-    second.wait_until(lambda: spool_error(second) is None, "taken over", 8)
+    second.wait_until(lambda: spool_error(second) is None, "taken over")
     assert second.stats()["log_events"]["recovered"] == 10
     assert second.stats()["samples"]["recovered"] == 30
     other.send(second, 5)
     double.resume()
-    stats = second.settled(45, 15)
+    stats = second.settled(45)
 
     assert_balanced(stats)
     assert stats["log_events"]["dropped"] == stats["samples"]["dropped"] == 0
@@ -447,12 +445,12 @@ def test_taking_a_spool_over_under_load_loses_nothing(
     first = daemon(config)
     kept = Traffic()
     kept.send(first, 30)
-    time.sleep(1.1)  # two checkpoints
+    first.checkpointed()
     second = daemon(spooling(double, spool, metrics={"flush_seconds": 0.05}, logs={"flush_seconds": 0.05}))
     first.kill()
     traffic = Traffic()
     traffic.sent = [*kept.sent]
-    deadline = time.monotonic() + 8
+    deadline = time.monotonic() + START_SECONDS
     while spool_error(second) is not None:
         assert time.monotonic() < deadline
         number = len(traffic.sent) + 1
@@ -530,7 +528,7 @@ def test_what_was_acknowledged_as_durable_outlives_files_that_are_removed_under_
     remove(spool)
     traffic.send(one, 60)
     one.wait_until(lambda: one.stats()["samples"]["received"] == traffic.samples, "received")
-    time.sleep(1.5)  # two checkpoints
+    one.checkpointed()
     assert one.ready()[1]["spool"]["durable"] is True
     assert one.log().count("the spool's files were removed or replaced") == 1
     one.kill()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.double import ThreadedCloudWatchDouble
-from tests.support.daemon import Daemon, assert_balanced
+from tests.support.daemon import START_SECONDS, Daemon, assert_balanced
 
 GROUP: Final = "/app"
 SAMPLES: Final = 3  # of the ledger, for each number sent
@@ -86,7 +86,7 @@ class Traffic:
         """What all of it counts in the ledger."""
         return SAMPLES * len(self.sent)
 
-    def settled(self, daemon: Daemon, seconds: float = 15.0) -> dict[str, Any]:
+    def settled(self, daemon: Daemon, seconds: float = START_SECONDS) -> dict[str, Any]:
         """Wait until all of it is received and settled by a daemon that received all of it; returns /stats."""
         stats = daemon.settled(self.samples, len(self.sent), seconds)
         assert_balanced(stats)

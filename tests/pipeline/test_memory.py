@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-MAX_SERIES: Final = 5_000
+MAX_SERIES: Final = 2_500
 # For each of metrics.max_series: names (1.5 kB and a quarter for folded ones), lines (1 kB), levels of gauges (1.5 kB),
 # and once more the names while a flush holds the datums of a window.
 BYTES_PER_SERIES: Final = 6_000
@@ -32,7 +32,7 @@ tune_process()
 metrics = {"max_series": int(sys.argv[1]), "rules": [{"match": "a.*", "unit": "Count"}]}
 app = App(Config.model_validate({"deliver": {"target": "local"}, "metrics": metrics}))
 pipeline = app._pipeline
-take = pipeline.lines("statsd", "json_udp").take
+take = pipeline.lines("statsd", "json_udp").ingest
 gc.collect()
 before = resident("VmRSS")
 wide = ",".join(f"tag{k:02}:" + "v" * 1_000 + "-{n}" for k in range(28))

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
+
+from tests.support.forks import Started, forks
 
 START_SECONDS: Final = 40.0  # a bound for a machine that is busy, not a measure
 AWS: Final = {
@@ -24,23 +30,37 @@ AWS: Final = {
 }
 
 
+def _ports_below_the_ephemeral() -> Iterator[int]:
+    """Ports that the system gives to no outgoing connection between our look at one and the daemon's bind.
+
+    Each process of a test run starts at another one.
+    """
+    first, last = 10_000, 32_767  # Linux's and the IANA's ephemeral ports lie above
+    with suppress(OSError):
+        ephemeral = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+        last = ephemeral - 1 if first + 2_000 < ephemeral < last else last
+    start = random.randrange(first, last)
+    return itertools.cycle([*range(start, last), *range(first, start)])
+
+
+_PORTS: Final = _ports_below_the_ephemeral()
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on, neither over UDP nor over TCP, on 127.0.0.1."""
-    held: list[socket.socket] = []
+    """Ports nobody listens on, neither over UDP nor over TCP, on 127.0.0.1; none twice for a long time."""
     ports: list[int] = []
     while len(ports) < count:
-        tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        held += [tcp, udp]
-        tcp.bind(("127.0.0.1", 0))
-        port = tcp.getsockname()[1]
-        try:
-            udp.bind(("127.0.0.1", port))
-        except OSError:
-            continue
+        port = next(_PORTS)
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+        ):
+            try:
+                tcp.bind(("127.0.0.1", port))
+                udp.bind(("127.0.0.1", port))
+            except OSError:
+                continue
         ports.append(port)
-    for one in held:
-        one.close()
     return ports
 
 
@@ -48,7 +68,8 @@ class Daemon:
     """One daemon process with a configuration file of its own.
 
     Ports are chosen free, timers are short; `config` is laid over that, section by section. The log (standard
-    error) and the local target's console (standard output) go to files in the test's folder.
+    error) and the local target's console (standard output) go to files in the test's folder. It is a fork of a
+    process that has imported the daemon, but with an environment or a start of its own an interpreter of its own, too.
     """
 
     def __init__(
@@ -62,7 +83,7 @@ class Daemon:
                 "admin_port": self.admin_port,
                 "emf_port": self.emf_port,
             },
-            "metrics": {"flush_seconds": 1},
+            "metrics": {"flush_seconds": 0.2},
             "logs": {"flush_seconds": 0.2},
             "deliver": {"target": "local", "drain_seconds": 5},
         }
@@ -88,17 +109,22 @@ class Daemon:
         self._environ = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "SIDECAR_"))}
         self._environ |= AWS | (environ or {})
         self._wait = wait
-        self.process: subprocess.Popen[bytes] | None = None
+        self._forked = environ is None and wait and hasattr(os, "pidfd_open")
+        self.process: subprocess.Popen[bytes] | Started | None = None
 
     def start(self) -> None:
         """Start the process and wait until it is ready."""
-        with self.log_path.open("ab") as log, self.console_path.open("ab") as console:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "sidecar", "run", "--config", str(self.config_path)],
-                env=self._environ,
-                stdout=console,
-                stderr=log,
-            )
+        command = ["run", "--config", str(self.config_path)]
+        self.log_path.touch()
+        self.console_path.touch()
+        if self._forked:
+            files = {"stdout": self.console_path, "stderr": self.log_path}
+            self.process = forks().start(*command, environ=self._environ, **files)
+        else:
+            with self.log_path.open("ab") as log, self.console_path.open("ab") as console:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-m", "sidecar", *command], env=self._environ, stdout=console, stderr=log
+                )
         if self._wait:
             self.wait_until(lambda: self.ready()[0] == 200, "ready")
 
@@ -126,7 +152,7 @@ class Daemon:
     ) -> tuple[int, dict[str, Any], http.client.HTTPMessage]:
         """POST to the ingest port: status, answer, headers. What is not bytes is sent as JSON."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=START_SECONDS)
         try:
             connection.request("POST", path, data, headers or {"Content-Type": "application/json"})
             answer = connection.getresponse()
@@ -137,7 +163,7 @@ class Daemon:
 
     def get(self, path: str) -> tuple[int, bytes]:
         """GET from the admin port: status and body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=START_SECONDS)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -170,6 +196,16 @@ class Daemon:
         self.wait_until(done, "settled", seconds)
         return self.stats()
 
+    def checkpointed(self) -> None:
+        """Wait until the spool has all that was received before this call."""
+        asked = time.monotonic()
+
+        def done() -> bool:
+            before = time.monotonic()
+            return bool(self.stats()["spool"]["checkpoint_age_seconds"] < before - asked)
+
+        self.wait_until(done, "checkpointed")
+
     def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Send a signal."""
         assert self.process is not None
@@ -190,7 +226,7 @@ class Daemon:
         """End the process whatever it does."""
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
-            self.process.wait(5)
+            self.process.wait(START_SECONDS)
 
     def log(self) -> str:
         """Everything logged so far."""

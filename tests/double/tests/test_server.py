@@ -49,7 +49,7 @@ def post(
     given: dict[str, str],
 ) -> tuple[int, dict[str, str], dict[str, Any]]:
     """Send a raw request; return status, headers and the decoded body."""
-    connection = http.client.HTTPConnection("127.0.0.1", double.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", double.port, timeout=40)
     try:
         connection.request("POST", "/", body, given)
         response = connection.getresponse()

@@ -1,10 +1,12 @@
 // What an application would do with hot-shots; test_hot_shots.py says what must come of it.
-// Usage: node hot_shots.js <scenario>   with STATSD_PORT and NODE_PATH in the environment.
+// Usage: node hot_shots.js <scenario>   with STATSD_PORT or STATSD_SOCKET, and NODE_PATH, in the environment.
 "use strict";
 const StatsD = require("hot-shots");
 
-const client = (options) =>
-  new StatsD({ host: "127.0.0.1", port: Number(process.env.STATSD_PORT), errorHandler: fail, ...options });
+const address = process.env.STATSD_SOCKET
+  ? { protocol: "uds", path: process.env.STATSD_SOCKET }
+  : { host: "127.0.0.1", port: Number(process.env.STATSD_PORT) };
+const client = (options) => new StatsD({ ...address, errorHandler: fail, ...options });
 
 const scenarios = {
   // One datagram a line, tags as arrays and as objects, a child with tags of its own.
