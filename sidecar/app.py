@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sidecar.config.schema import Config
 from sidecar.daemon import CallbackErrors, Daemon, Input
@@ -30,6 +30,9 @@ from sidecar.pipeline.shaping import make_shape
 from sidecar.runtime.clock import Clock, SystemClock
 from sidecar.runtime.http_server import CONNECTIONS
 from sidecar.runtime.process import descriptors_for_connections, tune_process
+
+if TYPE_CHECKING:
+    from sidecar.deliver.cloudwatch.upstream import Upstream
 
 WRITING_SECONDS: Final = 0.2  # at the end of a drain, for the parts of batches that were split meanwhile
 
@@ -56,6 +59,7 @@ class App:
         self._delivery = Delivery(
             config, ledger=self._ledger, health=self._health, limiter=self._limiter, clock=clock, target=target
         )
+        self._upstream = _upstream(config)
         self._pipeline = self._make_pipeline(clock)
         self._keeper = self._make_keeper(clock)
         self._sources = Sources(
@@ -68,7 +72,7 @@ class App:
         errors = CallbackErrors()
         self.daemon = Daemon(
             self._make_inputs(errors),
-            _Stages(self._pipeline, self._delivery, self._keeper, stall),
+            _Stages(self._pipeline, self._delivery, self._keeper, stall, self._upstream),
             health=self._health,
             ledger=self._ledger,
             clock=clock,
@@ -108,7 +112,14 @@ class App:
         # Where the system allows few descriptors, an eighth of them for each of the listeners that have connections.
         connections = min(CONNECTIONS, descriptors_for_connections() // 8)
         parts = Parts(
-            self._config, self._pipeline, self._groups, self._ledger, self._limiter, errors.report, connections
+            self._config,
+            self._pipeline,
+            self._groups,
+            self._ledger,
+            self._limiter,
+            errors.report,
+            connections,
+            None if self._upstream is None else self._upstream.forward,
         )
         inputs: list[Input] = [*make_inputs(parts, self._health)]
         if listen.admin_port is not None:
@@ -143,11 +154,19 @@ class App:
 class _Stages:
     """Pipeline, delivery and spool, as the daemon starts and drains them."""
 
-    def __init__(self, pipeline: Pipeline, delivery: Delivery, keeper: Keeper | None, stall: StallProbe) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        delivery: Delivery,
+        keeper: Keeper | None,
+        stall: StallProbe,
+        upstream: Upstream | None,
+    ) -> None:
         self._pipeline = pipeline
         self._delivery = delivery
         self._keeper = keeper
         self._stall = stall
+        self._upstream = upstream
 
     def before_inputs(self) -> list[Coroutine[Any, Any, None]]:
         return [] if self._keeper is None else [self._keeper.run()]
@@ -183,7 +202,20 @@ class _Stages:
         return self._delivery.abandon()
 
     def closers(self) -> list[Coroutine[Any, Any, None]]:
-        return self._delivery.closers()
+        closers = self._delivery.closers()
+        return closers if self._upstream is None else [*closers, self._upstream.close()]
+
+
+def _upstream(config: Config) -> Upstream | None:
+    """AWS for calls that are passed through, with a session of its own; None where none is."""
+    if not config.aws.pass_through or config.deliver.target != "cloudwatch":
+        return None
+    from sidecar.deliver.cloudwatch.session import AwsSession
+    from sidecar.deliver.cloudwatch.upstream import Upstream
+
+    deliver = config.deliver
+    session = AwsSession(region=config.region, endpoint_url=deliver.endpoint_url, role_arn=deliver.role_arn)
+    return Upstream(session, request_seconds=deliver.request_seconds)
 
 
 def run(config: Config) -> int:

@@ -260,6 +260,9 @@ class Impossible(NamedTuple):
 def impossible(config: Config) -> list[Impossible]:
     """All combinations of a configuration that cannot work."""
     found = [*_listen_problems(config.listen), *_deliver_problems(config.deliver, config.listen)]
+    if config.aws.pass_through and config.deliver.target != "cloudwatch":
+        keys = ("aws.pass_through", "deliver.target")
+        found.append(Impossible(keys, "aws.pass_through needs deliver.target cloudwatch: there is no AWS to ask"))
     if config.logs.redact:
         # Accepting it would store what the operator wants removed.
         sentence = "logs.redact is not available in this version: nothing would be redacted"
@@ -317,5 +320,5 @@ def _deliver_problems(deliver: Deliver, listen: Listen) -> list[Impossible]:
     return found
 
 
-NOT_BUILT: Final = (*("logs.routes", "logs.metrics", "observe.publish", "aws.pass_through"),)
+NOT_BUILT: Final = ("logs.routes", "logs.metrics", "observe.publish")
 """Keys whose feature is not in this version: setting one is accepted with a warning."""

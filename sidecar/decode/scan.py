@@ -114,7 +114,7 @@ def parts(text: bytes, position: int, closing: bytes) -> Generator[Span | None, 
                 steps = 0
                 yield None
         end = position - len(mark)
-        if not first or mark == b"," or (begin < end and not text[begin:end].isspace()):
+        if not first or mark == b"," or (begin < end and text[begin:end].strip(b" \t\r\n")):
             yield begin, end
         first = False
         if mark != b",":

@@ -104,7 +104,8 @@ class Bodies:
 
         async def answer() -> Answer:
             durable = None if outcome.durable is None else await outcome.durable
-            return reading.answer(outcome, durable=durable)
+            answered = reading.answer(outcome, durable=durable)
+            return answered if isinstance(answered, Answer) else await answered
 
         return answer
 
