@@ -64,7 +64,7 @@ class Pipeline:
             shape: what the configuration makes of events.
             metrics: where metric batches go.
             logs: where log batches go.
-            observer: counts, logs and tells the time.
+            observer: counts, logs and reads the clock.
             pace: of metrics: when to flush.
         """
         self._config = config
