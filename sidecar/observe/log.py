@@ -69,6 +69,11 @@ def write(text: str) -> None:
         sys.stderr.write(text)
 
 
+def lines_dropped() -> int:
+    """The number of lines that were not written, since standard error was full, closed or not read."""
+    return 0 if console is None else console.lost
+
+
 def close() -> None:
     """Wait up to half a second for queued lines to be written, at the end of the process."""
     if console is not None:
