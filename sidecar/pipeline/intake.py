@@ -209,13 +209,14 @@ class Pipeline:
         await self._logs.flush(cause)
 
     async def flush_everything(self, *, at_once: bool = False) -> None:
-        """Flush all windows and buffers, for the drain.
+        """Ingest what is deferred, then flush all windows and buffers, for the drain.
 
         Args:
             at_once: neither wait for bodies that are being processed nor yield to the event loop.
         """
         if not at_once:
             await self._idle.wait()
+        await self._datagrams.finish(at_once=at_once)
         await self._logs.flush("drain", at_once=at_once)
         await self._flushes.flush("drain", unfinished=True, at_once=at_once)
 
