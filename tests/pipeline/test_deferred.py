@@ -11,19 +11,20 @@ import pytest
 from sidecar.model.errors import Reason
 from sidecar.observe.health import ListenerHealth
 from sidecar.receive import datagrams
-from sidecar.receive.datagrams import UdpReceiver
+from sidecar.receive.datagrams import DatagramReceiver
+from sidecar.runtime.sockets import HostAddress
 from tests.support.pipeline import Rig, total
 
 LINES: Final = 400  # of a datagram, each of a series of its own: several turns of work
 DATAGRAMS: Final = 5
 
 
-def opened(rig: Rig, failures: list[Exception]) -> UdpReceiver:
-    return UdpReceiver(
-        "127.0.0.1",
-        0,
+def opened(rig: Rig, failures: list[Exception]) -> DatagramReceiver:
+    return DatagramReceiver(
+        HostAddress("127.0.0.1", 0),
         receive_buffer_bytes=0,
         handle=rig.pipeline.datagrams,
+        refuse=failures.append,
         datagrams=rig.ledger.datagrams,
         listener=ListenerHealth("statsd"),
         failed=failures.append,
@@ -34,7 +35,7 @@ def lines(datagram: int) -> bytes:
     return b"\n".join(b"metric%d.%d:1|c" % (datagram, line) for line in range(LINES))
 
 
-def send(receiver: UdpReceiver) -> None:
+def send(receiver: DatagramReceiver) -> None:
     host, _, port = receiver.listener.addresses[0].rpartition(":")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for datagram in range(DATAGRAMS):
@@ -96,7 +97,7 @@ async def test_a_bug_in_what_is_deferred_is_counted_and_the_drain_goes_on(monkey
     def bug(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(rig.pipeline._datagrams, "_careful", bug)
+    monkeypatch.setattr(rig.pipeline._deferring[0], "_careful", bug)
     await rig.pipeline.flush_everything()
 
     assert rig.dropped == {Reason.INTERNAL_ERROR: 1}
