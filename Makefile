@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format fuzz soak bench bench-quick bench-compare lock clean
+.PHONY: demo test clients check format fuzz soak bench bench-quick bench-compare lock clean
 .DEFAULT_GOAL := test
 
 $(READY): requirements-dev.lock pyproject.toml
@@ -24,6 +24,9 @@ demo: $(READY)  ## the daemon on the local target, with an example application s
 
 test: $(READY)  ## every test
 	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal
+
+clients: $(READY)  ## tests of clients in other languages, those included that take minutes to compile; `make test` uses them from then on
+	CLIENTS_BUILD=1 $(BIN)/python -m pytest tests/clients --timeout 1800 -rs
 
 check: $(READY)  ## format, lint, types, direction of imports
 	$(BIN)/ruff format --check .

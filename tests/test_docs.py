@@ -14,9 +14,7 @@ NAMED: Final = re.compile(r"`((?:sidecar|tests|docs|benchmarks)/[\w./-]*|pipelin
 LINKED: Final = re.compile(r"\]\((?!https?:)([^)#]+)\)")
 
 
-@pytest.mark.parametrize(
-    "document", [*DOCUMENTS, *(str(one.relative_to(ROOT)) for one in ROOT.glob("docs/decisions/*"))]
-)
+@pytest.mark.parametrize("document", [*DOCUMENTS, *(str(one.relative_to(ROOT)) for one in ROOT.glob("docs/**/*.md"))])
 def test_every_file_a_document_names_exists(document: str) -> None:
     text = (ROOT / document).read_text()
     named = {
