@@ -137,11 +137,12 @@ class _Commanded(Daemon):
     """The daemon as `benchmarks.probed` runs it."""
 
     probe_port = 0
+    _commanded: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start the process and wait until it is ready."""
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = self._commanded = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.probed", str(self.config_path)],
                 cwd=ROOT,
                 env=self._environ,
@@ -154,25 +155,25 @@ class _Commanded(Daemon):
 
     def ask(self, command: str) -> dict[str, Any]:
         """Send a command; returns the answer."""
-        assert self.process is not None
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{command}\n".encode())
-        self.process.stdin.flush()
+        assert self._commanded is not None
+        assert self._commanded.stdin is not None
+        self._commanded.stdin.write(f"{command}\n".encode())
+        self._commanded.stdin.flush()
         answer: dict[str, Any] = json.loads(self._line())
         return answer
 
     def _line(self) -> bytes:
-        assert self.process is not None
-        assert self.process.stdout is not None
-        if not select.select([self.process.stdout], [], [], SETTLE_SECONDS)[0]:
+        assert self._commanded is not None
+        assert self._commanded.stdout is not None
+        if not select.select([self._commanded.stdout], [], [], SETTLE_SECONDS)[0]:
             raise TimeoutError(f"no answer within {SETTLE_SECONDS:g} s: {self.log()[-2_000:]}")
-        return self.process.stdout.readline()
+        return self._commanded.stdout.readline()
 
     def kill(self) -> None:
         """End the process whatever it does, and let go of its pipes."""
         super().kill()
-        if self.process is not None:
-            for pipe in (self.process.stdin, self.process.stdout):
+        if self._commanded is not None:
+            for pipe in (self._commanded.stdin, self._commanded.stdout):
                 if pipe is not None:
                     pipe.close()
 

@@ -55,7 +55,7 @@ def _time(what: str, datagrams: list[bytes]) -> tuple[Row, Row]:
     series = 0
     for _ in range(_ROUNDS):
         pipeline = _pipeline()
-        take = pipeline.lines("statsd", "json_udp").take
+        take = pipeline.lines("statsd", "json_udp").ingest
         for burst in bursts:  # makes the series
             _seconds(take, burst)
         spent = sum(_seconds(take, burst) for burst in bursts)

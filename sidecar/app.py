@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sidecar.config.schema import Config
 from sidecar.daemon import CallbackErrors, Daemon, Input
 from sidecar.deliver.delivery import Delivery
 from sidecar.deliver.target import Target, open_target
-from sidecar.inputs import Parts, make_inputs, make_template
+from sidecar.inputs import Parts, make_inputs
 from sidecar.model.log_groups import LogGroups
 from sidecar.observe.admin import AdminServer
 from sidecar.observe.figures import Sources
@@ -23,13 +25,14 @@ from sidecar.observe.stall import StallProbe
 from sidecar.observe.stats import Stats
 from sidecar.pipeline.checkpoints import Keeper
 from sidecar.pipeline.intake import Pipeline
+from sidecar.pipeline.observer import Observer
+from sidecar.pipeline.shaping import make_shape
 from sidecar.runtime.clock import Clock, SystemClock
 from sidecar.runtime.http_server import CONNECTIONS
 from sidecar.runtime.process import descriptors_for_connections, tune_process
-from sidecar.shape.cardinality import Cardinality
-from sidecar.shape.routing import Router
-from sidecar.shape.rules import Rule, Rules
-from sidecar.shape.series import Shaper
+
+if TYPE_CHECKING:
+    from sidecar.deliver.cloudwatch.upstream import Upstream
 
 WRITING_SECONDS: Final = 0.2  # at the end of a drain, for the parts of batches that were split meanwhile
 
@@ -56,6 +59,7 @@ class App:
         self._delivery = Delivery(
             config, ledger=self._ledger, health=self._health, limiter=self._limiter, clock=clock, target=target
         )
+        self._upstream = _upstream(config)
         self._pipeline = self._make_pipeline(clock)
         self._keeper = self._make_keeper(clock)
         self._sources = Sources(
@@ -68,7 +72,7 @@ class App:
         errors = CallbackErrors()
         self.daemon = Daemon(
             self._make_inputs(errors),
-            _Stages(self._pipeline, self._delivery, self._keeper, stall),
+            _Stages(self._pipeline, self._delivery, self._keeper, stall, self._upstream),
             health=self._health,
             ledger=self._ledger,
             clock=clock,
@@ -81,23 +85,12 @@ class App:
         return await self.daemon.run(target=self._config.deliver.target)
 
     def _make_pipeline(self, clock: Clock) -> Pipeline:
-        config = self._config
         return Pipeline(
-            config,
-            shaper=Shaper(
-                namespace=config.namespace,
-                dimensions=config.dimensions,
-                resolution=config.metrics.resolution,
-                replace_invalid=config.metrics.replace_invalid,
-                rules=Rules([Rule(**rule.model_dump()) for rule in config.metrics.rules]),
-            ),
-            cardinality=Cardinality(config.metrics.max_series),
-            router=_router(config),
+            self._config,
+            make_shape(self._config, socket.gethostname(), os.environ),
             metrics=self._delivery.metrics.backlog,
             logs=self._delivery.logs.backlog,
-            ledger=self._ledger,
-            limiter=self._limiter,
-            clock=clock,
+            observer=Observer(self._ledger, self._limiter, clock),
             pace=self._delivery.metrics.pace,
         )
 
@@ -119,7 +112,14 @@ class App:
         # Where the system allows few descriptors, an eighth of them for each of the listeners that have connections.
         connections = min(CONNECTIONS, descriptors_for_connections() // 8)
         parts = Parts(
-            self._config, self._pipeline, self._groups, self._ledger, self._limiter, errors.report, connections
+            self._config,
+            self._pipeline,
+            self._groups,
+            self._ledger,
+            self._limiter,
+            errors.report,
+            connections,
+            None if self._upstream is None else self._upstream.forward,
         )
         inputs: list[Input] = [*make_inputs(parts, self._health)]
         if listen.admin_port is not None:
@@ -146,7 +146,7 @@ class App:
             self._config.deliver.target,
             self._sources,
             open_accumulators=lambda: self._pipeline.open_accumulators,
-            queues={"metrics": self._delivery.metrics.channel, "logs": self._delivery.logs.channel},
+            queues={"metrics": self._delivery.metrics.backlog, "logs": self._delivery.logs.backlog},
             totals=self._delivery.target.totals,
         )
 
@@ -154,11 +154,19 @@ class App:
 class _Stages:
     """Pipeline, delivery and spool, as the daemon starts and drains them."""
 
-    def __init__(self, pipeline: Pipeline, delivery: Delivery, keeper: Keeper | None, stall: StallProbe) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        delivery: Delivery,
+        keeper: Keeper | None,
+        stall: StallProbe,
+        upstream: Upstream | None,
+    ) -> None:
         self._pipeline = pipeline
         self._delivery = delivery
         self._keeper = keeper
         self._stall = stall
+        self._upstream = upstream
 
     def before_inputs(self) -> list[Coroutine[Any, Any, None]]:
         return [] if self._keeper is None else [self._keeper.run()]
@@ -178,31 +186,36 @@ class _Stages:
     async def flush(self, *, at_once: bool = False) -> None:
         await self._pipeline.flush_everything(at_once=at_once)
         if at_once:
+            await self._delivery.stop_committing()
             return
         await self._delivery.committed()
         if self._keeper is not None:
             await self._keeper.checkpoint()  # the levels of gauges, for the next start
 
     async def drain(self) -> None:
-        await self._delivery.stop_committing()
         self._delivery.drain()
 
     async def abandon(self) -> dict[str, int]:
         with suppress(TimeoutError):  # of a disk that does not answer
             async with asyncio.timeout(WRITING_SECONDS):
-                await self._delivery.parts_written()
+                await self._delivery.committed()
         return self._delivery.abandon()
 
     def closers(self) -> list[Coroutine[Any, Any, None]]:
-        return self._delivery.closers()
+        closers = self._delivery.closers()
+        return closers if self._upstream is None else [*closers, self._upstream.close()]
 
 
-def _router(config: Config) -> Router:
-    group, stream, events_group = (
-        make_template(text, config)
-        for text in (config.logs.group, config.logs.stream, config.logs.events_group or config.logs.group)
-    )
-    return Router(group, stream, events_group, config.logs.max_streams)
+def _upstream(config: Config) -> Upstream | None:
+    """AWS for calls that are passed through, with a session of its own; None where none is."""
+    if not config.aws.pass_through or config.deliver.target != "cloudwatch":
+        return None
+    from sidecar.deliver.cloudwatch.session import AwsSession
+    from sidecar.deliver.cloudwatch.upstream import Upstream
+
+    deliver = config.deliver
+    session = AwsSession(region=config.region, endpoint_url=deliver.endpoint_url, role_arn=deliver.role_arn)
+    return Upstream(session, request_seconds=deliver.request_seconds)
 
 
 def run(config: Config) -> int:

@@ -19,7 +19,7 @@ from sidecar.decode import json_bodies
 from sidecar.decode.aws import AwsCalls
 from sidecar.decode.emf import Decoder
 from sidecar.model.errors import DecodeError
-from sidecar.model.exchange import Decode, Dialect, Signal
+from sidecar.model.exchange import Decode, Dialect, Forward, Signal
 from sidecar.model.limits import DATAGRAM_BYTES, LOG_MESSAGE_BYTES
 from sidecar.model.log_groups import LogGroups
 from sidecar.model.template import Template
@@ -47,7 +47,8 @@ class Parts:
         ledger: counts datagrams and responses.
         limiter: for log lines about refused requests.
         failed: called with a bug that was raised in a callback.
-        connections: the most that are open at a time at one HTTP listener.
+        connections: the most that are open at a time at one listener.
+        forward: sends calls of SDKs to AWS; None: none is sent.
     """
 
     config: Config
@@ -57,6 +58,7 @@ class Parts:
     limiter: Limiter
     failed: Callable[[Exception], None]
     connections: int
+    forward: Forward | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def statsd_lines(parts: Parts, labels: Labels) -> Element:
     input_, json_input = labels
     pipeline = parts.pipeline
     path = pipeline.lines(input_, json_input, emf_decoder(parts.config).decode_item)
-    return Element(path.take, partial(pipeline.refuse, "samples", input_))
+    return Element(path.ingest, partial(pipeline.refuse, "samples", input_))
 
 
 def elements(decode: Decode, signal: Signal) -> Callable[[Parts, Labels], Element]:
@@ -139,7 +141,7 @@ def elements(decode: Decode, signal: Signal) -> Callable[[Parts, Labels], Elemen
 
     def make(parts: Parts, labels: Labels) -> Element:
         pipeline = parts.pipeline
-        handle = pipeline.elements(decode, signal, labels[0]).take
+        handle = pipeline.elements(decode, signal, labels[0]).ingest
         return Element(handle, partial(pipeline.refuse, signal, labels[0]))
 
     return make
@@ -162,7 +164,14 @@ def emf_decoder(config: Config) -> Decoder:
 
 def aws_calls(parts: Parts) -> AwsCalls:
     """Calls of AWS SDKs, at any path: endpoints may have one of their own, and one protocol has the operation there."""
-    return AwsCalls(parts.groups, strict=parts.config.aws.strict, new_id=lambda: str(uuid4()))
+    aws = parts.config.aws
+    return AwsCalls(
+        parts.groups,
+        strict=aws.strict,
+        new_id=lambda: str(uuid4()),
+        pass_through=aws.pass_through,
+        forward=parts.forward,
+    )
 
 
 def emf_bodies(parts: Parts) -> Dialect:

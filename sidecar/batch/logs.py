@@ -45,7 +45,7 @@ class LogBuffer:
 
     def full(self, flush_bytes: int) -> bool:
         """Whether it is time to send: so many bytes, or as many events as a request takes."""
-        return self.size_bytes >= flush_bytes or len(self._events) >= EVENTS_PER_REQUEST
+        return self.size_bytes >= flush_bytes or len(self._events.bodies) >= EVENTS_PER_REQUEST
 
     def has_room(self, size_bytes: int) -> bool:
         """Whether an event of this size still goes into the same request."""
@@ -57,7 +57,10 @@ class LogBuffer:
         stamps = events.stamps
         if stamps and timestamp_ms < stamps[-1]:
             self._ordered = False
-        events.add(timestamp_ms, body, size_bytes)
+        # Not `events.add`: a call for each event.
+        stamps.append(timestamp_ms)
+        events.bodies.append(body)
+        events.sizes.append(size_bytes)
         self._unsaved += 1
         self.size_bytes += size_bytes
 

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import errno
-import math
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
 
 import click
-import orjson
 
 from sidecar import __version__
+from sidecar.commands.output import complain, complain_unless_closed, flush
+from sidecar.commands.parameters import finite
 from sidecar.config.load import dump, load, warnings
 from sidecar.config.schema import Config
 from sidecar.model.errors import ConfigError
 from sidecar.runtime.process import leave, missing_threads, open_missing_streams
-
-SEND_SECONDS = 5.0  # to connect, and for each part of the answer
-MAX_ANSWER_BYTES = 65_536
 
 _CONFIG = click.option(
     "--config",
@@ -34,14 +29,18 @@ _CONFIG = click.option(
 
 
 class _Commands(click.Group):
-    """Commands; those that need much are imported when they are asked for."""
+    """The commands; some are imported when they are run, so that the others start sooner."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, those not imported included."""
-        return sorted([*super().list_commands(ctx), "spool"])
+        """The names of all commands, imported or not."""
+        return sorted([*super().list_commands(ctx), "send", "spool"])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of a name."""
+        """The command of this name, or None."""
+        if cmd_name == "send":
+            from sidecar.commands.send import send
+
+            return send
         if cmd_name == "spool":
             from sidecar.commands.spool import spool
 
@@ -56,14 +55,15 @@ class _Commands(click.Group):
         standalone_mode: bool = True,  # noqa: FBT001, FBT002  # click's signature
         **extra: Any,
     ) -> Any:
-        """Run a command line and exit: with the status of the contract, whatever standard output and error are."""
+        """Run a command line and exit: with the documented status, even if standard output or error is closed."""
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         open_missing_streams()
         given = sys.argv[1:] if args is None else list(args)
         try:
             if given:
-                complete_var = ""  # completion is asked for without arguments; a variable left over stops no daemon
+                # Completion comes without arguments: a variable set by mistake must not stop a daemon.
+                complete_var = ""
             result = super().main(given, prog_name, complete_var, standalone_mode=False, **extra)
             status = result if isinstance(result, int) else 0
         except SystemExit as ended:
@@ -74,17 +74,17 @@ class _Commands(click.Group):
             status = error.exit_code
         except ConfigError as error:
             for problem in error.problems:
-                _complain(f"configuration: {problem}")
+                complain(f"configuration: {problem}")
             status = 2
         except click.Abort:
-            _complain("aborted")
+            complain("aborted")
             status = 1
         except OSError as error:
             if given[:1] in (["run"], ["demo"]):
-                raise  # not one of a shell's pipe or disk, but a bug, which needs its traceback
-            _complain_unless_closed(error)
+                raise  # not of a pipe or disk of the shell: a bug, which needs its traceback
+            complain_unless_closed(error)
             status = 1
-        sys.exit(_flush() or status)
+        sys.exit(flush() or status)
 
 
 @click.group(cls=_Commands)
@@ -128,77 +128,11 @@ def health(arguments: tuple[str, ...]) -> None:
     sys.exit(main(list(arguments)))
 
 
-@cli.group()
-def send() -> None:
-    """Send one event from the shell to a running daemon."""
-
-
-_URL = click.option("--url", default="http://localhost:8127", show_default=True, help="The daemon's HTTP listener.")
-
-
-def _name(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
-    # Unknown options are taken for arguments, so that VALUE may be -5.
-    if name.startswith("-"):
-        raise click.NoSuchOption(name)
-    return name
-
-
-def _finite(_context: click.Context, _parameter: click.Parameter, number: float) -> float:
-    if not math.isfinite(number):
-        raise click.BadParameter(f"{number} is not a finite number.")
-    return number
-
-
-@send.command("metric", context_settings={"ignore_unknown_options": True})
-@click.argument("name", callback=_name)
-@click.argument("value", type=float, callback=_finite)
-@click.option("--unit", help="A CloudWatch unit, such as Milliseconds.")
-@click.option("--type", "type_", help="counter, gauge, timer, histogram or distribution.")
-@click.option("--namespace")
-@click.option("-d", "--dimension", "dimensions", multiple=True, metavar="NAME=VALUE")
-@_URL
-def send_metric(
-    name: str,
-    value: float,
-    unit: str | None,
-    type_: str | None,
-    namespace: str | None,
-    dimensions: tuple[str, ...],
-    url: str,
-) -> None:
-    """Send the metric NAME with VALUE."""
-    event = {
-        "name": name,
-        "value": value,
-        "unit": unit,
-        "type": type_,
-        "namespace": namespace,
-        "dimensions": _pairs(dimensions, "--dimension"),
-    }
-    _post(url, "/ingest/metrics", {key: part for key, part in event.items() if part not in (None, "", {})})
-
-
-@send.command("log")
-@click.argument("message")
-@click.option("-f", "--field", "fields", multiple=True, metavar="NAME=VALUE")
-@click.option("--group", help="Log group, in place of the configured one.")
-@click.option("--stream", help="Log stream, in place of the configured one.")
-@_URL
-def send_log(message: str, fields: tuple[str, ...], group: str | None, stream: str | None, url: str) -> None:
-    """Send MESSAGE as a log event."""
-    event: dict[str, Any] = {"message": message, **_pairs(fields, "--field")}
-    if group:
-        event["log_group"] = group
-    if stream:
-        event["log_stream"] = stream
-    _post(url, "/ingest/logs", event)
-
-
 @cli.command()
 @click.option(
     "--seconds",
     type=click.FloatRange(0, 86_400),
-    callback=_finite,
+    callback=finite,
     default=16.0,
     show_default=True,
     help="How long the example application runs.",
@@ -238,34 +172,6 @@ def _run_and_leave(daemon: Callable[[], int]) -> NoReturn:
     leave(status)
 
 
-def _complain(sentence: str) -> None:
-    """Write to standard error; where that is impossible, the exit status says it all."""
-    with suppress(OSError):
-        click.echo(sentence, err=True)
-
-
-def _complain_unless_closed(error: OSError) -> None:
-    if error.errno != errno.EPIPE:  # whoever closed the pipe has read enough
-        _complain(f"sidecar: {error}")
-
-
-def _flush() -> int:
-    """Flush the standard streams; returns 1 if standard output did not take what was written to it."""
-    status = 0
-    for stream, failed in ((sys.stdout, 1), (sys.stderr, 0)):
-        try:
-            stream.flush()
-        except OSError as error:
-            if failed:
-                _complain_unless_closed(error)
-            status = status or failed
-            # The interpreter flushes once more, and would end with status 120.
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, stream.fileno())
-            os.close(null)
-    return status
-
-
 def _start_logging(config: Config) -> None:
     import structlog
 
@@ -274,48 +180,3 @@ def _start_logging(config: Config) -> None:
     configure(config.observe.log_level, config.observe.log_format)
     for warning in warnings(config, os.environ):
         structlog.get_logger().warning("configuration", detail=warning)
-
-
-def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
-    pairs: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not name or not equals:
-            raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option)
-        pairs[name] = value
-    return pairs
-
-
-def _post(url: str, path: str, event: dict[str, Any]) -> None:
-    """Post one event and print the answer; exit 1 where it was not taken.
-
-    No proxy of the environment is used: the daemon is on this machine.
-    """
-    from http.client import HTTPConnection, HTTPException, HTTPSConnection, InvalidURL
-
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise click.BadParameter(f"{url!r} is not a URL: {error}", param_hint="--url") from None
-    if parts.scheme not in ("http", "https") or not host:
-        raise click.BadParameter(f"{url!r} is not http://HOST or https://HOST", param_hint="--url")
-    try:
-        body = orjson.dumps(event)
-    except TypeError as error:
-        raise click.UsageError(f"The event cannot be sent as JSON: {error}.") from None
-    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-    try:
-        with closing(kind(host, port, timeout=SEND_SECONDS)) as connection:
-            connection.request("POST", parts.path.rstrip("/") + path, body, {"Content-Type": "application/json"})
-            answer = connection.getresponse()
-            text = answer.read(MAX_ANSWER_BYTES).decode(errors="replace")
-    except (InvalidURL, ValueError) as error:  # a host or path that cannot be put on the wire
-        raise click.BadParameter(f"{url!r} cannot be used: {error}", param_hint="--url") from None
-    except (OSError, HTTPException) as error:
-        _complain(f"{url} does not answer: {error or type(error).__name__}")
-        sys.exit(1)
-    if answer.status not in range(200, 300):
-        _complain(text or f"{url} answers {answer.status} {answer.reason}")
-        sys.exit(1)
-    click.echo(text)

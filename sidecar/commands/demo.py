@@ -1,7 +1,7 @@
 """`sidecar demo`: the daemon on the local target, with a small LLM service sending to it.
 
-The application below is what a user would write: it knows nothing of the sidecar but two addresses, and sends
-with nothing but the standard library. It runs in a thread of its own, the daemon as on any other day.
+The application below is what a user would write: it knows two addresses of the sidecar, and sends with the standard
+library alone. It runs in a thread of its own.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def run_demo(seconds: float) -> int:
 
 def _application(statsd_port: int, http_port: int, seconds: float) -> None:
     """Serve imaginary chat requests for a while, then end the process as an orchestrator would: SIGTERM."""
-    chance = random.Random(7)  # noqa: S311  # the same demo every time
+    chance = random.Random(7)  # noqa: S311  # the same in every run
     statsd = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     time.sleep(0.5)
     ends = time.monotonic() + seconds
@@ -104,22 +104,24 @@ def _post(port: int, path: str, event: dict[str, object]) -> None:
         connection.request("POST", path, json.dumps(event), {"Content-Type": "application/json"})
         connection.getresponse().read()
     except OSError as error:
-        structlog.get_logger().warning("demo application: event not taken", error=str(error))
+        structlog.get_logger().warning("demo application: event not accepted", error=str(error))
     finally:
         connection.close()
 
 
 def _free_ports() -> tuple[int, int, int] | None:
-    """Three ports nobody listens on, so that the demo runs beside a daemon on the usual ones."""
-    held = [socket.socket(socket.AF_INET, kind) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM, socket.SOCK_STREAM)]
+    """Three free ports, so that the demo runs beside a daemon on the default ones."""
+    sockets = [
+        socket.socket(socket.AF_INET, kind) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM, socket.SOCK_STREAM)
+    ]
     try:
-        for one in held:
+        for one in sockets:
             one.bind(("127.0.0.1", 0))
-        first, second, third = (int(one.getsockname()[1]) for one in held)
+        first, second, third = (int(one.getsockname()[1]) for one in sockets)
     except OSError:
         return None
     else:
         return first, second, third
     finally:
-        for one in held:
+        for one in sockets:
             one.close()

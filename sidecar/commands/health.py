@@ -1,8 +1,8 @@
-"""`sidecar health`: ask a running daemon whether it is alive. Standard library only, and little of it.
+"""`sidecar health`: ask a running daemon whether it is alive. Imports a small part of the standard library only.
 
-It starts every few seconds in every task: a bare socket and one request, since http.client alone would double the time
-this takes; and the two keys it needs are read from the configuration file line by line, where they stand as in
-`config/default.yaml`. Only a file that writes them in any other way is given to the YAML parser.
+It starts every few seconds in every task: a bare socket and one request, since http.client alone would double its
+duration. The two keys it needs are read from the configuration file line by line where they are written as in
+`config/default.yaml`; only other files are parsed as YAML.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ configuration file (--config or SIDECAR_CONFIG), else localhost:9127.
 def main(arguments: list[str]) -> int:
     """Run the check and return the exit status: 0 alive, 1 not, 2 unusable arguments."""
     if "--help" in arguments:
-        _say(1, USAGE)
+        _write(1, USAGE)
         return 0
     options = _options(arguments)
     if options is None or _port(options.get("--port", DEFAULT_PORT)) is None:
-        _say(2, USAGE)
+        _write(2, USAGE)
         return 2
     host, port = options.get("--host"), _port(options.get("--port", ""))
     if host is None or port is None:
@@ -40,30 +40,30 @@ def main(arguments: list[str]) -> int:
         host = configured[0] if host is None else host
         port = configured[1] if port is None else port
     if port is None:
-        _say(2, "listen.admin_port is null or not a port: there is nothing to ask\n")
+        _write(2, "listen.admin_port is null or not a port: there is nothing to ask\n")
         return 1
-    if host in ("", "0.0.0.0", "::"):  # noqa: S104  # where it listens on every address, ask on this machine's own
+    if host in ("", "0.0.0.0", "::"):  # noqa: S104  # where it listens on every address, ask on loopback
         host = "localhost"
     try:
         answer = _ask(host, port)
-    except (OSError, ValueError) as error:  # ValueError: a host that is no name
-        _say(2, f"{host}:{port} does not answer: {error}\n")
+    except (OSError, ValueError) as error:  # ValueError: not a host name
+        _write(2, f"{host}:{port} does not answer: {error}\n")
         return 1
     if b" 200 " in answer[:16]:
-        _say(1, "alive\n")
+        _write(1, "alive\n")
         return 0
-    _say(2, f"{host}:{port} answers {answer[:80]!r}\n")
+    _write(2, f"{host}:{port} answers {answer[:80]!r}\n")
     return 1
 
 
 def listener(path: str | None, environ: Mapping[str, str]) -> tuple[str, int | None]:
-    """Where a daemon with this configuration has its admin listener.
+    """The address of the admin listener of a daemon with this configuration.
 
-    A file that cannot be read or is no YAML is not refused: a daemon that started with an earlier one is still alive.
+    A file that cannot be read or is not YAML is not refused: a daemon that started with an earlier version may be alive.
 
     Args:
         path: the configuration file, or None.
-        environ: the environment, which beats the file.
+        environ: the environment, which overrides the file.
 
     Returns:
         The host, and the port or None where the listener is off.
@@ -99,16 +99,16 @@ def _ask(host: str, port: int) -> bytes:
         return connection.recv(1_024)
 
 
-def _say(descriptor: int, text: str) -> None:
-    """Write; whether the daemon is alive does not depend on who reads this, nor on a disk that is full."""
-    try:  # noqa: SIM105  # contextlib would be one more import
+def _write(descriptor: int, text: str) -> None:
+    """Write to a descriptor; errors are ignored, since the exit status is the result."""
+    try:  # noqa: SIM105  # contextlib would be another import
         os.write(descriptor, text.encode(errors="backslashreplace"))
     except OSError:
         pass
 
 
 def _port(text: str) -> int | None:
-    """Read a port as it is written almost always."""
+    """Read a port written as decimal digits; None for anything else."""
     if text.isascii() and text.isdigit() and len(text) <= 5 and text[0] != "0":
         port = int(text)
         return port if port <= 65_535 else None
@@ -116,7 +116,7 @@ def _port(text: str) -> int | None:
 
 
 def _yaml_port(text: str) -> int | None:
-    """Read a port as the daemon reads one that is not written so, such as 0x23a7; None where there is none."""
+    """Read a port as YAML, such as 0x23a7; None where there is none."""
     if text in ("", "null"):
         return None
     from sidecar.config.file import parse
@@ -130,9 +130,9 @@ def _yaml_port(text: str) -> int | None:
 
 
 def _text(path: str) -> str:
-    """The configuration file; nothing where it cannot be read, or is a pipe, which only the daemon may empty."""
+    """The configuration file; empty where it cannot be read, or is a pipe, which only the daemon may read."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116  # pathlib would cost a third of the time
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116  # pathlib would take a third of the time
             return ""
         with open(path, "rb") as file:  # noqa: PTH123  # likewise
             return file.read(MAX_BYTES).removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
@@ -141,10 +141,10 @@ def _text(path: str) -> str:
 
 
 def _scanned(text: str, environ: Mapping[str, str]) -> dict[str, str] | None:
-    """Read the two keys line by line; None where that might not be what YAML means.
+    """Read the two keys line by line; None where the result might differ from YAML's.
 
-    They may stand only as `key: value`, indented like the first key below a line `listen:`, and nothing may be quoted
-    over several lines. Without backslashes, nothing but their names can name them.
+    They must be written as `key: value`, indented like the first key below a line `listen:`, and no quoted text may span
+    several lines. A file without backslashes cannot contain the keys in an escaped form.
     """
     found: dict[str, str] = {}
     if not any(key in text for key in KEYS) and not ("\\" in text and '"' in text):
@@ -190,7 +190,7 @@ def _value(text: str, environ: Mapping[str, str]) -> str | None:
 
 
 def _parsed(text: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Read the two keys as the daemon does; what YAML cannot read is guessed at."""
+    """Read the two keys as the daemon does; in a file that is not YAML they are searched for line by line."""
     from sidecar.config.file import fill, parse
     from sidecar.model.errors import ConfigError
 

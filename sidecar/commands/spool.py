@@ -1,8 +1,8 @@
-"""`sidecar spool`: what is in a spool, out of it as JSON lines, and away with it.
+"""`sidecar spool`: show the content of a spool, export it as JSON lines, delete it.
 
-`show` and `export` read beside a running daemon; `purge` takes the directory's lock, so it refuses while one runs.
-Files that were set aside as damaged are read with --file, as far as they can be. Whatever is wrong with a directory
-or a file is a sentence and status 1.
+`show` and `export` read beside a running daemon; `purge` needs the directory's lock, so it refuses while one runs.
+Files that were set aside as damaged are read with --file, as far as possible. Problems with a directory or a file are
+reported as a sentence, with status 1.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from sidecar.spool.rows import Statement
 from sidecar.spool.store import SpoolStore
 
 
-class _Place(NamedTuple):
-    """What to look into: a directory, and the database in it or one that was set aside."""
+class _Location(NamedTuple):
+    """A spool directory, and the database in it or one that was set aside."""
 
     directory: Path
     file: Path
@@ -35,11 +35,11 @@ class _Place(NamedTuple):
 
 @click.group()
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="The spool directory.")
-@click.option("--file", "file", type=click.Path(path_type=Path), help="A file that was set aside, in its place.")
+@click.option("--file", "file", type=click.Path(path_type=Path), help="A file that was set aside, in its location.")
 @click.option("--config", "path", envvar="SIDECAR_CONFIG", type=click.Path(path_type=Path, dir_okay=False))
 @click.pass_context
 def spool(context: click.Context, directory: Path | None, file: Path | None, path: Path | None) -> None:
-    """Look into a spool: deliver.spool_dir of the configuration, or --dir, or a single --file."""
+    """Inspect a spool: deliver.spool_dir of the configuration, or --dir, or a single --file."""
     if file is not None:
         directory = file.parent
     if directory is None:
@@ -49,21 +49,21 @@ def spool(context: click.Context, directory: Path | None, file: Path | None, pat
         directory = Path(configured)
     if not directory.is_dir():
         _fail(f"{directory} is not a directory" if directory.exists() else f"{directory} does not exist")
-    context.obj = _Place(directory, file or directory / FILE)
+    context.obj = _Location(directory, file or directory / FILE)
 
 
 @spool.command()
 @click.pass_obj
-def show(place: _Place) -> None:
-    """Counts, ages and bytes, what the service refused with its reason, and files that were set aside."""
+def show(location: _Location) -> None:
+    """Show counts, ages and bytes, what the service rejected and why, and files that were set aside."""
     try:
-        if place.file.name != FILE or place.file.exists() or not files_set_aside(place.directory):
-            with closing(_read_only(place.file)) as database:
+        if location.file.name != FILE or location.file.exists() or not files_set_aside(location.directory):
+            with closing(_read_only(location.file)) as database:
                 _show(database)
     except sqlite3.Error as error:
-        _show_set_aside(place.directory)
-        _fail(f"{place.file}: {error}; `sidecar spool export` writes what can be read of it")
-    _show_set_aside(place.directory)
+        _show_set_aside(location.directory)
+        _fail(f"{location.file}: {error}; `sidecar spool export` writes what can be read of it")
+    _show_set_aside(location.directory)
 
 
 def _show(database: sqlite3.Connection) -> None:
@@ -75,7 +75,7 @@ def _show(database: sqlite3.Connection) -> None:
         age = max(0.0, now - oldest)
         click.echo(f"{signal}: {count} batches, {units} units, {size} bytes, oldest {age:.0f} s, {in_flight} in flight")
     for table, what in (("segments", "log events in no batch yet"), ("deltas", "checkpoints of open windows")):
-        count, size = database.execute(f"SELECT COUNT(*), COALESCE(SUM(length(body)), 0) FROM {table}").fetchone()  # noqa: S608  # ours
+        count, size = database.execute(f"SELECT COUNT(*), COALESCE(SUM(length(body)), 0) FROM {table}").fetchone()  # noqa: S608  # no input
         click.echo(f"{table}: {count} rows, {size} bytes ({what})")
     for signal, reason, count, units in database.execute(
         "SELECT signal, reason, COUNT(*), SUM(units) FROM rejected GROUP BY signal, reason ORDER BY signal, reason",
@@ -91,43 +91,43 @@ def _show_set_aside(directory: Path) -> None:
 
 @spool.command()
 @click.pass_obj
-def export(place: _Place) -> None:
-    """Everything as JSON lines: datums, log events, and what was refused; of a damaged file what can be read."""
+def export(location: _Location) -> None:
+    """Write everything as JSON lines: datums, log events and rejected ones; of a damaged file what can be read."""
     problems: list[str] = []
     try:
-        with closing(_read_only(place.file)) as database:
+        with closing(_read_only(location.file)) as database:
             for line in _lines(database, problems):
                 sys.stdout.buffer.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
             sys.stdout.buffer.flush()
     except sqlite3.Error as error:
         problems.append(str(error))
     except BrokenPipeError:
-        # Whoever read it has enough; or the interpreter would complain at its end.
+        # The reader has read enough. Otherwise the interpreter would report the closed pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     if problems:
-        _fail("\n".join(f"{place.file}: {problem}" for problem in problems))
+        _fail("\n".join(f"{location.file}: {problem}" for problem in problems))
 
 
 @spool.command()
-@click.option("--rejected", is_flag=True, help="Only what the service refused.")
-@click.confirmation_option(prompt="This deletes what is not delivered. Go on?")
+@click.option("--rejected", is_flag=True, help="Only what the service rejected.")
+@click.confirmation_option(prompt="This deletes what is not delivered. Continue?")
 @click.pass_obj
-def purge(place: _Place, rejected: bool) -> None:  # noqa: FBT001  # click passes flags so
-    """Delete what is in the spool; refuses while a daemon uses it. Files that were set aside are left alone."""
-    directory = place.directory
-    if place.file.name != FILE:
-        _fail(f"{place.file} is no spool in use: remove it, with what stands beside it, by hand")
-    if not place.file.exists():
-        _fail(f"{place.file} does not exist")
+def purge(location: _Location, rejected: bool) -> None:  # noqa: FBT001  # click passes flags so
+    """Delete the content of the spool; refuses while a daemon uses it. Files that were set aside are not deleted."""
+    directory = location.directory
+    if location.file.name != FILE:
+        _fail(f"{location.file} is not a spool in use: remove it and the files beside it by hand")
+    if not location.file.exists():
+        _fail(f"{location.file} does not exist")
     tables = ("rejected",) if rejected else ("batches", "segments", "deltas", "levels", "rejected")
     try:
-        check(place.file)
-        with closing(SpoolStore.open(directory, 2**40)) as store:
-            store.run([Statement(f"DELETE FROM {table} WHERE rowid > ?", ((-1,),)) for table in tables])  # noqa: S608  # ours
+        check(location.file)
+        with closing(SpoolStore.open(directory)) as store:
+            store.run([Statement(f"DELETE FROM {table} WHERE rowid > ?", ((-1,),)) for table in tables])  # noqa: S608  # no input
     except sqlite3.DatabaseError as error:
         hint = ": the next start sets it aside; nothing was deleted" if damaged(error) else ""
-        _fail(f"{place.file}: {error}{hint}")
+        _fail(f"{location.file}: {error}{hint}")
     except (SpoolError, OSError) as error:
         _fail(str(error))
     click.echo("purged " + ", ".join(tables))
@@ -152,13 +152,13 @@ def _lines(database: sqlite3.Connection, problems: list[str]) -> Iterator[dict[s
     def datums(row: tuple[Any, ...]) -> list[dict[str, Any]]:
         batch = metrics.decode(*row)
         return [
-            {"kind": "datum", "namespace": batch.namespace, "datum": orjson.loads(datum.body)} for datum in batch.datums
+            {"kind": "datum", "namespace": batch.namespace, "datum": orjson.loads(body)} for body in batch.datums.bodies
         ]
 
     def events(row: tuple[Any, ...]) -> list[dict[str, Any]]:
         batch = logs.decode(*row)
         kind = {"kind": "log_event", "group": batch.group, "stream": batch.stream}
-        return [{**kind, **orjson.loads(event.body)} for event in batch.events]
+        return [{**kind, **orjson.loads(body)} for body in batch.events.bodies]
 
     def refused(row: tuple[Any, ...]) -> list[dict[str, Any]]:
         columns = ("signal", "reason", "detail", "element", "units", "at")
@@ -181,9 +181,9 @@ def _lines(database: sqlite3.Connection, problems: list[str]) -> Iterator[dict[s
 def _rows(
     database: sqlite3.Connection, table: str, columns: str, which: str, problems: list[str]
 ) -> Iterator[tuple[int, tuple[Any, ...]]]:
-    """Rows in ascending order; where a page in between is damaged, those behind it from the other end."""
+    """Rows in ascending order; those behind a damaged page in descending order, from the end."""
     last = -1
-    question = f"SELECT id, {columns} FROM {table} WHERE {which}"  # noqa: S608  # ours
+    question = f"SELECT id, {columns} FROM {table} WHERE {which}"  # noqa: S608  # no input
     try:
         for id_, *row in database.execute(f"{question} ORDER BY id"):
             yield id_, tuple(row)

@@ -1,8 +1,8 @@
-"""Configuration text to plain data: bounded in bytes, nesting, nodes, digits and time. Knows YAML, and no key.
+"""Configuration text to plain data: bounded in bytes, nesting, nodes, digits and time. Knows YAML, and no key of the configuration.
 
-A configuration may come from anywhere a template or a script can write, so that nothing in it may exhaust the process:
-`yaml.safe_load` follows aliases of aliases for ever and overflows the stack. The text is therefore measured as a
-stream of events first, and data is built only from what is small. Imports nothing but PyYAML: `sidecar health` uses it.
+A configuration may be written by a template or a script, and nothing in it may exhaust the process: `yaml.safe_load`
+follows aliases of aliases for ever and overflows the stack. The text is therefore measured as a stream of events first,
+and data is built only if it is small. Imports nothing but PyYAML: `sidecar health` uses it.
 """
 
 from __future__ import annotations
@@ -27,16 +27,15 @@ except ImportError:  # a PyYAML that was built without libyaml reads the same, 1
 
 MAX_BYTES: Final = 1_048_576
 MAX_DEPTH: Final = 32
-MAX_NODES: Final = 100_000  # keys, values and list items, each alias counted as what it stands for
-MAX_NUMBER_CHARACTERS: Final = (
-    100  # the longest float64 has 24; from thousands on, reading and printing take quadratic time
-)
+MAX_NODES: Final = 100_000  # keys, values and list items; each alias counts as the nodes it refers to
+# The longest float64 has 24; with thousands, reading and printing take quadratic time.
+MAX_NUMBER_CHARACTERS: Final = 100
 READ_SECONDS: Final = 10.0  # a pipe that is not closed by then is refused
 
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _TAG: Final = "tag:yaml.org,2002:"
 _NUMBERS: Final = (f"{_TAG}int", f"{_TAG}float")
-_NOT_RESOLVED: Final = (f"{_TAG}timestamp", f"{_TAG}value")  # no key is a date: 2026-01-02 is text
+_NOT_RESOLVED: Final = (f"{_TAG}timestamp", f"{_TAG}value")  # no key has a date: 2026-01-02 is text
 
 
 class _Loader(_SafeLoader):
@@ -92,7 +91,7 @@ def parse(text: str) -> Any:
 
 
 def checked(text: str) -> str:
-    """Return the text of a variable, which may be anything that an environment may hold.
+    """Return the text of an environment variable, which may have any content.
 
     Raises:
         ConfigError: it is too long or no UTF-8: the environment's other bytes are lone surrogates in Python.
@@ -148,11 +147,11 @@ def has_variable(text: str) -> bool:
 
 
 def _read(path: Path) -> bytes:
-    """At most one byte more than is allowed."""
-    info = os.stat(path)  # noqa: PTH116  # before it is opened: opening a device may do something
+    """Read at most one byte more than is allowed."""
+    info = os.stat(path)  # noqa: PTH116  # before it is opened: opening a device may have effects
     if not (stat.S_ISREG(info.st_mode) or stat.S_ISFIFO(info.st_mode) or _is_null_device(info)):
         raise OSError(0, "it is neither a regular file nor a pipe")
-    # Not blocking: neither a named pipe that nobody opens for writing nor one that is never closed holds the start up.
+    # Not blocking: a named pipe that nobody opens for writing, or never closes, must not block the start.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         poller = select.poll()
@@ -180,7 +179,7 @@ def _is_null_device(info: os.stat_result) -> bool:
 
 
 class _Frame:
-    """A list or mapping that is open: what it holds so far, with every alias counted as what it stands for."""
+    """An open list or mapping: its nodes so far; each alias counts as the nodes it refers to."""
 
     __slots__ = ("anchor", "characters", "height", "nodes")
 
@@ -197,7 +196,7 @@ class _Frame:
 
 
 def _measure(text: str) -> None:
-    """Refuse what is too deep, or too large with its aliases followed, before anything is built."""
+    """Refuse a text that is too deep, or too large with its aliases followed, before data is built."""
     anchors: dict[str, tuple[int, int, int]] = {}  # name: nodes, characters, height
     stack = [_Frame(None)]
     for event in yaml.parse(text, Loader=_Loader):
@@ -239,7 +238,7 @@ def _added(event: yaml.Event, stack: list[_Frame], anchors: dict[str, tuple[int,
 
 
 def _node_problems(root: yaml.Node, construct: Callable[[yaml.Node], object]) -> list[str]:
-    """Repeated keys and numbers that are none, in the order of their lines."""
+    """Repeated keys and invalid numbers, in the order of their lines."""
     found: list[tuple[int, str]] = []
     seen: set[int] = set()
     waiting = [root]

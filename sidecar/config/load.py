@@ -46,7 +46,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
             reader.problems.append(sentence(Config, detail, reader.origins))
             reader.refused.add(key_of(Config, detail["loc"]))
         config = Config.model_validate(_without(Config, data, reader.refused))
-    # A combination is judged only where all its keys are what was configured, and none is the default of a refused one.
+    # A combination is checked only if all its keys have their configured values: a refused key has its default.
     reader.problems += [one.sentence for one in impossible(config) if not any(map(reader.is_refused, one.keys))]
     if reader.problems:
         raise ConfigError(bounded(reader.problems))
@@ -54,7 +54,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
 
 
 def warnings(config: Config, environ: Mapping[str, str]) -> list[str]:
-    """What is worth reporting at start-up: keys that do nothing yet, variables that name no key."""
+    """Warnings for the start-up: keys without effect in this version, variables that name no key."""
     defaults = Config()
     found = [
         f"{key} is set, but its feature is not in this version"
@@ -87,12 +87,12 @@ def _read(path: Path) -> dict[str, Any]:
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise ConfigError(bounded([f"{path_of([path])} must hold keys and values at its top level"]))
+        raise ConfigError(bounded([f"{path_of([path])} must have keys and values at its top level"]))
     return data
 
 
 class _Reader:
-    """One reading of a configuration: the problems found on the way, and where values come from.
+    """The state of reading one configuration: problems found, and where values come from.
 
     Attributes:
         problems: a sentence each.
@@ -131,7 +131,7 @@ class _Reader:
         return filled
 
     def overlay(self, data: dict[Any, Any]) -> None:
-        """Lay the environment over the file's data."""
+        """Override the file's data by the environment."""
         for variable, path, annotation in _variables(Config, ()):
             text = self._environ.get(variable)
             if text is not None:

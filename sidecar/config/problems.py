@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, as sentences of bounded length that are safe to print and to log."""
+"""Problems of a configuration, as sentences of bounded length that are safe to print and to log."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHOWN.maxlevel = 3
 
 
 def bounded(problems: Sequence[str]) -> list[str]:
-    """Cut what is too much: the first `MAX_PROBLEMS` with `MAX_CHARACTERS` each, on one line and printable."""
+    """Shorten a list of problems: the first `MAX_PROBLEMS` with `MAX_CHARACTERS` each, on one line and printable."""
     shown = [_cut(printable(problem[: MAX_CHARACTERS + 1]), MAX_CHARACTERS) for problem in problems[:MAX_PROBLEMS]]
     if len(problems) > MAX_PROBLEMS:
         shown.append(f"and {len(problems) - MAX_PROBLEMS} more problems")
@@ -29,7 +29,7 @@ def bounded(problems: Sequence[str]) -> list[str]:
 
 
 def printable(text: str) -> str:
-    """Escape what a terminal would obey and what UTF-8 cannot hold."""
+    """Escape control characters and what UTF-8 cannot encode."""
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
@@ -92,7 +92,7 @@ def _fields(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _item(annotation: Any) -> Any:
-    """What a list or mapping holds."""
+    """The type of the elements of a list or mapping."""
     while get_origin(annotation) in (Annotated, Union, types.UnionType):
         annotation = get_args(annotation)[0]
     return (get_args(annotation) or (None,))[-1]

@@ -92,7 +92,7 @@ def _path(text: str) -> str:
 
 
 def _host(text: str) -> str:
-    # What getaddrinfo() raises for these is no OSError, so that a listener would not be retried but end the process.
+    # getaddrinfo() raises other errors than OSError for these: the daemon would end instead of retrying the listener.
     if not re.fullmatch(r"[^\s/@\[\]\x00-\x20]{1,253}", text):
         raise ValueError("must be a host name or an address")
     try:
@@ -144,7 +144,7 @@ class Listen(_Section):
 
 
 class MetricRule(_Section):
-    """What holds for metrics whose name matches a glob; the first that matches applies."""
+    """A rule for metrics whose name matches a glob; the first that matches applies."""
 
     match: Annotated[str, Field(min_length=1, max_length=255)]
     unit: Annotated[str, AfterValidator(_unit)] | None = None
@@ -169,7 +169,7 @@ class Metrics(_Section):
 
 
 class Logs(_Section):
-    """How log events become batches, and where they go."""
+    """How log events become batches, and their destinations."""
 
     group: Annotated[str, AfterValidator(_group_template)] = "/sidecar"
     stream: Annotated[str, AfterValidator(_stream_template)] = "{hostname}"
@@ -192,7 +192,7 @@ class Aws(_Section):
 
 
 class Emf(_Section):
-    """What becomes of embedded metric format."""
+    """How embedded metric format is processed."""
 
     as_: Annotated[Literal["logs", "metrics", "both"], Field(alias="as")] = "logs"
     group: Annotated[str, AfterValidator(_group_template)] | None = None
@@ -223,7 +223,7 @@ class Deliver(_Section):
 
 
 class Observe(_Section):
-    """What the daemon says of itself."""
+    """The log and self-metrics."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"
@@ -260,8 +260,11 @@ class Impossible(NamedTuple):
 def impossible(config: Config) -> list[Impossible]:
     """All combinations of a configuration that cannot work."""
     found = [*_listen_problems(config.listen), *_deliver_problems(config.deliver, config.listen)]
+    if config.aws.pass_through and config.deliver.target != "cloudwatch":
+        keys = ("aws.pass_through", "deliver.target")
+        found.append(Impossible(keys, "aws.pass_through needs deliver.target cloudwatch: there is no AWS to ask"))
     if config.logs.redact:
-        # Accepting it would store what the operator asked to have removed.
+        # Accepting it would store what the operator wants removed.
         sentence = "logs.redact is not available in this version: nothing would be redacted"
         found.append(Impossible(("logs.redact",), sentence))
     return found
@@ -294,7 +297,7 @@ def _overlap(host: str, other: str) -> bool:
 
 def _deliver_problems(deliver: Deliver, listen: Listen) -> list[Impossible]:
     found: list[Impossible] = []
-    # A metric body is held as long as it is; in a log event every quote and backslash is written as two bytes.
+    # A metric body needs as many bytes as it has; in a log event every quote and backslash is encoded as two bytes.
     metrics, logs = deliver.capacities()
     most = min(metrics, logs // 2)
     if listen.http_port is not None and listen.max_body_bytes > most:
@@ -317,5 +320,5 @@ def _deliver_problems(deliver: Deliver, listen: Listen) -> list[Impossible]:
     return found
 
 
-NOT_BUILT: Final = (*("logs.routes", "logs.metrics", "observe.publish", "aws.pass_through"),)
-"""Keys that are known and do nothing yet: setting one is accepted with a warning."""
+NOT_BUILT: Final = ("logs.routes", "logs.metrics", "observe.publish")
+"""Keys whose feature is not in this version: setting one is accepted with a warning."""

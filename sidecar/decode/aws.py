@@ -7,7 +7,7 @@ Groups, streams and retention asked for are noted in `LogGroups`, and honoured w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Final
 
 from sidecar.decode import aws_answers, aws_faults, json_metrics
@@ -29,13 +29,13 @@ from sidecar.decode.aws_operations import (
 from sidecar.decode.aws_operations import (
     request as check,
 )
-from sidecar.decode.aws_request import Call, Protocol, parameters, recognise
+from sidecar.decode.aws_request import METRICS_TARGET, Call, Protocol, parameters, recognise
 from sidecar.decode.forms import FORM
 from sidecar.decode.items import Item
 from sidecar.model.batches import MEMORY_PER_ELEMENT
-from sidecar.model.errors import DecodeError, Reason
+from sidecar.model.errors import BusyError, DecodeError, DeliveryError, Reason
 from sidecar.model.events import LogEvent, Outcome
-from sidecar.model.exchange import Answer, Event, Events, Refusal, Request, Signal
+from sidecar.model.exchange import Answer, Event, Events, Forward, Refusal, Request, Signal
 from sidecar.model.limits import VALUES_PER_DATUM
 from sidecar.model.log_groups import LogGroups
 
@@ -46,27 +46,41 @@ _LATE: Final = (Reason.TIMESTAMP_TOO_OLD, Reason.TIMESTAMP_TOO_NEW)  # CloudWatc
 class AwsCalls:
     """The dialect; see `model.exchange.Dialect`."""
 
-    def __init__(self, groups: LogGroups, *, strict: bool, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        groups: LogGroups,
+        *,
+        strict: bool,
+        new_id: Callable[[], str],
+        pass_through: Collection[str] = (),
+        forward: Forward | None = None,
+    ) -> None:
         """Describe how calls are answered.
 
         Args:
             groups: where groups, streams and retention asked for are noted.
             strict: refuse a request of which one datum or log event is refused, as AWS does.
             new_id: returns a request id, as AWS has them.
+            pass_through: names of other operations that are sent to AWS.
+            forward: sends them; None: none is sent.
         """
         self._groups = groups
         self._strict = strict
         self._new_id = new_id
+        self._pass_through = frozenset(pass_through if forward is not None else ())
+        self._forward = forward
 
     def claims(self, head: Request) -> bool:
         """True if it may be a call: its head says so, or its body is a form, which may."""
         return head.method == "POST" and (head.content_type == FORM or recognise(*head[:3], b"") is not None)
 
-    def read(self, request: Request, now: float) -> AwsReading | None:
+    def read(self, request: Request, now: float) -> AwsReading | PassedReading | None:
         """Begin to read a request; None where it is no call."""
         call = recognise(request.method, request.path, request.headers, request.body)
         if call is None:
             return None
+        if self._forward is not None and call.service is not None and call.operation in self._pass_through:
+            return PassedReading(call, request, self._forward, self._new_id())
         return AwsReading(call, request.body, now, self._groups, strict=self._strict, request_id=self._new_id())
 
     def refused(self, request: Request, refusal: Refusal) -> Answer:
@@ -76,6 +90,53 @@ class AwsCalls:
             call = Call(Protocol.QUERY, Service.METRICS, "", query_mode=False)
         answer = aws_answers.failure(call, _fault(refusal), self._new_id())
         return answer._replace(headers=answer.headers | refusal.headers(), route=_route(call))
+
+
+class PassedReading:
+    """One call that AWS answers; see `model.exchange.Reading`. It brings no events."""
+
+    signal = None
+    size_bytes = 0
+    documents = False
+    whole = False
+
+    def __init__(self, call: Call, request: Request, forward: Forward, request_id: str) -> None:
+        """Begin to read.
+
+        Args:
+            call: as recognised.
+            request: as it came.
+            forward: sends it to AWS.
+            request_id: for the answer where AWS gives none.
+        """
+        self._call = call
+        self._request = request
+        self._forward = forward
+        self._request_id = request_id
+
+    def elements(self) -> Iterator[Any | None]:
+        """None."""
+        return iter(())
+
+    def decode(self, element: Any, now: float) -> Event | Events:
+        """Never called."""
+        raise NotImplementedError
+
+    async def answer(self, outcome: Outcome, *, durable: bool | None) -> Answer:
+        """The answer of AWS; an error that SDKs retry where there is none."""
+        del outcome, durable
+        call, operation = self._call, self._call.operation
+        service = Service.METRICS if call.service is None else call.service
+        path = f"/service/{METRICS_TARGET}/operation/{operation}" if call.protocol is Protocol.CBOR else "/"
+        try:
+            answer = await self._forward(service.value, self._request._replace(path=path))
+        except BusyError:
+            fault = aws_faults.throttled("The sidecar passes too many calls through.")
+        except DeliveryError as error:
+            fault = aws_faults.unavailable(f"The sidecar could not pass {operation} through: {error}")
+        else:
+            return answer._replace(route=operation)
+        return aws_answers.failure(call, fault, self._request_id)._replace(route=operation, problem=fault.message)
 
 
 class AwsReading:

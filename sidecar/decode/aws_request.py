@@ -33,7 +33,8 @@ OPERATIONS: Final = {
     ),
 }
 
-_SERVICES: Final = {"GraniteServiceVersion20100801": Service.METRICS, "Logs_20140328": Service.LOGS}
+METRICS_TARGET: Final = "GraniteServiceVersion20100801"
+_SERVICES: Final = {METRICS_TARGET: Service.METRICS, "Logs_20140328": Service.LOGS}
 _QUERY_VERSION: Final = "2010-08-01"
 _FORM: Final = "application/x-www-form-urlencoded"
 # A path in the endpoint's URL comes before it.

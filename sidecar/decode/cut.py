@@ -1,6 +1,6 @@
-"""Log events longer than CloudWatch Logs takes: shortened and marked, and a JSON object stays one. Pure.
+"""Log events longer than CloudWatch Logs accepts: cut and marked; a JSON object stays one. Pure.
 
-What is not cut keeps its text: nothing is parsed and written anew but the field that is shortened.
+Only fields that are cut are encoded anew; the rest of the text stays as it came.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sidecar.decode import scan
 from sidecar.model.limits import LOG_MESSAGE_BYTES
 
 TRUNCATED: Final = "[truncated]"
-# A character is at most 4 bytes in UTF-8: most messages need not be measured to be known to fit.
+# A character has at most 4 bytes in UTF-8: a message of so many characters fits whatever they are.
 UNCUT_CHARACTERS: Final = LOG_MESSAGE_BYTES // 4
 _LONGEST_ESCAPE: Final = 6  # bytes: \u0000; a character has at most 4
 
@@ -25,7 +25,7 @@ def cut(message: str) -> tuple[str, bool]:
     Either ends in `[truncated]`.
 
     Returns:
-        The message, and whether it was cut.
+        The message, and True if it was cut.
     """
     if len(message) <= UNCUT_CHARACTERS:
         return message, False
@@ -61,21 +61,21 @@ def _cut_object(data: bytes) -> bytes | None:
         over -= end - begin - len(shorter)
     if over > 0:
         return None
-    kept: list[bytes] = []
+    pieces: list[bytes] = []
     position = 0
     for begin, end, shorter in sorted(cuts):
-        kept += (data[position:begin], shorter)
+        pieces += (data[position:begin], shorter)
         position = end
-    return b"".join([*kept, data[position:]])
+    return b"".join([*pieces, data[position:]])
 
 
 def _fit(text: str, most: int) -> bytes:
-    """The longest prefix of a text that takes at most so many bytes as JSON, without its quotes."""
-    encoded = orjson.dumps(text[:most])[1:-1][:most]  # a character takes a byte at least
+    """The longest prefix of a text that has at most so many bytes as JSON, without its quotes."""
+    encoded = orjson.dumps(text[:most])[1:-1][:most]  # a character has at least one byte
     for end in range(len(encoded), max(0, len(encoded) - _LONGEST_ESCAPE), -1):
         try:
             orjson.loads(b'"%b"' % encoded[:end])
         except orjson.JSONDecodeError:
-            continue  # it ends within a character or an escape
+            continue  # ends within a character or an escape
         return encoded[:end]
     return b""

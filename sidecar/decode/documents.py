@@ -11,17 +11,16 @@ from typing import Final
 
 import orjson
 
-from sidecar.decode.items import BLANKS, Item, Items, check_number, elements
+from sidecar.decode.items import BLANKS, Item, Items, check_number, elements, split_lines
 from sidecar.decode.tolerant import WHOLE_BYTES, by_parts, lines
 from sidecar.model.errors import DecodeError, Reason, TooManyItemsError
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _OPENING: Final = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*+[{\[]")
-_LINE: Final = re.compile(rb"[^\n]+")
 
 
 def looks_like_json(body: bytes) -> bool:
-    """Tell whether the body's first character opens a JSON object or array; a byte order mark before it is passed."""
+    """True if the body's first character opens a JSON object or array; a byte order mark before it is ignored."""
     return body[:1] in (b"{", b"[") or _OPENING.match(body) is not None
 
 
@@ -29,16 +28,16 @@ def documents(body: bytes, *, texts: bool = True, requests: bool = False) -> Ite
     """Split a JSON body into its items: one object, an array, or one document a line (NDJSON).
 
     An element or line that cannot be parsed is an item with an error; its neighbours are unharmed. Items are parsed
-    as they are asked for, so that a reader may pause between them.
+    one by one as the caller iterates, so that it may yield to the event loop between them.
 
     Args:
-        body: what was sent.
-        texts: give each item its own text, as log events need it.
-        requests: where a PutMetricData request is large, or a part of it is broken, give its datums as items;
-            `requests.metric_items` unfolds the others.
+        body: the inflated body.
+        texts: give each item its own text, for log events.
+        requests: where a PutMetricData request is large, or a part of it is broken, yield its datums as items;
+            `requests.metric_items` unfolds the other requests.
 
     Raises:
-        TooManyItemsError: over 100,000 items; before the first is given out.
+        TooManyItemsError: over 100,000 items; before the first is yielded.
     """
     body = body.removeprefix(BYTE_ORDER_MARK).strip(BLANKS)
     newline = body.find(b"\n", 0, WHOLE_BYTES)
@@ -49,7 +48,7 @@ def documents(body: bytes, *, texts: bool = True, requests: bool = False) -> Ite
         try:
             value = orjson.loads(body)
         except orjson.JSONDecodeError:
-            pass  # read part by part below; the error holds a copy of the body
+            pass  # parsed part by part below, without the error, which holds a copy of the body
         else:
             if isinstance(value, list):
                 check_number(len(value))
@@ -61,14 +60,14 @@ def documents(body: bytes, *, texts: bool = True, requests: bool = False) -> Ite
 
 
 def _refused_late(items: Items) -> Items:
-    """Let the first of these raise that there are too many; once an item was given out, that is an error beside it."""
-    given = False
+    """Raise TooManyItemsError before the first item only; after it, the error is an item."""
+    yielded = False
     try:
         for item in items:
-            given = given or item is not None
+            yielded = yielded or item is not None
             yield item
     except TooManyItemsError as error:
-        if not given:
+        if not yielded:
             raise
         yield Item(None, error=DecodeError(Reason.TOO_MANY_ITEMS, str(error)))
 
@@ -80,9 +79,8 @@ def text_lines(body: bytes) -> Iterator[Item]:
         TooManyItemsError: over 100,000 lines.
     """
     check_number(body.count(b"\n"))
-    for found in _LINE.finditer(body.removeprefix(BYTE_ORDER_MARK)):
-        line = found[0]
-        if line.isspace():
+    for line in split_lines(body.removeprefix(BYTE_ORDER_MARK)):
+        if not line or line.isspace():
             continue
         try:
             text = line.removesuffix(b"\r").decode()
@@ -93,7 +91,7 @@ def text_lines(body: bytes) -> Iterator[Item]:
 
 
 def _is_document(line: bytes) -> bool:
-    """Whether a line is a whole object or array."""
+    """True if a line is a whole object or array."""
     if line.rstrip(BLANKS)[-1:] not in (b"}", b"]"):
         return False
     try:

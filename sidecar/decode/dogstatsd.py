@@ -13,8 +13,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from sidecar.decode import json_logs
 from sidecar.decode.items import Item
-from sidecar.decode.json_logs import decode_log
 from sidecar.decode.tags import STRIPPED_TAGS, dogstatsd_tags
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.events import LogEvent
@@ -35,13 +35,11 @@ _EVENT_FIELDS: Final = {
 }
 
 
-def decode(line: bytes, now: float) -> LogEvent | DecodeError:
-    """Decode one event or service check, that arrived at `now` (seconds since the epoch), as a log event."""
-    try:
-        event = decode_log(Item(decode_event(line)), now)
-    except DecodeError as error:
-        return error
-    event.from_statsd = True
+def decode(line: bytes, _: float = 0.0) -> LogEvent | DecodeError:
+    """Decode one event or service check as a log event; the errors raised are those of `decode_event`."""
+    event = json_logs.decode(Item(decode_event(line)))
+    if isinstance(event, LogEvent):
+        event.from_statsd = True
     return event
 
 
@@ -134,9 +132,9 @@ def _fields(text: bytes) -> list[bytes]:
 
 
 def _shared_field(field: bytes, fields: dict[str, object]) -> None:
-    """Read a field both kinds know: the time and the tags; anything else is read past."""
+    """Read a field that both kinds have: the time or the tags; any other is ignored."""
     if field.startswith(b"d:"):
-        # What is no time stays as it came: the event is kept, stamped on arrival, and that is counted.
+        # What is no number stays text: the event then gets the time of its arrival, and that is counted.
         seconds = _text(field[2:])
         fields["timestamp"] = int(seconds) if seconds.isascii() and seconds.isdigit() and len(seconds) < 13 else seconds
     elif field.startswith(b"#"):

@@ -1,4 +1,4 @@
-"""Fields of JSON documents that metrics and log events share: times, and what to say of a wrong one. Pure."""
+"""Fields that JSON metrics and log events share: times, and errors that name a field. Pure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Final
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.limits import FUTURE_SECONDS, PAST_SECONDS
 
-# How large an epoch number is tells its unit: 1e11 s is the year 5138, 1e11 ms, 1e14 us and 1e17 ns are in 1973.
+# The unit of an epoch number follows from its size: 1e11 s is the year 5138; 1e11 ms, 1e14 us and 1e17 ns are in 1973.
 MILLISECONDS_FROM: Final = 1e11
 MICROSECONDS_FROM: Final = 1e14
 NANOSECONDS_FROM: Final = 1e17
 _NANOSECONDS_END: Final = 1e20
-# All digits: of nine or more it is no ISO 8601 date, whose basic form has eight.
+# Nine digits or more: the basic form of an ISO 8601 date has eight.
 _EPOCH: Final = re.compile(r"[0-9]{9,20}(?:\.[0-9]{1,9})?", re.ASCII)
 
 
@@ -35,7 +35,7 @@ def read_timestamp(value: object) -> float:
         if MILLISECONDS_FROM <= value < _NANOSECONDS_END:
             return _epoch_seconds(value)
     elif isinstance(value, str):
-        if value[4:5] != "-" and _EPOCH.fullmatch(value):  # most are ISO 8601: spare them the pattern
+        if value[4:5] != "-" and _EPOCH.fullmatch(value):  # most are ISO 8601, and are not matched
             return read_timestamp(float(value) if "." in value else int(value))
         try:
             moment = datetime.fromisoformat(value)
@@ -57,7 +57,9 @@ def _epoch_seconds(value: float) -> float:
 
 
 def check_timestamp(timestamp: float, now: float) -> None:
-    """Check that the services take an event of this time: 14 days back to 2 hours ahead.
+    """Check that the services accept an event of this time: from 14 days before `now` to 2 hours after it.
+
+    Both are seconds since the epoch.
 
     Raises:
         DecodeError: `timestamp_too_old` or `timestamp_too_new`.
@@ -69,12 +71,12 @@ def check_timestamp(timestamp: float, now: float) -> None:
 
 
 def wrong_type(field: str, expected: str, given: object) -> DecodeError:
-    """The error for a field that holds something else than it must."""
+    """The error for a field of the wrong type."""
     return DecodeError(Reason.WRONG_TYPE, f"{field} must be {expected}, not {shown(given)}")
 
 
 def shown(value: object) -> str:
-    """Quote what a sender sent, short enough for a log line and an answer."""
+    """Quote a value of a sender, shortened for a log line and an answer."""
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "an array"
     shown = ascii(value[:60] if isinstance(value, str) else value)

@@ -15,7 +15,7 @@ from sidecar.decode.items import Item
 from sidecar.model.errors import BodyTooLargeError, DecodeError, Reason, UnsupportedError
 
 FORM: Final = "application/x-www-form-urlencoded"
-FORM_BYTES: Final = 65_536  # a form is taken apart character by character: so much takes up to 5 ms
+FORM_BYTES: Final = 65_536  # parsing is slow: so much takes up to 5 ms
 FIELDS: Final = 1_000
 
 
@@ -24,7 +24,7 @@ def form_items(body: bytes) -> list[Item]:
 
     Raises:
         BodyTooLargeError: over 65,536 bytes.
-        UnsupportedError: text that only says that it is a form.
+        UnsupportedError: text without any field that has a value.
     """
     if len(body) > FORM_BYTES:
         raise BodyTooLargeError(f"a form has at most {FORM_BYTES} bytes: send JSON")
@@ -35,6 +35,6 @@ def form_items(body: bytes) -> list[Item]:
     except ValueError:
         return [Item(None, error=DecodeError(Reason.TOO_MANY_ITEMS, f"a form has at most {FIELDS} fields"))]
     if not any(fields.values()):
-        # Any text is a form by its letter, of one field without a value: curl sends text with this type.
+        # Any text is formally a form, of one field without a value: curl sends text with this content type by default.
         raise UnsupportedError("the form has no field with a value: send JSON, or text/plain with one event a line")
     return [Item(fields, orjson.dumps(fields).decode())]

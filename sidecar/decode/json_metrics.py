@@ -54,7 +54,7 @@ _DATUM: Final = frozenset(
 )
 
 
-SLICE_VALUES: Final = 500  # values of one item that are decoded at once: some 0.3 ms
+SLICE_VALUES: Final = 500  # values of one item that are decoded without yielding to the event loop: about 0.3 ms
 
 _ROUTING: Final = ("log_group", "log_stream")
 
@@ -63,8 +63,8 @@ def decode(item: Item, _: float = 0.0) -> Sample | DecodeError | Iterator[Sample
     """Decode one element of a body.
 
     Returns:
-        Its sample; DecodeError where it has none. Of over 500 values, an iterator of samples of so many each, all of
-        which are decoded before the first is yielded; before that it yields None now and then, as a pause.
+        Its sample, or why it has none. Of over 500 values, an iterator of samples of so many each, all of which are
+        decoded before the first is yielded; before that it yields None, for the caller to yield to the event loop.
     """
     if item.error is not None:
         return item.error
@@ -97,7 +97,7 @@ def _slices(item: Item, field: str) -> Iterator[Sample | DecodeError | None]:
 
 
 def _note_ignored(sample: Sample, fields: Collection[str], around: Collection[str]) -> None:
-    """Mark a sample of a document with fields that are not read, its own or those around it."""
+    """Mark a sample of a document with unknown fields, its own or those of the request around it."""
     if fields or around:
         sample.adjusted = ("unknown_field",)
         sample.ignored = tuple(nsmallest(10, (*fields, *around)))
@@ -108,8 +108,8 @@ def decode_metric(item: object, unknown: set[str] | None = None, first: int = 0)
 
     Args:
         item: the parsed document.
-        unknown: receives the names of fields that were read past.
-        first: where the document is a slice of one with more values, the index of its first value in that.
+        unknown: receives the names of fields that were ignored.
+        first: where the document is a slice of one with more values, the index of its first value there.
 
     Raises:
         DecodeError: naming the field and what it must be.
@@ -166,7 +166,7 @@ def _datum(item: dict[str, Any], first: int) -> Sample:
 def _measure(
     sample: Sample, item: dict[str, Any], given: list[str], fields: tuple[str, str, str, str], first: int
 ) -> None:
-    """Fill in the numbers; `fields` are the names of the value, values, counts and statistics."""
+    """Set the numbers of a sample; `fields` are the names of value, values, counts and statistics."""
     value_field, values_field, counts_field, statistics_field = fields
     if len(given) != 1:
         choice = f"{value_field}, {values_field}, {statistics_field}"
@@ -309,7 +309,7 @@ def _optional_text(item: dict[str, Any], field: str) -> str | None:
 
 
 def _many_values(document: object) -> str | None:
-    """The name of the field in which a metric has more values than are taken at once, if it has."""
+    """The name of the field in which a metric has over 500 values; None where it has not."""
     if isinstance(document, dict):
         for field in ("values", "Values"):
             values = document.get(field)
@@ -319,7 +319,7 @@ def _many_values(document: object) -> str | None:
 
 
 def _sliced(document: dict[str, Any], field: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """A metric of many values as several of few, each with the index of its first value."""
+    """Slices of a metric of many values, each with the index of its first value."""
     counts_field = "counts" if field == "values" else "Counts"
     values, counts = document[field], document.get(counts_field)
     for first in range(0, len(values), SLICE_VALUES):

@@ -1,4 +1,4 @@
-"""Values of StatsD lines, and what CloudWatch accepts of any number; texts of lines in UTF-8. Pure."""
+"""Numbers of StatsD lines, the range CloudWatch accepts, and UTF-8 texts of lines. Pure."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ def plain_number(text: bytes) -> float | None:
     """Read an unsigned number the fast way.
 
     Returns:
-        The number where `text` starts with a digit or a point and needs no check of what it is added to; None for
-        everything else, which deserves the slow look of `number`.
+        The number where `text` starts with a digit or a point and is at most 2^280, so that sums need no check of
+        their range; None for everything else, which `number` reads or refuses.
     """
-    # float() would also take signs, `nan` and `inf` (kept out by the first byte), `_` (95), and blanks at the end
+    # float() also accepts signs, `nan` and `inf` (excluded by the first byte), `_` (95), and blanks at the end
     # (below the point, 46).
     if b"." <= text < b":" and 95 not in text and text[-1] >= 46:
         try:
@@ -33,7 +33,7 @@ def number(text: bytes) -> float:
     Raises:
         DecodeError: `invalid_value`, `not_finite` (NaN and infinity) or `value_out_of_range` (beyond 2^360).
     """
-    # float() would also take "1_000" and surrounding blanks.
+    # float() also accepts "1_000" and blanks around a number.
     if 95 in text or text != text.strip():
         raise DecodeError(Reason.INVALID_VALUE, f"{quoted(text)} is not a number")
     try:
@@ -44,7 +44,7 @@ def number(text: bytes) -> float:
 
 
 def in_range(value: float, shown: object) -> float:
-    """Check that CloudWatch takes the value: finite, within plus or minus 2^360.
+    """Check that CloudWatch accepts the value: finite, from -2^360 to 2^360.
 
     Raises:
         DecodeError: `not_finite` or `value_out_of_range`.
@@ -69,7 +69,7 @@ def utf8(text: bytes) -> str:
 
 
 def quoted(text: object) -> str:
-    """Quote what a sender sent, short enough for a log line and an answer."""
-    # Cut first: a datagram's worth of bytes that are not UTF-8 takes 30 ms to quote.
+    """Quote text of a sender, shortened for a log line and an answer."""
+    # Cut first: quoting a whole datagram of bytes that are not UTF-8 takes 30 ms.
     shown = ascii(text[:100].decode("utf-8", "backslashreplace") if isinstance(text, bytes) else text)
     return shown if len(shown) <= 80 else shown[:76] + "...'"

@@ -19,12 +19,12 @@ REQUEST_FIELDS: Final = frozenset((*REQUEST_KEYS, "Namespace", "StrictEntityVali
 def metric_items(items: Iterable[Item | None]) -> Items:
     """Unfold whole PutMetricData requests, so that each datum is an item of its own.
 
-    The datums of `EntityMetricData` are taken as those of `MetricData`; which entity they belong to is not read.
+    The datums of `EntityMetricData` are read as those of `MetricData`; the entity itself is ignored.
 
     Raises:
-        TooManyItemsError: a request of over 100,000 datums; before the first item is given out.
+        TooManyItemsError: a request of over 100,000 datums; before the first item is yielded.
     """
-    given = False
+    yielded = False
     for item in items:
         if item is None:
             yield None
@@ -34,18 +34,18 @@ def metric_items(items: Iterable[Item | None]) -> Items:
             try:
                 check_number(_datums(value))
             except TooManyItemsError as error:
-                if not given:
+                if not yielded:
                     raise
                 yield Item(None, error=DecodeError(Reason.TOO_MANY_ITEMS, str(error)))
             else:
                 yield from _unfolded(value, value.get("Namespace"), ())
         else:
             yield item
-        given = True
+        yielded = True
 
 
 def _datums(request: dict[str, Any]) -> int:
-    """How many datums a request holds."""
+    """The number of datums in a request."""
     entities = request.get("EntityMetricData")
     held = [request.get("MetricData"), *(_metric_data(entity) for entity in _listed(entities))]
     return sum(len(_listed(datums)) for datums in held)

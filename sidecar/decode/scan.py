@@ -1,13 +1,13 @@
 """Where the parts of a JSON text begin and end: commas, brackets and strings, nothing else. Pure.
 
-orjson reads a document whole or not at all. To read the elements of an array one by one, because one of them is broken
-or because all of them together would hold the event loop, their boundaries have to be known first. These are found in
-time linear in the text, whether or not it is valid JSON: a bracket or comma inside a string does not count, and the
-brackets inside an element are counted but their kinds are not compared. What is between two boundaries is for orjson
-to judge: a span that is not valid JSON is refused, whatever lies beside it.
+orjson parses a document whole or not at all. To parse the elements of an array one by one, because one of them is
+broken or because all of them together would block the event loop, their boundaries have to be known first. These are
+found in time linear in the text, whether or not it is valid JSON: brackets and commas inside strings are ignored, and
+the brackets inside an element are counted but their kinds are not compared. orjson then parses what is between two
+boundaries; a span that is not valid JSON is refused alone.
 
-The patterns use possessive quantifiers only, so that no input makes them backtrack or remember positions, and look at
-no more than `WINDOW` bytes in one call.
+The patterns use possessive quantifiers only, so that no input makes them backtrack, and match at most `WINDOW` bytes in
+one call.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Member(NamedTuple):
     """One part of an object.
 
     Attributes:
-        name: its key, read; None where it is not a key with a value.
+        name: its key, decoded; None where it is not a key with a value.
         begin, end: where it is, blanks around it included.
         value: where its value begins; it goes to `end`.
     """
@@ -38,13 +38,13 @@ class Member(NamedTuple):
 
 
 WINDOW: Final = 16_384  # bytes: 0.2 ms in one call of a pattern
-PAUSE_STEPS: Final = 1_000  # brackets or strings between two pauses: some 0.5 ms
+PAUSE_STEPS: Final = 1_000  # brackets or strings between two yields of None: about 0.5 ms
 ARRAY_END: Final = b"]"
 OBJECT_END: Final = b"}"
 _OPENINGS: Final = (b"[", b"{")
 
-# The closing quote is missing at the end of a text that was cut off. Written as loops of a plain run and what may
-# follow it: an alternation of both would take half as long again.
+# The closing quote is missing where the text was cut off. Loops of plain characters and what may follow them: an
+# alternation of both takes half as long again.
 _STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'
 _FLAT: Final = rb'[^"\[\]{}]*+(?:' + _STRING + rb'[^"\[\]{}]*+)*+'  # anything without a bracket
 _BLANKS: Final = rb"[ \t\r\n]*+"
@@ -52,7 +52,7 @@ _TO_MARK: Final = re.compile(rb'[^"\[\]{},]*+(?:' + _STRING + rb'[^"\[\]{},]*+)*
 _TO_BRACKET: Final = re.compile(_FLAT + rb"([\[\]{}]?)", re.DOTALL)
 _MARK_OR_QUOTE: Final = re.compile(rb'["\[\]{},]')
 _BRACKET_OR_QUOTE: Final = re.compile(rb'["\[\]{}]')
-# An object of at most three levels with the comma or bracket behind it: what most events are, found in one call.
+# An object of at most three levels with the comma or bracket behind it: most events are found in one call.
 _NESTED: Final = rb"(?:" + _STRING + rb"|[\[{]" + _FLAT + rb"[\]}])"
 _DEEPER: Final = rb"(?:" + _STRING + rb'|[\[{][^"\[\]{}]*+(?:' + _NESTED + rb'[^"\[\]{}]*+)*+[\]}])'
 _OBJECT: Final = re.compile(
@@ -67,17 +67,17 @@ def parts(text: bytes, position: int, closing: bytes) -> Generator[Span | None, 
     """Find what the commas of an array or object separate: elements, or keys with their values.
 
     Args:
-        text: what holds the array or object.
+        text: contains the array or object.
         position: just behind the opening bracket.
         closing: the bracket that ends it, `ARRAY_END` or `OBJECT_END`.
 
     Yields:
         The span of each part, in order, blanks around it included; a part of nothing but blanks lacks its element.
-        None between them, where it is time to let others run.
+        None between them, where the caller is to yield to the event loop.
 
     Returns:
-        Where the array or object ends, just behind its bracket; -1 where it does not: then the last part is what is
-        left of the text.
+        Where the array or object ends, just behind its bracket; -1 where it does not: then the last part is the
+        rest of the text.
     """
     elements = closing == ARRAY_END
     length = len(text)
@@ -96,7 +96,7 @@ def parts(text: bytes, position: int, closing: bytes) -> Generator[Span | None, 
         depth = 0
         while True:
             found = (_TO_BRACKET if depth else _TO_MARK).match(text, position, position + WINDOW)
-            assert found is not None  # noqa: S101  # it matches anything, if only the empty rest of the text
+            assert found is not None  # noqa: S101  # it matches anything, even the empty rest of the text
             mark: bytes = found[1]
             if mark or found.end() >= length:
                 position = found.end()
@@ -107,14 +107,14 @@ def parts(text: bytes, position: int, closing: bytes) -> Generator[Span | None, 
                 break
             if mark in _OPENINGS:
                 depth += 1
-            elif depth:  # a bracket that closes nothing is a part of what it stands in
+            elif depth:  # a bracket that closes nothing is part of its element
                 depth -= 1
             steps += 1
             if steps >= PAUSE_STEPS:
                 steps = 0
                 yield None
         end = position - len(mark)
-        if not first or mark == b"," or (begin < end and not text[begin:end].isspace()):
+        if not first or mark == b"," or (begin < end and text[begin:end].strip(b" \t\r\n")):
             yield begin, end
         first = False
         if mark != b",":
@@ -122,7 +122,7 @@ def parts(text: bytes, position: int, closing: bytes) -> Generator[Span | None, 
 
 
 def _far_mark(text: bytes, position: int, marks: re.Pattern[bytes]) -> Generator[None, None, tuple[int, bytes]]:
-    """Find the next mark outside of strings where it is far: a long string is passed at the speed of `bytes.find`.
+    """Find the next mark outside of strings where it is far away: long strings are skipped with `bytes.find`.
 
     Returns:
         Where the mark ends, and the mark; the end of the text and nothing where there is none.
@@ -157,11 +157,11 @@ def members(text: bytes, position: int) -> Generator[Member | None, None, int]:
     """Find the members of an object.
 
     Args:
-        text: what holds the object.
+        text: contains the object.
         position: just behind its opening bracket.
 
     Yields:
-        Each part, in order; None between them, where it is time to let others run.
+        Each part, in order; None between them, where the caller is to yield to the event loop.
 
     Returns:
         Where the object ends, just behind its bracket; -1 where it does not.
@@ -186,12 +186,12 @@ def _member(text: bytes, begin: int, end: int) -> Member:
 
 
 def without(text: str, names: Collection[str]) -> str:
-    """Take members out of an object; what stays keeps its text.
+    """Remove members of an object; the others keep their text.
 
     Args:
         text: an object, valid JSON, without blanks around it.
-        names: keys it has, written without escapes; each is taken out as often as it is repeated, and members of
-            members stay.
+        names: keys it has, written without escapes; each is removed as often as it occurs. Members of nested objects
+            are not removed.
     """
     for name in names:
         shorter = _without_one(text, name)
@@ -202,9 +202,9 @@ def without(text: str, names: Collection[str]) -> str:
 
 
 def _without_one(text: str, name: str) -> str | None:
-    """Take out a member whose value is a plain string; None where its place is not certain.
+    """Remove a member whose value is a plain string; None where its position is not certain.
 
-    The object has the key, so where the quoted key is found once and no character is escaped by number, this is it.
+    The object has the key: where the quoted key occurs once and no character is escaped by number, that is its position.
     """
     key = f'"{name}"'
     begin = text.find(key)
@@ -222,5 +222,5 @@ def _without_one(text: str, name: str) -> str | None:
 def _without(text: str, names: Collection[str]) -> str:
     data = text.encode()
     found = members(data, data.index(b"{") + 1)
-    kept = [data[part.begin : part.end] for part in found if part is not None and part.name not in names]
-    return (b"{" + b",".join(kept).strip(b" \t\r\n") + b"}").decode()
+    others = [data[part.begin : part.end] for part in found if part is not None and part.name not in names]
+    return (b"{" + b",".join(others).strip(b" \t\r\n") + b"}").decode()

@@ -1,4 +1,4 @@
-"""StatsD lines: bytes in, samples out. No sockets, no clock, no logging.
+"""StatsD lines: bytes in, samples out. Pure.
 
 Grammar:  <name>:<value>[:<value>...]|<type>[|@<rate>][|#<tag>[:<value>],...][|T<seconds>][|c:..][|e:..][|card:..]
           <name>:<value>|<type>[|@<rate>]:<value>|<type>...          (etsy repeat)
@@ -32,7 +32,7 @@ SignedGaugesOf: TypeAlias = Callable[[str], SignedGauges]
 """How the signs of a gauge of this name are read."""
 
 KINDS: Final = {
-    b"m": Kind.COUNTER,  # a meter counts what happens; its rate is the reader's to compute
+    b"m": Kind.COUNTER,  # a meter counts events; rates are computed by those who read the metric
     b"c": Kind.COUNTER,
     b"g": Kind.GAUGE,
     b"ms": Kind.TIMER,
@@ -42,7 +42,7 @@ KINDS: Final = {
 }
 UNRATED: Final = (Kind.GAUGE, Kind.SET)  # a rate means nothing for these
 
-VALUES_AT_ONCE: Final = 256  # values of one line that are read without a pause: under half a millisecond
+VALUES_AT_ONCE: Final = 256  # values of one line decoded without yielding to the event loop: under 0.5 ms
 
 
 @dataclass(slots=True, frozen=True)
@@ -51,10 +51,10 @@ class Line:
 
     Attributes:
         samples: in the order of the line; never empty.
-        repeatable: everything but the value would read the same the next time, so that a reader may keep
-            what it made of `(name, tail)`, the line split at its first colon and then at its first bar.
-        assumed_value: a gauge with a sign was read as a value for no other reason than its DogStatsD fields: it
-            may have been meant as a change.
+        repeatable: True if any line with the same name and tail decodes to the same but for the value. Name and tail
+            are what is before the first colon, and what is after the first bar behind it.
+        assumed_value: True if a gauge with a sign was read as a value only because of its DogStatsD fields; it may
+            have been meant as a change.
     """
 
     samples: tuple[Sample, ...]
@@ -64,7 +64,7 @@ class Line:
 
 @dataclass(slots=True)
 class _Fields:
-    """What follows the type: everything of a line that its values share."""
+    """The fields behind the type, which all values of a line share."""
 
     rate: bytes | None = None
     tags: bytes | None = None
@@ -84,13 +84,14 @@ def decode_line(line: bytes, signed_gauges: SignedGauges | SignedGaugesOf = "aut
     """Decode one line.
 
     Args:
-        line: one metric without its newline; blanks around it are taken off.
+        line: one metric without its newline; blanks around it are removed.
         signed_gauges: whether `+1` and `-1` on a gauge add to the remembered value (`delta`), are values
             (`value`), or are values only where the line has a DogStatsD field or packed values (`auto`:
-            Datadog's clients send negative gauges that way); or what says so by the gauge's name.
+            Datadog's clients send negative gauges that way); or a function that returns one of these for a
+            gauge's name.
 
     Returns:
-        Samples whose `adjusted` says what was read past: `unknown_field`, `invalid_tag`, `rate_on_gauge`,
+        Samples whose `adjusted` names what was ignored: `unknown_field`, `invalid_tag`, `rate_on_gauge`,
         `rate_on_set`.
 
     Raises:
@@ -130,18 +131,18 @@ def decode_line(line: bytes, signed_gauges: SignedGauges | SignedGaugesOf = "aut
 
 
 def split_values(line: bytes) -> Iterator[bytes] | None:
-    """Divide a line of very many values into lines of at most 256, so that a reader may pause between them.
+    """Divide a line of very many values into lines of at most 256, so that the caller may yield between them.
 
     Returns:
-        Lines that read the same one after another as the whole does, made as they are asked for; None where the
-        line has no more values than that, or cannot be read.
+        Lines that together decode to the same as the whole, generated one by one; None where the line has at most
+        256 values, or cannot be decoded.
     """
     line = line.strip()
     try:
         _, rest, _, _ = split_name(line)
         parts, fields = _split_parts(rest, line)
     except DecodeError:
-        return None  # decoding the line says why
+        return None  # decoding the line raises the same error
     if sum([1 if part.is_set else 1 + part.values.count(b":") for part in parts]) <= VALUES_AT_ONCE + 1:
         return None
     return _pieces(line[: len(line) - len(rest)], parts, fields)
@@ -158,7 +159,7 @@ def _pieces(opening: bytes, parts: list[_Part], fields: list[bytes]) -> Iterator
         rate = b"" if part.rate is None else b"|@" + part.rate
         first = 0
         while first < len(values):
-            # Not one alone: a gauge's sign means another thing where values are packed.
+            # A last line of one value is avoided: a gauge's sign is read differently where values are packed.
             last = first + VALUES_AT_ONCE if len(values) - first > VALUES_AT_ONCE + 1 else len(values)
             yield opening + b":".join(values[first:last]) + b"|" + part.type_ + rate + ending
             first = last
@@ -173,7 +174,7 @@ class _Part(NamedTuple):
 
     @property
     def is_set(self) -> bool:
-        """Whether the value is a member of a set, which may hold colons."""
+        """True if the value is a member of a set, which may contain colons."""
         return KINDS.get(self.type_) is Kind.SET
 
 
@@ -221,7 +222,9 @@ def _read_fields(tokens: list[bytes], ignored: list[str]) -> _Fields:
             fields.tags = field[1:] if fields.tags is None else fields.tags + b"," + field[1:]
         elif mark == b"T":
             fields.timestamp = _timestamp(field[1:])
-        elif not field.startswith((b"c:", b"e:", b"card:")):  # whose container it came from: not ours to tell
+        elif not field.startswith(
+            (b"c:", b"e:", b"card:")
+        ):  # origin fields, for the Datadog agent: the sender's container
             ignored.append("unknown_field")
     return fields
 
@@ -251,7 +254,7 @@ def _weight(rate: bytes | None, kind: Kind, ignored: list[str]) -> float:
 def _samples(
     name: str, part: _Part, signed_gauges: SignedGauges | SignedGaugesOf, ignored: list[str], *, dogstatsd: bool
 ) -> tuple[list[Sample], bool]:
-    """The samples of one part, and whether a sign was read as that of a value for its dialect alone."""
+    """The samples of one part, and `Line.assumed_value`."""
     kind = KINDS.get(part.type_)
     if kind is None:
         raise DecodeError(Reason.UNKNOWN_TYPE, f"{quoted(part.type_)} is none of c, g, ms, h, d, s, m")
@@ -277,5 +280,5 @@ def _samples(
 
 
 def _packed(text: bytes) -> list[bytes]:
-    """Packed values; clients that join what they have buffered leave some of them empty."""
+    """Packed values without the empty ones, which some clients leave when they join buffers."""
     return [value for value in text.split(b":") if value]

@@ -12,23 +12,23 @@ from sidecar.model.samples import Dimensions
 
 UNIT_TAG: Final = "cw_unit"
 RESOLUTION_TAG: Final = "cw_resolution"
-# What clients tell the Datadog agent of themselves: never a dimension, and of no use to anybody else.
+# Tags that clients add for the Datadog agent: of no use as dimensions.
 STRIPPED_TAGS: Final = frozenset({"dd.internal.entity_id", "dd.internal.card", "dd.internal.jmx_check_name"})
 
 _MARKS: Final = re.compile(rb"([\[#,;])")  # what may open tags: SignalFx, Librato, Influx, Graphite
 
 
 def split_name(line: bytes) -> tuple[str, bytes, list[tuple[str, str]] | None, bool]:
-    """Split off the name and the tags it may carry.
+    """Split a line into its name, the tags that are part of the name, and the rest.
 
     Returns:
-        The bare name; what follows the colon; the tags of a style other than `|#`, or None; and whether the
-        colon was the first one of the line.
+        The name without tags; what follows its colon; the tags of a style other than `|#`, or None; True if
+        that colon is the first of the line.
     """
     end = line.find(b":")
     bracket = line.find(b"[", 0, max(end, 0))
     if bracket >= 0:
-        # SignalFx: tag values may hold colons, so the name's colon is the one after the closing bracket.
+        # SignalFx: tag values may contain colons, so the name's colon is the one after the closing bracket.
         inside, closed, _ = line[bracket:].partition(b"]")
         if closed and b"=" in inside and b"|" not in inside:
             end = line.find(b":", bracket + len(inside))
@@ -40,7 +40,7 @@ def split_name(line: bytes) -> tuple[str, bytes, list[tuple[str, str]] | None, b
         return utf8(name), rest, None, first_colon
     if sum(map(name.count, (b"[", b"#", b",", b";"))) > TAGS_PER_LINE:
         raise _too_many_tags(name)
-    # A mark opens tags only where `key=value` follows before the next mark; else it is just part of the name.
+    # A mark opens tags only where `key=value` follows before the next mark; else it is part of the name.
     pieces = _MARKS.split(name)
     openers = [mark for mark, text in zip(pieces[1::2], pieces[2::2], strict=True) if b"=" in text]
     if not openers:
@@ -102,7 +102,7 @@ def _tag(piece: bytes, separator: bytes) -> tuple[str, str] | None:
 
 
 def reserved_tags(tags: list[tuple[str, str]]) -> tuple[str | None, int | None, Dimensions]:
-    """Take the reserved tags out: unit, resolution, and the dimensions that stay (the last of a key wins)."""
+    """Separate the reserved tags: returns unit, resolution, and the others as dimensions (the last of a key wins)."""
     if not tags:
         return None, None, ()
     pairs = {key: value for key, value in tags if key not in STRIPPED_TAGS}

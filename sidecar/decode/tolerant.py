@@ -1,7 +1,7 @@
 """JSON bodies read part by part: large ones, and those of which a part is broken. Pure.
 
-Elements are found first (`scan`) and parsed one by one, or some at a time: what is broken is one error each, and what
-stands beside it is read.
+Elements are found first (`scan`) and parsed one by one, or some at a time. Each broken element is an item with an
+error; its neighbours are parsed.
 """
 
 from __future__ import annotations
@@ -14,20 +14,29 @@ import orjson
 
 from sidecar.decode import scan
 from sidecar.decode.fields import wrong_type
-from sidecar.decode.items import BETWEEN_OBJECTS, BLANKS, Item, Items, broken, check_number, elements, unreadable
+from sidecar.decode.items import (
+    BETWEEN_OBJECTS,
+    BLANKS,
+    Item,
+    Items,
+    broken,
+    check_number,
+    elements,
+    split_lines,
+    unreadable,
+)
 from sidecar.decode.requests import REQUEST_FIELDS, REQUEST_KEYS, datum_item, entity_items
 from sidecar.model.errors import DecodeError, Reason, TooManyItemsError
 from sidecar.model.limits import ITEMS_PER_BODY, VALUES_PER_ITEM
 
 WHOLE_BYTES: Final = 131_072  # a body up to this size is parsed in one call: some 2 ms
-CHUNK_BYTES: Final = 8_192  # of a larger one, in one call
-# What one metric may have at most: 100,000 values with as many counts, and dimensions whose values hold commas. With
-# more it is not parsed, which would hold the event loop.
+CHUNK_BYTES: Final = 8_192  # of a larger body, parsed in one call
+# The most of one metric: 100,000 values with as many counts, and dimensions whose values contain commas. One with more
+# is not parsed, since that would block the event loop.
 _METRIC_COMMAS: Final = 3 * VALUES_PER_ITEM
-_CHUNK_TRIES: Final = 8  # places where a chunk may end that are tried before elements are looked for
-_LINE: Final = re.compile(rb"[^\n]+")
+_CHUNK_TRIES: Final = 8  # ends of a chunk that are tried before elements are searched for one by one
 _BLANK: Final = re.compile(rb"[ \t\r\n]*+")
-# A line that starts so continues a document that is spread over lines; one document a line starts each with `{`.
+# A line that starts like this continues a document of several lines; in NDJSON each line starts with `{`.
 _CONTINUED: Final = re.compile(rb'\n(?:[ \t]++[^ \t\r\n]|["}\]])')
 
 
@@ -35,11 +44,11 @@ def lines(body: bytes, *, texts: bool, requests: bool) -> Items:
     """Read one document a line (NDJSON); a line that cannot be parsed is an item with an error.
 
     Raises:
-        TooManyItemsError: over 100,000 lines; before the first item is given out.
+        TooManyItemsError: over 100,000 lines; before the first item is yielded.
     """
     check_number(body.count(b"\n"))
-    for found in _LINE.finditer(body):
-        line = found[0].strip(BLANKS)
+    for untrimmed in split_lines(body):
+        line = untrimmed.strip(BLANKS)
         if not line:
             continue
         try:
@@ -47,7 +56,8 @@ def lines(body: bytes, *, texts: bool, requests: bool) -> Items:
         except orjson.JSONDecodeError as error:
             refused = Item(None, error=unreadable(line, error))
         else:
-            yield Item(value, line.decode() if texts else None)
+            # Not `Item(...)`: a NamedTuple's own constructor takes twice as long.
+            yield tuple.__new__(Item, (value, line.decode() if texts else None, None, ()))
             continue
         if requests and b'MetricData"' in line:
             try:
@@ -92,7 +102,7 @@ def by_parts(body: bytes, *, texts: bool, requests: bool) -> Items:
 
 
 def _stands_on_a_line(body: bytes, begin: int, end: int) -> bool:
-    """Whether a document that is broken, or does not end (-1), stands on one line among others."""
+    """True if a document that is broken, or does not end (-1), is one line among others."""
     newline = body.find(b"\n", begin)
     if newline < 0:
         return False
@@ -102,9 +112,9 @@ def _stands_on_a_line(body: bytes, begin: int, end: int) -> bool:
 
 
 def _ends_there(body: bytes, end: int) -> bool:
-    """Whether nothing follows an object, or another document on a line of its own.
+    """True if an object is followed by nothing, or by another document on a line of its own.
 
-    Else a bracket too many may have closed it early: what was read as the whole might be a part.
+    Otherwise a surplus bracket may have closed it early, and what was read as the whole might be a part.
     """
     after = _BLANK.match(body, end)
     begin = end if after is None else after.end()
@@ -112,13 +122,13 @@ def _ends_there(body: bytes, end: int) -> bool:
 
 
 class _Survey(NamedTuple):
-    """What an object holds, as far as it matters to a request.
+    """Where the fields of a PutMetricData request are in an object.
 
     Attributes:
-        end: behind its bracket; -1: it does not end.
+        end: behind its closing bracket; -1 if it has none.
         fields: where the values of a request's fields are.
         others: the names of other fields, ten at most.
-        whole: every part is a key with a value.
+        whole: True if every part is a key with a value.
     """
 
     end: int
@@ -132,7 +142,7 @@ class _Survey(NamedTuple):
 
 
 def _survey(text: bytes, position: int) -> Generator[None, None, _Survey]:
-    """Look an object through that begins just before `position`."""
+    """Find the fields of an object that begins just before `position`."""
     fields: dict[str, scan.Span] = {}
     others: list[str] = []
     whole = True
@@ -189,7 +199,7 @@ def _entity_by_parts(text: bytes, namespace: object, ignored: tuple[str, ...]) -
     if text[:1] == b"{":
         survey = yield from _survey(text, 1)
         if survey.whole and "MetricData" in survey.fields:
-            survey.fields.pop("EntityMetricData", None)  # of its own, which would make this recursive
+            survey.fields.pop("EntityMetricData", None)  # nested entities would make this recursive
             yield from _request(text, survey, namespace, ignored)
             return
     yield _read(text, texts=False)
@@ -199,15 +209,15 @@ def _array(text: bytes, position: int, *, texts: bool) -> Generator[Item | None,
     """The elements of an array that begins just before `position`.
 
     Returns:
-        Where it ends; -1 where it does not, which is an error beside those of its elements.
+        Where it ends; -1 where it does not, which is an item with an error.
 
     Raises:
-        TooManyItemsError: before the first item is given out.
+        TooManyItemsError: before the first item is yielded.
     """
     groups = _groups(text, position, texts=texts)
     if text.count(b",", position) < ITEMS_PER_BODY:
-        return (yield from _given_out(groups))
-    # So many may be too many: all are read before the first is given out.
+        return (yield from _flattened(groups))
+    # There may be too many: all are parsed before the first is yielded.
     read: list[list[Item]] = []
     number = 0
     while True:
@@ -223,11 +233,11 @@ def _array(text: bytes, position: int, *, texts: bool) -> Generator[Item | None,
             check_number(number)
     read.reverse()
     while read:
-        yield from read.pop()  # one by one: letting go of all at once would hold the loop
+        yield from read.pop()  # group by group: freeing all at once would block the event loop
     return end
 
 
-def _given_out(groups: Generator[list[Item] | None, None, int]) -> Generator[Item | None, None, int]:
+def _flattened(groups: Generator[list[Item] | None, None, int]) -> Generator[Item | None, None, int]:
     while True:
         try:
             group = next(groups)
@@ -267,11 +277,11 @@ def _groups(text: bytes, position: int, *, texts: bool) -> Generator[list[Item] 
 def _chunk(text: bytes, position: int) -> tuple[list[Any], int] | None:
     """Parse some elements of an array, up to one that ends about `CHUNK_BYTES` on.
 
-    Where what lies before a comma is valid with brackets around it, that comma is one between elements: a parser that
-    reads the whole array is in the same state there.
+    Where the text before a comma is valid JSON with brackets around it, that comma separates elements: a parser of the
+    whole array is in the same state there.
 
     Returns:
-        The elements, and where they end; None where no such place was found.
+        The elements, and where they end; None where no such comma was found.
     """
     begin = position + CHUNK_BYTES
     for _ in range(_CHUNK_TRIES):
@@ -289,7 +299,7 @@ def _chunk(text: bytes, position: int) -> tuple[list[Any], int] | None:
 
 
 def _read(text: bytes, *, texts: bool) -> Item:
-    """Parse one document or element: a log event where its text is asked for, else a metric."""
+    """Parse one document or element: a log event where `texts` is set, else a metric."""
     if not text:
         return broken("an element is missing")
     if not texts and len(text) > WHOLE_BYTES and text.count(b",") > _METRIC_COMMAS:

@@ -9,7 +9,6 @@ from typing import Any, Final, Generic, TypeVar
 
 from sidecar.config.schema import Config
 from sidecar.deliver.backlog import Backlog
-from sidecar.deliver.channel import Channel
 from sidecar.deliver.pace import Pace
 from sidecar.deliver.retry import Backoff
 from sidecar.deliver.target import Target, open_target
@@ -28,12 +27,11 @@ LOG_REQUESTS: Final = 4  # log streams sent to at the same time
 B = TypeVar("B", MetricBatch, LogBatch)
 
 
-class Lane(Generic[B]):
-    """One signal's way out: backlog, channel, worker, and the pace of both flushes and requests."""
+class SignalDelivery(Generic[B]):
+    """The delivery of one signal: backlog, worker, and the pace of both flushes and requests."""
 
-    def __init__(self, channel: Channel[B], backlog: Backlog[B], worker: Worker[B], pace: Pace) -> None:
+    def __init__(self, backlog: Backlog[B], worker: Worker[B], pace: Pace) -> None:
         """Hold them together."""
-        self.channel: Channel[B] = channel
         self.backlog: Backlog[B] = backlog
         self.worker: Worker[B] = worker
         self.pace = pace
@@ -64,14 +62,14 @@ class Delivery:
             health.spool = self.spool.summary
         memory = config.deliver.memory_bytes
         for_metrics = memory // METRICS_SHARE
-        self.metrics: Lane[MetricBatch] = self._lane(
+        self.metrics: SignalDelivery[MetricBatch] = self._signal(
             "metrics", for_metrics, MetricCodec(), self.target.metrics, ledger.samples, health.metrics, 1
         )
-        self.logs: Lane[LogBatch] = self._lane(
+        self.logs: SignalDelivery[LogBatch] = self._signal(
             "logs", memory - for_metrics, LogCodec(), self.target.logs, ledger.log_events, health.logs, LOG_REQUESTS
         )
 
-    def _lane(
+    def _signal(
         self,
         signal: str,
         capacity_bytes: int,
@@ -80,24 +78,23 @@ class Delivery:
         account: SignalLedger,
         health: DeliveryHealth,
         concurrency: int,
-    ) -> Lane[B]:
-        channel = Channel[B](capacity_bytes, self._clock.monotonic)
+    ) -> SignalDelivery[B]:
         pace = Pace(self._config.retry_max_seconds, random.uniform)
         health.rate_limit = lambda: pace.limit(self._clock.monotonic())
         backlog = Backlog[B](
             signal,
-            channel,
+            capacity_bytes,
             codec=codec,
             spool=self.spool,
             account=account,
             limiter=self._limiter,
             clock=self._clock,
+            ordered=signal == "logs",
         )
         worker = Worker[B](
             signal,
-            channel,
+            backlog,
             destination,
-            journal=backlog,
             backoff=Backoff(self._config.retry_base_seconds, self._config.retry_max_seconds, random.uniform),
             pace=pace,
             account=account,
@@ -107,7 +104,7 @@ class Delivery:
             limiter=self._limiter,
             concurrency=concurrency,
         )
-        return Lane(channel, backlog, worker, pace)
+        return SignalDelivery(backlog, worker, pace)
 
     def workers(self) -> list[Coroutine[Any, Any, None]]:
         """What sends, until it is drained."""
@@ -121,27 +118,20 @@ class Delivery:
         return running
 
     async def committed(self) -> None:
-        """Wait until everything offered is queued."""
+        """Wait until every batch that was offered or split is on disk, or cannot be."""
         await self.metrics.backlog.committed()
         await self.logs.backlog.committed()
 
     async def stop_committing(self) -> None:
-        """Where the disk has not taken yet what was offered, go on with it in memory."""
+        """Send what the disk has not written yet without waiting for it any longer."""
         if self.spool is not None and (self.metrics.backlog.committing or self.logs.backlog.committing):
             self.spool.stop_waiting()
             await self.committed()
 
     def drain(self) -> None:
         """No more will be offered: from now on each batch gets one more attempt."""
-        self.metrics.backlog.queue_all()
-        self.logs.backlog.queue_all()
         self.metrics.worker.drain()
         self.logs.worker.drain()
-
-    async def parts_written(self) -> None:
-        """Wait until the parts of every batch that was split are on disk, or cannot be."""
-        await self.metrics.backlog.parts_written()
-        await self.logs.backlog.parts_written()
 
     def abandon(self) -> dict[str, int]:
         """Give up what still waits: what is lost is named, what is in the spool stays there."""

@@ -1,4 +1,4 @@
-"""Sends what waits in a channel, and decides what becomes of what could not be sent.
+"""Sends the parcels of a backlog, and decides what becomes of those that could not be sent.
 
 One worker a signal, so that metrics and logs fail independently. It knows batches only by their number of
 elements and what they count in the ledger, and the destination only as something that sends or raises.
@@ -7,14 +7,15 @@ elements and what they count in the ledger, and the destination only as somethin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Final, Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 import structlog
 
-from sidecar.deliver.channel import Channel, ChannelClosedError, Queued
+from sidecar.deliver.backlog import Backlog
+from sidecar.deliver.lanes import LanesClosedError
 from sidecar.deliver.pace import Pace
+from sidecar.deliver.parcel import B, Batch, Parcel
 from sidecar.deliver.retry import Backoff, Failure, Refusals, advice, classify, culprits
 from sidecar.model.errors import DeliveryError, Reason
 from sidecar.observe.health import DeliveryHealth
@@ -25,28 +26,6 @@ from sidecar.runtime.clock import Clock
 THROTTLES_DOWN: Final = 5
 """Throttled requests in a row after which delivery counts as failing; before that it is only slowed."""
 
-
-class Batch(Queued, Protocol):
-    """What a worker needs to know of a batch."""
-
-    def __len__(self) -> int:
-        """How many elements."""
-        ...
-
-    def part(self, indices: Iterable[int]) -> Self:
-        """A batch of some of the elements."""
-        ...
-
-    def units_of(self, index: int, /) -> int:
-        """What one element counts in the ledger."""
-        ...
-
-    def describe(self, index: int) -> str:
-        """One element, for a log line."""
-        ...
-
-
-B = TypeVar("B", bound=Batch)
 B_contra = TypeVar("B_contra", bound=Batch, contravariant=True)
 
 
@@ -72,36 +51,15 @@ class Destination(Protocol[B_contra]):
         ...
 
 
-class Journal(Protocol[B_contra]):
-    """Who is told what becomes of batches."""
-
-    async def sending(self, batch: B_contra) -> None:
-        """A batch is about to be sent."""
-        ...
-
-    def unsent(self, batch: B_contra) -> None:
-        """A batch was certainly not stored."""
-        ...
-
-    def settled(self, batch: B_contra, parts: Sequence[B_contra] = ()) -> None:
-        """A batch is done with: delivered, dropped, or replaced by its parts."""
-        ...
-
-    def refused(self, reason: Reason, detail: str, element: str, units: int) -> None:
-        """The service refused an element."""
-        ...
-
-
 class Worker(Generic[B]):
-    """Moves batches from a channel to a destination until the channel is closed and empty."""
+    """Sends what a backlog holds, until it is drained and nothing is left to send."""
 
     def __init__(
         self,
         signal: str,
-        channel: Channel[B],
+        backlog: Backlog[B],
         destination: Destination[B],
         *,
-        journal: Journal[B],
         backoff: Backoff,
         pace: Pace,
         account: SignalLedger,
@@ -113,8 +71,7 @@ class Worker(Generic[B]):
     ) -> None:
         """Take over its collaborators; `signal` is metrics or logs, for log lines."""
         self._signal = signal
-        self._channel = channel
-        self._journal = journal
+        self._backlog = backlog
         self._destination = destination
         self._backoff = backoff
         self._account = account
@@ -135,11 +92,10 @@ class Worker(Generic[B]):
         """From now on nothing waits for a retry: each batch gets one more attempt."""
         self._draining = True
         self._drain_begun.set()
-        self._channel.hurry()
-        self._channel.close()
+        self._backlog.drain()
 
     async def run(self) -> None:
-        """Send until the channel is closed and empty."""
+        """Send until the backlog is drained and nothing is left to send."""
         async with asyncio.TaskGroup() as tasks:
             for number in range(self._concurrency):
                 tasks.create_task(self._send_all(), name=f"{self._signal}-{number}")
@@ -147,31 +103,31 @@ class Worker(Generic[B]):
     async def _send_all(self) -> None:
         while True:
             try:
-                batch = await self._channel.take()
-            except ChannelClosedError:
+                parcel = await self._backlog.get()
+            except LanesClosedError:
                 return
-            await self._send(batch)
+            await self._send(parcel)
 
-    async def _send(self, batch: B) -> None:
+    async def _send(self, parcel: Parcel[B]) -> None:
         started = self._clock.monotonic()
         try:
             await self._take_turn()
-            await self._journal.sending(batch)
+            await self._backlog.sending(parcel)
             started = self._clock.monotonic()
-            rejected = await self._destination.send(batch)
+            rejected = await self._destination.send(parcel.contents)
         except DeliveryError as error:
             failure = classify(error)
             self._observe(failure.value, started)
             if failure is Failure.THROTTLE:
-                self._throttled(batch, error, started)
-            self._failed(batch, error, failure)
+                self._throttled(parcel, error, started)
+            self._failed(parcel, error, failure)
         except BaseException:
             # The drain deadline, or a bug: it may have been stored, but nobody will know. It is still ours.
-            self._channel.put_back(batch, [batch], 0.0)
+            self._backlog.retry(parcel, 0.0, stored=True)
             raise
         else:
             self._observe("ok", started)
-            self._delivered(batch, rejected)
+            self._delivered(parcel, rejected)
 
     async def _take_turn(self) -> None:
         """Wait until the pace of this operation allows another request; in a drain nothing waits."""
@@ -182,13 +138,13 @@ class Worker(Generic[B]):
                         await self._drain_begun.wait()
             self._pace.begin(self._clock.monotonic())
 
-    def _throttled(self, batch: B, error: DeliveryError, started: float) -> None:
+    def _throttled(self, parcel: Parcel[B], error: DeliveryError, started: float) -> None:
         """Slow down, where it was this operation that was throttled, and say so."""
         self._throttles += 1
         operation = error.operation or self._destination.operation
         now = self._clock.monotonic()
         if operation == self._destination.operation:
-            self._pace.throttled(now, started, first_attempt=not self._backoff.failures(batch.lane))
+            self._pace.throttled(now, started, first_attempt=not self._backoff.failures(parcel.lane))
         limit = self._pace.limit(now)
         self._limiter.warning(
             f"throttled {operation}",
@@ -203,18 +159,18 @@ class Worker(Generic[B]):
     def _observe(self, outcome: str, started: float) -> None:
         self._requests.observe(self._destination.operation, outcome, self._clock.monotonic() - started)
 
-    def _delivered(self, batch: B, rejected: list[Rejected]) -> None:
+    def _delivered(self, parcel: Parcel[B], rejected: list[Rejected]) -> None:
         if self._health.succeeded(self._clock.wall()):
             self._log.info("delivery works again")
-        self._backoff.reset(batch.lane)
-        self._refusals.reset(batch.lane)
+        self._backoff.reset(parcel.lane)
+        self._refusals.reset(parcel.lane)
         self._throttles = 0
-        units = batch.units
+        batch, units = parcel.contents, parcel.units
         for index, reason in rejected:
             lost = batch.units_of(index)
             units -= lost
             self._account.dropped[reason] += lost
-            self._journal.refused(reason, "taken out of an accepted request", batch.describe(index), lost)
+            self._backlog.rejected(reason, "taken out of an accepted request", batch.describe(index), lost)
             self._limiter.error(
                 f"rejected {self._signal} {reason}",
                 "the service accepted the request but not this element",
@@ -223,75 +179,74 @@ class Worker(Generic[B]):
                 element=batch.describe(index),
             )
         self._account.delivered += units
-        self._settle(batch)
+        self._backlog.settle(parcel)
 
-    def _failed(self, batch: B, error: DeliveryError, failure: Failure) -> None:
+    def _failed(self, parcel: Parcel[B], error: DeliveryError, failure: Failure) -> None:
         if failure is Failure.INVALID:
-            self._isolate(batch, error)
+            self._isolate(parcel, error)
             return
         if failure is Failure.TOO_LARGE:
-            self._halve(batch, error, Reason.REQUEST_TOO_LARGE)
+            self._halve(parcel, error, Reason.REQUEST_TOO_LARGE)
             return
-        if not error.ambiguous:
-            self._journal.unsent(batch)
-        elif not self._draining:
-            self._account.ambiguous += batch.units
+        if error.ambiguous and not self._draining:
+            self._account.ambiguous += parcel.units
         slowed = failure is Failure.THROTTLE and self._throttles < THROTTLES_DOWN
         if not slowed and self._health.failed(self._clock.wall(), str(error), advice(failure, error)):
             self._log.warning(
                 "delivery fails, will retry", failure=failure.value, error=str(error), fix=advice(failure, error)
             )
         if self._draining:
-            self._channel.park(batch)  # what becomes of it is decided when all had their attempt
+            self._backlog.park(parcel, stored=error.ambiguous)  # it is retried by the next process, or abandoned
             return
-        delay = self._backoff.after(batch.lane, failure, error.retry_after)
-        self._channel.put_back(batch, [batch], delay)
+        delay = self._backoff.after(parcel.lane, failure, error.retry_after)
+        self._backlog.retry(parcel, delay, stored=error.ambiguous)
 
-    def _isolate(self, batch: B, error: DeliveryError) -> None:
+    def _isolate(self, parcel: Parcel[B], error: DeliveryError) -> None:
         """Take out what the service calls invalid; everything beside it goes again."""
+        batch = parcel.contents
         named = culprits(error, len(batch))
         if not named:
-            if self._refusals.hopeless(batch.lane, str(error)) and len(batch) > 1:
-                self._give_up(batch, error)
+            if self._refusals.hopeless(parcel.lane, str(error)) and len(batch) > 1:
+                self._give_up(parcel, error)
             else:
-                self._halve(batch, error, Reason.REJECTED)
+                self._halve(parcel, error, Reason.REJECTED)
             return
         for index in named:
             self._refused(batch, index, error, Reason.REJECTED)
         refused = set(named)
         rest = [index for index in range(len(batch)) if index not in refused]
-        self._replace(batch, [batch.part(rest)] if rest else [])
+        self._backlog.split(parcel, [batch.part(rest)] if rest else [])
 
-    def _give_up(self, batch: B, error: DeliveryError) -> None:
+    def _give_up(self, parcel: Parcel[B], error: DeliveryError) -> None:
         """Drop a batch that is refused as a whole."""
-        self._account.dropped[Reason.REJECTED] += batch.units
-        first = batch.describe(0)
-        self._journal.refused(Reason.REJECTED, str(error), f"{len(batch)} elements, the first: {first}", batch.units)
+        batch, first = parcel.contents, parcel.contents.describe(0)
+        self._account.dropped[Reason.REJECTED] += parcel.units
+        self._backlog.rejected(Reason.REJECTED, str(error), f"{len(batch)} elements, the first: {first}", parcel.units)
         self._limiter.error(
             f"refused whole {self._signal} {error.code}",
             "the service refuses whole requests, whatever is in them: they are dropped",
             signal=self._signal,
             reason=Reason.REJECTED,
             error=str(error)[:300],
-            lane=batch.lane.replace("\n", " "),
+            lane=parcel.lane.replace("\n", " "),
             first=first,
         )
-        self._settle(batch)
+        self._backlog.settle(parcel)
 
-    def _halve(self, batch: B, error: DeliveryError, reason: Reason) -> None:
+    def _halve(self, parcel: Parcel[B], error: DeliveryError, reason: Reason) -> None:
         """Split the batch; a single element is the culprit."""
+        batch = parcel.contents
         if len(batch) == 1:
             self._refused(batch, 0, error, reason)
-            self._settle(batch)
+            self._backlog.settle(parcel)
             return
         middle = len(batch) // 2
-        parts = [batch.part(range(middle)), batch.part(range(middle, len(batch)))]
-        self._replace(batch, parts)
+        self._backlog.split(parcel, [batch.part(range(middle)), batch.part(range(middle, len(batch)))])
 
     def _refused(self, batch: B, index: int, error: DeliveryError, reason: Reason) -> None:
         units, element = batch.units_of(index), batch.describe(index)
         self._account.dropped[reason] += units
-        self._journal.refused(reason, str(error), element, units)
+        self._backlog.rejected(reason, str(error), element, units)
         self._limiter.error(
             f"refused {self._signal} {error.code}",
             "the service refused one element of a request",
@@ -300,11 +255,3 @@ class Worker(Generic[B]):
             error=str(error)[:300],
             element=element,
         )
-
-    def _settle(self, batch: B) -> None:
-        self._channel.settle(batch)
-        self._journal.settled(batch)
-
-    def _replace(self, batch: B, parts: list[B]) -> None:
-        self._journal.settled(batch, parts)
-        self._channel.put_back(batch, parts, 0.0)

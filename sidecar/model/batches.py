@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -12,8 +12,15 @@ import orjson
 MEMORY_PER_ELEMENT: Final = 100  # bytes an encoded datum or event takes beside its own, its quotes escaped
 MEMORY_PER_BATCH: Final = 600
 
+METRICS_LANE: Final = "metrics"
+
 _OPENING: Final = b'{"Namespace":%b,"MetricData":['
 _CLOSING: Final = b"]}"
+
+
+def log_lane(group: str, stream: str) -> str:
+    """The lane of a stream's batches."""
+    return f"{group}\n{stream}"
 
 
 class Datum(NamedTuple):
@@ -40,21 +47,9 @@ class Datums:
     bodies: list[bytes] = field(default_factory=list)
     samples: array[int] = field(default_factory=lambda: array("q"))
 
-    @classmethod
-    def of(cls, datums: Iterable[Datum]) -> Datums:
-        """Datums one by one, as columns."""
-        made = cls()
-        for body, samples in datums:
-            made.add(body, samples)
-        return made
-
     def __len__(self) -> int:
         """How many."""
         return len(self.bodies)
-
-    def __iter__(self) -> Iterator[Datum]:
-        """One by one."""
-        return map(Datum, self.bodies, self.samples)
 
     def add(self, body: bytes, samples: int) -> None:
         """Append one."""
@@ -72,10 +67,6 @@ class MetricBatch:
     """The datums of one request, all of one namespace.
 
     Attributes:
-        row: its id in the spool, or None.
-        place: its place in the order of the spool, or None.
-        kept_bytes: what its row counts against the size of the spool.
-        resent: an earlier process may have sent it.
         size_bytes: the length of `body()`, before compression.
         memory_bytes: what it takes in memory, about.
         units: samples of the ledger.
@@ -83,10 +74,6 @@ class MetricBatch:
 
     namespace: str
     datums: Datums
-    row: int | None = None
-    place: int | None = None
-    kept_bytes: int = 0
-    resent: bool = False
     size_bytes: int = field(init=False)
     memory_bytes: int = field(init=False)
     units: int = field(init=False)
@@ -107,7 +94,7 @@ class MetricBatch:
     @property
     def lane(self) -> str:
         """What must stay in order: nothing, so all metrics share one lane."""
-        return "metrics"
+        return METRICS_LANE
 
     def __len__(self) -> int:
         """How many datums."""
@@ -131,20 +118,6 @@ class MetricBatch:
         return self.datums.samples[index]
 
 
-class EncodedEvent(NamedTuple):
-    """One log event, encoded once.
-
-    Attributes:
-        timestamp_ms: milliseconds since the epoch.
-        body: its JSON: an element of `logEvents`.
-        size_bytes: what the service counts it as: the message's UTF-8 bytes plus 26.
-    """
-
-    timestamp_ms: int
-    body: bytes
-    size_bytes: int
-
-
 @dataclass(slots=True)
 class Events:
     """Encoded log events, in columns.
@@ -154,29 +127,17 @@ class Events:
 
     Attributes:
         stamps: milliseconds since the epoch, 64 bit.
-        bodies: the JSON of each.
-        sizes: what the service counts each as, 64 bit.
+        bodies: the JSON of each: an element of `logEvents`.
+        sizes: what the service counts each as: the message's UTF-8 bytes plus 26, 64 bit.
     """
 
     stamps: array[int] = field(default_factory=lambda: array("q"))
     bodies: list[bytes] = field(default_factory=list)
     sizes: array[int] = field(default_factory=lambda: array("q"))
 
-    @classmethod
-    def of(cls, events: Iterable[EncodedEvent]) -> Events:
-        """Events one by one, as columns."""
-        made = cls()
-        for event in events:
-            made.add(*event)
-        return made
-
     def __len__(self) -> int:
         """How many."""
         return len(self.bodies)
-
-    def __iter__(self) -> Iterator[EncodedEvent]:
-        """One by one."""
-        return map(EncodedEvent, self.stamps, self.bodies, self.sizes)
 
     def add(self, timestamp_ms: int, body: bytes, size_bytes: int) -> None:
         """Append one."""
@@ -209,10 +170,6 @@ class LogBatch:
     """The events of one request, in time order, all of one stream.
 
     Attributes:
-        row: its id in the spool, or None.
-        place: its place in the order of the spool, or None.
-        kept_bytes: what its row counts against the size of the spool.
-        resent: an earlier process may have sent it.
         size_bytes: what the service counts: message bytes and 26 an event.
         memory_bytes: what it takes in memory, about.
     """
@@ -220,10 +177,6 @@ class LogBatch:
     group: str
     stream: str
     events: Events
-    row: int | None = None
-    place: int | None = None
-    kept_bytes: int = 0
-    resent: bool = False
     size_bytes: int = field(init=False)
     memory_bytes: int = field(init=False)
 
@@ -235,7 +188,7 @@ class LogBatch:
     @property
     def lane(self) -> str:
         """What must stay in order: the events of one stream."""
-        return f"{self.group}\n{self.stream}"
+        return log_lane(self.group, self.stream)
 
     @property
     def units(self) -> int:

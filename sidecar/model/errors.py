@@ -64,7 +64,7 @@ class Reason(StrEnum):
 
 
 class SidecarError(Exception):
-    """The root of the family."""
+    """The base class of every error below."""
 
 
 class ConfigError(SidecarError):
@@ -101,7 +101,7 @@ class DeliveryError(SidecarError):
         status: the HTTP status, or 0 where there was no answer.
         detail: the message that came with it.
         retry_after: seconds the service asked us to wait, or None.
-        ambiguous: whether the request may have been stored all the same.
+        ambiguous: True if the request may have been stored although it failed.
         operation: the operation that failed, where it is another than the destination's own; such as
             `CreateLogStream`, which has a quota of its own.
     """
@@ -126,31 +126,31 @@ class DeliveryError(SidecarError):
 
 
 class BusyError(SidecarError):
-    """Raised to a sender who can wait when memory has no room for what it sent; nothing of it was taken.
+    """Raised when a body does not fit into memory now; nothing of it was ingested. Becomes a 429.
 
     Attributes:
         retry_after: whole seconds after which to try again.
     """
 
     def __init__(self, retry_after: int) -> None:
-        super().__init__(f"no room, try again in {retry_after} s")
+        super().__init__(f"memory is full, try again in {retry_after} s")
         self.retry_after = retry_after
 
 
 class DrainingError(SidecarError):
-    """Raised to a sender who comes after the drain closed the door; nothing of it was taken."""
+    """Raised for a body that arrives when the drain has stopped ingestion; nothing of it was ingested."""
 
 
 class TooManyItemsError(SidecarError):
-    """Raised when a body holds more items than one request may; nothing of it was taken."""
+    """Raised when a body has more items than one request may; nothing of it was ingested."""
 
 
 class BodyTooLargeError(SidecarError):
-    """Raised when a body is larger than any that can be taken; nothing of it was taken."""
+    """Raised when a body is larger than any that is accepted; nothing of it was ingested."""
 
 
 class UnsupportedError(SidecarError):
-    """Raised when a body is of a kind the route does not read."""
+    """Raised when a body is of a type that the route does not accept."""
 
 
 class EmptyBodyError(UnsupportedError):
@@ -160,9 +160,8 @@ class EmptyBodyError(UnsupportedError):
 def drop_traceback(error: BaseException) -> None:
     """Drop the traceback of a handled error, and of those behind it.
 
-    A traceback holds frames, and with them whatever was at work: a body of megabytes, a batch. Where one of these
-    frames refers to the error in turn, as the SDK's do, only a full garbage collection would free them, and the
-    daemon hardly ever makes one.
+    A traceback refers to frames, and these to their local variables: a body of megabytes, a batch. Where a frame refers
+    to the error in turn, as the SDK's do, only a full garbage collection would free them, and full collections are rare.
     """
     left: list[BaseException | None] = [error]
     while left:

@@ -9,23 +9,24 @@ from typing import NamedTuple
 
 @dataclass(slots=True)
 class LogEvent:
-    """One log event as it came, not yet routed.
+    """One log event as decoded, not yet routed.
 
     Attributes:
-        timestamp_ms: milliseconds since the epoch; the event's own time, or that of its arrival.
+        timestamp_ms: its own time, milliseconds since the epoch, not checked against the present; None: it brought
+            none that can be read, and gets the time of its arrival.
         message: what CloudWatch Logs will store; never empty.
         fields: the top-level fields of a JSON event, for routing; empty for a plain line.
         group, stream: the event's own override of the configured routing.
         from_statsd: a DogStatsD event or service check.
-        late_stamped: the event brought a timestamp that could not be read and got the arrival time.
+        unreadable_timestamp: it brought a timestamp that cannot be read.
     """
 
-    timestamp_ms: int
+    timestamp_ms: int | None
     message: str
     fields: dict[str, object]
     group: str | None = None
     stream: str | None = None
-    late_stamped: bool = False
+    unreadable_timestamp: bool = False
     from_statsd: bool = False
 
 
@@ -33,10 +34,10 @@ class Outcome(NamedTuple):
     """What became of the items of one body.
 
     Attributes:
-        accepted: how many were taken.
+        accepted: how many were accepted.
         rejected: index (from 0) and reason of those that were not, the first 1,000 of them.
-        rejected_total: how many that were in all.
-        durable: to be awaited: whether what was accepted outlives this process; None: nobody asked for that.
+        rejected_total: how many were not, in all.
+        durable: awaitable: True if what was accepted is in the spool; None where there is no spool.
     """
 
     accepted: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from sidecar.model.errors import DecodeError
@@ -18,6 +18,10 @@ Signal: TypeAlias = Literal["samples", "log_events"]
 
 Decode: TypeAlias = Callable[[Any, float], Event | Events]
 """Decodes one element that arrived at a time (wall seconds); returns or raises DecodeError where it cannot."""
+
+
+Forward: TypeAlias = "Callable[[str, Request], Awaitable[Answer]]"
+"""Sends a request for a service to AWS, and returns its answer; raises BusyError or DeliveryError."""
 
 
 class Request(NamedTuple):
@@ -115,8 +119,8 @@ class Reading(Protocol):
         """Decodes one element."""
         ...
 
-    def answer(self, outcome: Outcome, *, durable: bool | None) -> Answer:
-        """Make the answer.
+    def answer(self, outcome: Outcome, *, durable: bool | None) -> Answer | Awaitable[Answer]:
+        """Make the answer; to be awaited where it is another's.
 
         Args:
             outcome: what became of the elements.

@@ -18,8 +18,8 @@ DIMENSIONS_PER_METRIC: Final = 30  # Dimensions
 NAME_CHARACTERS: Final = 255  # MetricName, DimensionName, Namespace
 DIMENSION_VALUE_CHARACTERS: Final = 1_024  # DimensionValue
 VALUE_MAGNITUDE: Final = 2.0**360  # MetricDatum.Value
-# A sum that is in range stays so whatever values up to this are added, a million times each (the largest weight):
-# near 2^360 they are lost in rounding. Larger ones are added with a check.
+# Values up to this, with the largest weight (a million), cannot bring a sum out of range: near 2^360 they are lost in
+# rounding. Larger ones are added with a check.
 PLAIN_MAGNITUDE: Final = 2.0**280
 RESOLUTIONS: Final = (1, 60)  # MetricDatum.StorageResolution, seconds
 UNITS: Final = frozenset(
@@ -75,11 +75,11 @@ RETENTION_DAYS: Final = (
 SERIES_BYTES: Final = 1_536  # of memory for each of metrics.max_series: ten dimensions of usual length
 MIN_SERIES_BYTES: Final = 1_048_576  # however few series: the largest takes 41 kB
 DATAGRAM_BYTES: Final = 65_535  # the largest UDP datagram IPv4 can carry
-MIN_RATE: Final = 1e-6  # one line may stand for at most a million samples: caps the harm of "@1e-9"
-TAGS_PER_LINE: Final = 100  # CloudWatch takes 30; repeated, empty and internal ones come on top
-FIELDS_PER_LINE: Final = 64  # of DogStatsD behind the type; it has seven
+MIN_RATE: Final = 1e-6  # one line counts as at most a million samples: bounds the effect of "@1e-9"
+TAGS_PER_LINE: Final = 100  # CloudWatch accepts 30; repeated, empty and internal ones come on top
+FIELDS_PER_LINE: Final = 64  # behind the type; DogStatsD has seven
 PARTS_PER_LINE: Final = 2_048  # of one line, between bars: values of an etsy repeat, and fields
-JSON_ITEMS_PER_DATAGRAM: Final = 4_000  # a datagram has room for some 3,000 that say anything
+JSON_ITEMS_PER_DATAGRAM: Final = 4_000  # a datagram fits about 3,000 of the shortest valid ones
 ITEMS_PER_BODY: Final = 100_000
 METRICS_SHARE: Final = 4  # of deliver.memory_bytes metrics have one part in so many, logs the rest
 VALUES_PER_ITEM: Final = 100_000  # `values` of one JSON metric

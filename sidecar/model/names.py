@@ -1,8 +1,8 @@
-"""What CloudWatch accepts as a name: the one place that decides. Pure.
+"""Which names CloudWatch accepts; nothing else decides that. Pure.
 
 Source: the CloudWatch service model (MetricName, Namespace, Dimension) and the Logs service model
-(LogGroupName, LogStreamName), read 2026-11-20. The metric-name alphabet is not documented: we hold it to
-the dimension rules (ASCII, no control characters, not blank), since a refused name spoils a whole request.
+(LogGroupName, LogStreamName), read 2026-11-20. The alphabet of metric names is not documented: they are held
+to the rules of dimensions (ASCII, no control characters, not blank), since a rejected name spoils a whole request.
 
 Every function returns its argument, repaired where `replace` is given, or raises `DecodeError`; nothing is
 ever cut silently.
@@ -44,7 +44,7 @@ def metric_name(name: str, replace: str | None = None) -> str:
 def namespace(name: str, replace: str | None = None) -> str:
     """Check a namespace: letters, digits, blanks and . - _ / # : and outside `AWS/`, the services' own.
 
-    The service model would allow any printable ASCII; the user guide, which is narrower, is what holds.
+    The service model allows any printable ASCII; the user guide is narrower, and is followed here.
 
     Raises:
         DecodeError: `invalid_namespace`.
@@ -76,7 +76,7 @@ def dimensions(pairs: Dimensions, replace: str | None = None) -> Dimensions:
     """
     invalid, too_long = Reason.INVALID_DIMENSION, Reason.DIMENSION_TOO_LONG
     names = {name for name, _ in pairs}
-    if len(names) > DIMENSIONS_PER_METRIC:  # before each is looked at
+    if len(names) > DIMENSIONS_PER_METRIC:  # before each is checked
         raise _too_many_dimensions(len(names))
     checked = {
         _text(name, "dimension name", invalid, too_long, NAME_CHARACTERS, replace): _text(
@@ -113,7 +113,7 @@ def unit(name: str) -> str:
 
 
 def group_problem(name: str) -> str | None:
-    """Say why CloudWatch Logs would refuse this log group name, or None."""
+    """Why CloudWatch Logs would reject this log group name, a sentence; None if it would not."""
     if not _GROUP.fullmatch(name) or len(name) > GROUP_CHARACTERS:
         return f"log group {_shown(name)} must be 1-{GROUP_CHARACTERS} of A-Z a-z 0-9 . - _ / #"
     if name.startswith("aws/"):
@@ -124,7 +124,7 @@ def group_problem(name: str) -> str | None:
 def group(name: str) -> str:
     """Repair a rendered log group name: what is not allowed becomes `_`, at most 512 characters.
 
-    Unlike a metric's names, a group is routing and not data: a repaired group keeps the event.
+    A group is routing and not data: it is repaired, where a metric's names are refused.
     """
     name = _NOT_GROUP.sub("_", name)[:GROUP_CHARACTERS] or "_"
     return "_" + name[1:] if name.startswith("aws/") else name
@@ -162,5 +162,5 @@ def _text(
 
 
 def _shown(text: str) -> str:
-    """Quote what a sender sent, short enough for a log line."""
+    """Quote text of a sender, shortened for a log line."""
     return ascii(text if len(text) <= 60 else text[:57] + "...")

@@ -1,4 +1,4 @@
-"""Samples and series: what a decoder yields of a metric, and what identifies a line on a graph."""
+"""Samples and series: one decoded measurement, and the identity of a CloudWatch metric."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ class Sample:
         weights: how many measurements each value stands for, one a value (1/rate, or `counts`).
         members: the distinct things seen, for `Kind.SET`.
         statistics: the statistic set received in place of values, or None.
-        delta: a gauge whose value is added to the one remembered.
-        dimensions: as the sender gave them; None of the configured ones yet.
+        delta: True for a gauge whose value is added to its current level.
+        dimensions: as the sender gave them, without the configured ones.
         unit, namespace, resolution: None where the sender gave none.
         timestamp: seconds since the epoch, or None for the time of arrival.
-        adjusted: what was read past or changed to take it, each once, as bounded labels; empty for most.
+        adjusted: what was ignored or changed, each once, as labels of a fixed set; empty for most.
         ignored: the names of fields that were not read, ten at most, for the log.
     """
 
@@ -111,5 +111,5 @@ class Series(NamedTuple):
 
     @property
     def memory_bytes(self) -> int:
-        """What it takes in memory with its place in a table, about; texts count in full though others may share them."""
+        """Its approximate size in memory with its entry in a table; texts count in full though others may share them."""
         return 300 + len(self.name) + sum([80 + len(name) + len(value) for name, value in self.dimensions])

@@ -1,4 +1,4 @@
-"""Templates: text with `{field}` places, filled from an event's fields, configured dimensions and the environment. Pure."""
+"""Templates: text with `{field}` placeholders for an event's fields, dimensions and environment variables. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 UNKNOWN: Final = "unknown"
-_PLACE: Final = re.compile(r"\{([^{}]*)\}")
+_PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 
 
 class Template:
@@ -19,25 +19,25 @@ class Template:
         Args:
             text: the template.
             hostname: what `{hostname}` stands for.
-            context: configured dimensions and environment, asked after the event's own fields.
+            context: configured dimensions and environment variables, for placeholders that are no field of the event.
         """
-        # split() with one group gives literal, place, literal, place, ..., literal.
-        parts = _PLACE.split(text.replace("{hostname}", hostname))
+        # split() with one group returns literal, name, literal, name, ..., literal.
+        parts = _PLACEHOLDER.split(text.replace("{hostname}", hostname))
         self._literals = parts[0::2]
-        self._places = [(place, context.get(place, UNKNOWN)) for place in parts[1::2]]
+        self._fields = [(name, context.get(name, UNKNOWN)) for name in parts[1::2]]
 
     @property
     def varies(self) -> bool:
-        """Whether it depends on the event."""
-        return bool(self._places)
+        """True if it depends on the event."""
+        return bool(self._fields)
 
     def render(self, fields: Mapping[str, object]) -> str:
-        """Fill the places from the event's fields; numbers and text only, anything else is `unknown`."""
-        if not self._places:
+        """Replace the placeholders by the event's fields; a field that is neither text nor a number is not used."""
+        if not self._fields:
             return self._literals[0]
         rendered = [self._literals[0]]
-        for (place, otherwise), literal in zip(self._places, self._literals[1:], strict=True):
-            value = fields.get(place)
+        for (name, otherwise), literal in zip(self._fields, self._literals[1:], strict=True):
+            value = fields.get(name)
             usable = isinstance(value, str | int | float) and not isinstance(value, bool) and value != ""
             rendered.append(str(value) if usable else otherwise)
             rendered.append(literal)

@@ -1,8 +1,8 @@
 """The admin server: /health, /ready, /metrics, /stats. Read-only.
 
-/health says that the loop is alive. /ready says that the listeners are bound and the daemon is not draining; it
-does not depend on AWS, since a sidecar's readiness counts for the whole pod (`/ready?delivery=1` is the strict
-form). /metrics is Prometheus, /stats the same as JSON.
+/health answers while the event loop runs. /ready is 200 if the listeners are bound and the daemon is not draining; it
+does not depend on AWS, since a sidecar's readiness counts for the whole pod (`/ready?delivery=1` also requires that
+delivery works). /metrics has the figures for Prometheus, /stats the same as JSON.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class AdminServer:
             host: where to listen.
             port: where to listen.
             health: what `/ready` shows.
-            listener: where the addresses are shown.
+            listener: its entry in `health`.
             collector: what `/metrics` shows.
-            stats: gives the JSON of `/stats`.
+            stats: returns the JSON of `/stats`.
             responses: where refused requests are counted, by path and status.
             limiter: for their log lines.
             allowed_hosts: see `HttpServer`.
@@ -83,15 +83,15 @@ class AdminServer:
         """Bind and start to serve.
 
         Raises:
-            OSError: an address is taken or not ours.
+            OSError: an address is in use, or not one of this machine.
         """
         self.listener.addresses = await self._server.open()
 
     async def stop_accepting(self) -> None:
-        """Do nothing: probes are answered until the end."""
+        """Do nothing: probes are answered until `close`."""
 
     def seen(self) -> int:
-        """No events arrive here."""
+        """0: no events arrive here."""
         return 0
 
     async def close(self) -> None:
@@ -106,7 +106,7 @@ class AdminServer:
             self._responses.note("other", 404, problem, came={"method": request.method[:20], "path": path[:100]})
             return json_response(404, {"error": problem})
         if request.method not in ("GET", "HEAD"):
-            problem = f"{path} takes GET"
+            problem = f"{path} accepts GET"
             self._responses.note(path, 405, problem, came={"method": request.method[:20]})
             return json_response(405, {"error": problem}, {"Allow": "GET, HEAD"})
         return await handler(request)

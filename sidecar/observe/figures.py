@@ -1,16 +1,17 @@
 """The table of self-metrics: `/metrics`, `/stats` and the README's table are all made from it.
 
-A new self-metric is one `Figure` in `FIGURES`. Values are read when they are asked for, from the ledger's plain
-integers: a counter with a lock at every increment would cost the hot path more than the rest of a line.
+A new self-metric is one `Figure` in `FIGURES`. Values are read at each scrape, from the ledger's plain integers: a
+counter with a lock at every increment would cost more than the rest of a line on the hot path.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from sidecar import __version__
+from sidecar.model.errors import Reason
 from sidecar.observe.health import DeliveryHealth, Health
 from sidecar.observe.ledger import REQUEST_SECONDS_BUCKETS, Ledger, SignalLedger
 
@@ -24,7 +25,7 @@ class Histogram(NamedTuple):
 
 Labels: TypeAlias = tuple[str, ...]
 Values: TypeAlias = Iterable[tuple[Labels, float | Histogram]]
-"""Label values, in the order of `Figure.labels`, and the value. Nothing where it is not available here."""
+"""Label values, in the order of `Figure.labels`, and the value. Empty where it is not available."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,48 +83,62 @@ def _by_signal(metrics: float, logs: float) -> Values:
     return [(("metrics",), metrics), (("logs",), logs)]
 
 
-def _account(name: str, words: str, account: Callable[[Sources], SignalLedger]) -> Iterator[Figure]:
-    """The ledger of one signal: received + recovered = delivered + pending + dropped."""
-    yield Figure(
-        f"sidecar_{name}_received_total",
+class _Row(NamedTuple):
+    """A figure of one signal's account, without the signal's name: see `Figure`."""
+
+    suffix: str
+    kind: Literal["counter", "gauge"]
+    help: str
+    read: Callable[[SignalLedger], Values]
+    path: str
+    labels: Labels = ()
+    loss: bool = False
+    total_path: str = ""
+
+
+def _by_label(counts: Mapping[str, int] | Mapping[Reason, int]) -> Values:
+    return [((str(label),), units) for label, units in list(counts.items())]
+
+
+_ACCOUNT: Final = (  # received + recovered = delivered + pending + dropped
+    _Row(
+        "received_total",
         "counter",
-        f"{words} received, refused ones included.",
-        lambda sources: [((input_,), units) for input_, units in list(account(sources).received.items())],
+        "received, refused ones included.",
+        lambda account: _by_label(account.received),
+        "received_by_input",
         labels=("input",),
-        path=f"{name}.received_by_input",
-        total_path=f"{name}.received",
-    )
-    yield Figure(
-        f"sidecar_{name}_recovered_total",
+        total_path="received",
+    ),
+    _Row("recovered_total", "counter", "found in the spool at start-up.", lambda a: _one(a.recovered), "recovered"),
+    _Row("delivered_total", "counter", "that the destination accepted.", lambda a: _one(a.delivered), "delivered"),
+    _Row(
+        "dropped_total",
         "counter",
-        f"{words} found in the spool at start-up.",
-        lambda sources: _one(account(sources).recovered),
-        path=f"{name}.recovered",
-    )
-    yield Figure(
-        f"sidecar_{name}_delivered_total",
-        "counter",
-        f"{words} that the destination accepted.",
-        lambda sources: _one(account(sources).delivered),
-        path=f"{name}.delivered",
-    )
-    yield Figure(
-        f"sidecar_{name}_dropped_total",
-        "counter",
-        f"{words} dropped, by reason.",
-        lambda sources: [((reason.value,), units) for reason, units in list(account(sources).dropped.items())],
+        "dropped, by reason.",
+        lambda account: _by_label(account.dropped),
+        "dropped_by_reason",
         labels=("reason",),
         loss=True,
-        path=f"{name}.dropped_by_reason",
-        total_path=f"{name}.dropped",
-    )
-    yield Figure(
-        f"sidecar_{name}_pending",
-        "gauge",
-        f"{words} accepted and not yet delivered.",
-        lambda sources: _one(account(sources).pending),
-        path=f"{name}.pending",
-    )
+        total_path="dropped",
+    ),
+    _Row("pending", "gauge", "accepted and not yet delivered.", lambda account: _one(account.pending), "pending"),
+)
+
+
+def _account(name: str, words: str, account: Callable[[Sources], SignalLedger]) -> Iterator[Figure]:
+    """The figures of one signal's account."""
+    for row in _ACCOUNT:
+        yield Figure(
+            f"sidecar_{name}_{row.suffix}",
+            row.kind,
+            f"{words} {row.help}",
+            lambda sources, row=row: row.read(account(sources)),  # type: ignore[misc]  # its default is the row
+            labels=row.labels,
+            loss=row.loss,
+            path=f"{name}.{row.path}",
+            total_path=row.total_path and f"{name}.{row.total_path}",
+        )
 
 
 def _kernel_dropped(sources: Sources) -> Values:

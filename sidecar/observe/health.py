@@ -1,4 +1,4 @@
-"""Is it alive, is it ready, does delivery work, and what is to be fixed."""
+"""Health: are the listeners bound, does delivery work, and what is to be fixed."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ SLOWED_FIX: Final = (
 
 @dataclass(slots=True)
 class DeliveryHealth:
-    """Whether one signal reaches its destination.
+    """The state of delivery of one signal.
 
     Attributes:
-        up: the last request succeeded; None before the first. A throttled request counts as a failure once five in a
-            row were throttled.
-        error: what the last failure said, or None.
-        advice: what a person can do about it, or None.
+        up: True if the last request succeeded; None before the first. A throttled request counts as a failure
+            once five in a row were throttled.
+        error: the message of the last failure, or None.
+        advice: what can be done about it, a sentence, or None.
         failing_since, last_success: wall seconds, or None.
-        rate_limit: gives the requests per second that delivery is slowed to, or None where it is not slowed.
+        rate_limit: returns the requests per second that delivery is slowed to, or None where it is not slowed.
     """
 
     up: bool | None = None
@@ -59,14 +59,14 @@ class DeliveryHealth:
 
 @dataclass(slots=True)
 class ListenerHealth:
-    """Whether one listener is bound.
+    """The state of one listener.
 
     Attributes:
         name: statsd, http or admin.
-        addresses: where it listens.
-        bound: whether it does.
-        error: why not.
-        details: what else is worth showing, such as the receive buffer the kernel granted.
+        addresses: on which it listens.
+        bound: True if it listens.
+        error: why it does not, or None.
+        details: further states, such as the receive buffer that the kernel granted.
     """
 
     name: str
@@ -85,7 +85,11 @@ class ListenerHealth:
 
 @dataclass(slots=True)
 class Health:
-    """The daemon's state as its probes see it."""
+    """The state of the daemon, for `/ready` and `/stats`.
+
+    Attributes:
+        spool: returns the state of the spool; None without one.
+    """
 
     listeners: list[ListenerHealth] = field(default_factory=list)
     metrics: DeliveryHealth = field(default_factory=DeliveryHealth)
@@ -95,12 +99,12 @@ class Health:
 
     @property
     def ready(self) -> bool:
-        """Listeners are bound and it is not draining; never a matter of AWS."""
+        """True if the listeners are bound and the daemon is not draining; independent of AWS."""
         return not self.draining and all(listener.bound for listener in self.listeners)
 
     @property
     def delivering(self) -> bool:
-        """No signal is failing."""
+        """True if delivery fails for neither signal."""
         return self.metrics.up is not False and self.logs.up is not False
 
     def summary(self) -> dict[str, Any]:

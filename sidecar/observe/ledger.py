@@ -20,12 +20,12 @@ REQUEST_SECONDS_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 class SignalLedger:
     """The account of one signal: samples or log events.
 
-    `pending` is asked of those who hold the data, never derived from the other columns: that the equation
-    holds is then worth checking.
+    `pending` is the sum of what the holders report, and never derived from the other counts, so that the equation can be
+    checked.
     """
 
     def __init__(self) -> None:
-        """Start at zero, with nobody holding anything."""
+        """Start at zero, without holders."""
         self.received: Counter[str] = Counter()  # {input: units}
         self.recovered = 0
         self.delivered = 0
@@ -35,11 +35,11 @@ class SignalLedger:
 
     @property
     def pending(self) -> int:
-        """Units accepted and neither delivered nor dropped yet."""
+        """Units accepted and not yet delivered or dropped."""
         return sum(held() for held in self.holders)
 
     def summary(self) -> dict[str, Any]:
-        """The account as the last log line and `/stats` show it."""
+        """The account, for the last log line and `/stats`."""
         return {
             "received": sum(self.received.values()),
             "received_by_input": dict(self.received),
@@ -73,8 +73,8 @@ class DatagramLedger:
     """Datagrams: arrived = read + discarded + dropped by the kernel.
 
     Attributes:
-        read: datagrams taken from the sockets.
-        discarded: datagrams that had arrived and were not read when the drain closed the door.
+        read: datagrams read from the sockets.
+        discarded: datagrams that had arrived and were unread when the drain closed the sockets.
         receivers: each returns the datagrams that the kernel dropped at its sockets; None where the system has no such
             counter.
     """
@@ -101,5 +101,5 @@ class Ledger:
         self.responses: Counter[tuple[str, int]] = Counter()  # {(route, status code): responses} of the HTTP listeners
         # {kind: samples or log events} accepted with a change: cut, folded, repaired, a field ignored.
         self.adjusted: Counter[str] = Counter()
-        self.client_telemetry: Counter[str] = Counter()  # {name: total} that DogStatsD clients report of themselves
+        self.client_telemetry: Counter[str] = Counter()  # {name: total} of DogStatsD clients' metrics about themselves
         self.flushes: Counter[tuple[str, str]] = Counter()  # {(signal, cause): flushes}

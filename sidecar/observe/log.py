@@ -1,8 +1,8 @@
 """Log lines: JSON in a container, readable on a terminal; repeated lines come once a minute with their count.
 
-Everything goes through one thread (`console`): the daemon's own lines, and what libraries say through the standard
-library's logging, `warnings` and the hooks for uncaught exceptions, which would otherwise write to standard error
-themselves and block the event loop where nobody reads it.
+Everything goes through one thread (`console`): the daemon's own lines, and those of libraries through the standard
+library's logging, `warnings` and the hooks for uncaught exceptions. These would otherwise write to standard error
+themselves, which blocks the event loop where it is a pipe that nobody reads.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EVERY_SECONDS: Final = 60.0
 MOST_KEYS: Final = 1_000  # of the limiter, limited one by one; beyond, lines are limited by their event
 MOST_EVENTS: Final = 1_000  # events are literals in the code; the bound is for those that are not
 LAST_LINES_SECONDS: Final = 0.5  # for the log to be written at the very end
-MESSAGE_CHARACTERS: Final = 300  # of what a library says; asyncio puts whole objects into its messages
+MESSAGE_CHARACTERS: Final = 300  # of a library's message; asyncio puts whole objects into its messages
 TRACEBACK_CHARACTERS: Final = 4_000  # the last ones
 
 console: Console | None = None
@@ -70,7 +70,7 @@ def write(text: str) -> None:
 
 
 def close() -> None:
-    """Give the thread a moment to write what is queued, at the end of the process."""
+    """Wait up to half a second for queued lines to be written, at the end of the process."""
     if console is not None:
         console.close(LAST_LINES_SECONDS)
 
@@ -78,12 +78,12 @@ def close() -> None:
 def _json(event: dict[str, Any], **_: object) -> str:
     try:
         return orjson.dumps(event, default=str).decode()
-    except TypeError:  # lone surrogates, integers over 64 bits: a line that is less pretty beats none
+    except TypeError:  # lone surrogates, integers over 64 bits
         return json.dumps(event, default=str, skipkeys=True)
 
 
 class Limiter:
-    """Writes a line the first time and then at most once a minute, with how many were left out.
+    """Logs a line the first time and then at most once a minute, with the number of lines omitted.
 
     Lines are told apart by a key. Where more than `MOST_KEYS` keys were used within a minute, lines of further keys
     are told apart by their level and event, so that a flood of keys neither fills the log nor hides an event that
@@ -91,41 +91,41 @@ class Limiter:
     """
 
     def __init__(self, monotonic: Callable[[], float], every_seconds: float = EVERY_SECONDS) -> None:
-        """Take the clock (monotonic seconds) to measure by."""
+        """Limit by this clock (monotonic seconds)."""
         self._monotonic = monotonic
         self._every = every_seconds
-        # {key: (when last said, times unsaid since)}, the longest unsaid first
-        self._said: dict[str, tuple[float, int]] = {}
+        # {key: (time of the last line, lines omitted since)}, the oldest first
+        self._logged: dict[str, tuple[float, int]] = {}
         self._events: dict[str, tuple[float, int]] = {}  # the same by level and event, for keys beyond the bound
         self._log = structlog.get_logger()
 
     def warning(self, key: str, event: str, **fields: object) -> None:
-        """Something surprising, nothing lost by us."""
-        self._say("warning", key, event, fields)
+        """Log something unexpected by which the sidecar loses nothing."""
+        self._line("warning", key, event, fields)
 
     def error(self, key: str, event: str, **fields: object) -> None:
-        """Data lost, or a person needed."""
-        self._say("error", key, event, fields)
+        """Log a loss of data, or what needs a person."""
+        self._line("error", key, event, fields)
 
-    def _say(self, method: str, key: str, event: str, fields: dict[str, object]) -> None:
+    def _line(self, method: str, key: str, event: str, fields: dict[str, object]) -> None:
         now = self._monotonic()
-        table = self._said
+        table = self._logged
         if key not in table and not self._has_room(table, MOST_KEYS, now):
             table, key = self._events, f"{method} {event}"
             if key not in table and not self._has_room(table, MOST_EVENTS, now):
                 del table[next(iter(table))]
-        said_at, unsaid = table.get(key, (-self._every, 0))
-        if now - said_at < self._every:
-            table[key] = (said_at, unsaid + 1)
+        logged_at, omitted = table.get(key, (-self._every, 0))
+        if now - logged_at < self._every:
+            table[key] = (logged_at, omitted + 1)
             return
-        table.pop(key, None)  # to the end: the order is that of the last line
+        table.pop(key, None)  # and added at the end: ordered by the time of the last line
         table[key] = (now, 0)
-        if unsaid:
-            fields["unsaid_before"] = unsaid
+        if omitted:
+            fields["omitted"] = omitted
         getattr(self._log, method)(event, **fields)
 
     def _has_room(self, table: dict[str, tuple[float, int]], most: int, now: float) -> bool:
-        """Return True if a key may be added, after one whose minute is over has gone."""
+        """True if a key may be added; the oldest is removed where its minute is over."""
         if len(table) < most:
             return True
         oldest = next(iter(table))
@@ -136,14 +136,14 @@ class Limiter:
 
 
 class _LibraryHandler(logging.Handler):
-    """Turns records of the standard library's logging into limited lines of our own."""
+    """Writes records of the standard library's logging as limited lines of this log."""
 
     def __init__(self) -> None:
         super().__init__()
         self._limiter = Limiter(monotonic)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record; a handler runs under a lock of its own, from any thread."""
+        """Log a record; called from any thread, under the handler's lock."""
         try:
             message = record.getMessage()
         except Exception as error:  # noqa: BLE001  # arguments that do not fit their format: the library's bug
@@ -153,15 +153,15 @@ class _LibraryHandler(logging.Handler):
             kind, _, trace = record.exc_info
             fields["error"] = kind.__name__
             if record.name.split(".")[0] == "aiohttp":
-                # Its errors quote the request, headers with credentials included: where it was must do.
+                # Its errors quote the request, headers with credentials included: only file and line are logged.
                 fields["where"] = _where(trace)
             else:
                 text = structlog.processors.format_exc_info(None, "", {"exc_info": record.exc_info})["exception"]
                 fields["exception"] = str(text)[-TRACEBACK_CHARACTERS:]
-        # The message's format, which is a literal of the library: what is filled in would make every line a new one.
+        # The message's format, a literal of the library: with its arguments every line would have a key of its own.
         key = f"{record.name} {str(record.msg)[:100]} {fields.get('error')}"
-        say = self._limiter.error if record.levelno >= logging.ERROR else self._limiter.warning
-        say(key, "message from a library", **fields)
+        log = self._limiter.error if record.levelno >= logging.ERROR else self._limiter.warning
+        log(key, "message from a library", **fields)
 
 
 def _where(trace: TracebackType | None) -> str | None:
@@ -174,7 +174,7 @@ def _where(trace: TracebackType | None) -> str | None:
 
 
 def _catch_the_standard_library(level: int) -> None:
-    """Send what goes through logging, warnings and the hooks of the interpreter the same way as our own lines."""
+    """Route logging, warnings and the hooks of the interpreter through this log."""
     root = logging.getLogger()
     for handler in [one for one in root.handlers if isinstance(one, _LibraryHandler)]:
         root.removeHandler(handler)
@@ -182,7 +182,7 @@ def _catch_the_standard_library(level: int) -> None:
     root.setLevel(level)
     logging.raiseExceptions = False  # a handler that fails would print to standard error
     logging.captureWarnings(capture=True)
-    # The SDK logs failed credential refreshes with tracebacks; what matters of them is in our own lines.
+    # The SDK logs failed credential refreshes with tracebacks; the daemon logs these itself.
     logging.getLogger("botocore").setLevel(logging.CRITICAL)
     logging.getLogger("aiobotocore").setLevel(logging.CRITICAL)
     logging.getLogger("aiohttp").setLevel(logging.ERROR)

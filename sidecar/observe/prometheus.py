@@ -11,7 +11,7 @@ from sidecar.observe.figures import FIGURES, Figure, Histogram, Sources
 
 
 class FiguresCollector(Collector):
-    """Reads every figure at each scrape. A figure that is not available here is left out: it is not zero."""
+    """Reads every figure at each scrape. A figure that is not available is omitted, not zero."""
 
     def __init__(self, sources: Sources, figures: Iterable[Figure] = FIGURES) -> None:
         """Read `figures` from `sources`."""

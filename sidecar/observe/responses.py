@@ -9,16 +9,16 @@ from sidecar.observe.log import Limiter
 
 
 class ResponseLog:
-    """Counts the responses of one listener and logs those that somebody should look at."""
+    """Counts the responses of one listener, and logs refused requests and bugs."""
 
     def __init__(self, listener: str, responses: Counter[tuple[str, int]], limiter: Limiter) -> None:
-        """Take the listener's name, the counter {(route, status): responses}, and what limits the log."""
+        """Count in `responses`, {(route, status): responses}; `listener` is its name in the log."""
         self._listener = listener
         self._responses = responses
         self._limiter = limiter
 
     def count(self, route: str, status: int) -> None:
-        """Count a response. `route` is one of a bounded set: a path we serve, or a word for what is none."""
+        """Count a response. `route` is one of a bounded set: a path that is served, or a word for all others."""
         self._responses[route, status] += 1
 
     def note(
@@ -29,7 +29,7 @@ class ResponseLog:
         error: BaseException | None = None,
         came: Mapping[str, str] | None = None,
     ) -> None:
-        """Count a response and log why it was refused; `came` says what came, cut to a bounded length."""
+        """Count a response and log why the request was refused; `came` has parts of the request, of bounded length."""
         self.count(route, status)
         if error is not None:
             self._limiter.error(
@@ -39,7 +39,7 @@ class ResponseLog:
                 exc_info=error,
             )
             return
-        # Told apart by everything but the count, so that a second kind of client is not hidden by the first.
+        # One key for each kind of refusal and client, so that the limiter does not hide a second client behind the first.
         key = f"http {self._listener} {route} {status} {problem[:200]} {came}"
         self._limiter.warning(
             key,

@@ -1,4 +1,4 @@
-"""How long the event loop is kept from coming round."""
+"""Event-loop stalls: how long the loop was blocked."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ WINDOW_SECONDS: Final = 60.0
 
 
 class StallProbe:
-    """Sleeps a little, again and again, and notes by how much it overslept."""
+    """Sleeps 50 ms again and again, and measures how much too late it wakes up."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
-        """Take the clock to measure by."""
+        """Measure with this clock (monotonic seconds)."""
         self._monotonic = monotonic
         self._current = 0.0
         self._previous = 0.0

@@ -1,4 +1,4 @@
-"""The JSON of `/stats`: every figure at its path, and beside them the states that are no numbers."""
+"""The JSON of `/stats`: every figure at its path, and states that are no numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SECTIONS: Final = {"metrics": "samples", "logs": "log_events"}  # {signal: the s
 
 
 class Stats:
-    """Reads figures and states when it is asked."""
+    """Reads figures and states at each request."""
 
     def __init__(
         self,

@@ -1,1 +1,1 @@
-"""The conductor: the only place that knows the order of the stages."""
+"""The pipeline: the only room that knows the order of the stages."""

@@ -12,16 +12,15 @@ from sidecar.model.errors import BodyTooLargeError, BusyError, DecodeError, Drai
 from sidecar.model.events import LogEvent, Outcome
 from sidecar.model.exchange import Answer, Dialect, Event, Reading, Request
 from sidecar.model.samples import Sample
-from sidecar.observe.ledger import Ledger
 from sidecar.pipeline.dispatch import Dispatch, Source
 from sidecar.pipeline.flushes import MetricFlushes
 from sidecar.pipeline.logs import LogPath
 from sidecar.pipeline.metrics import MetricPath
-from sidecar.runtime.clock import Clock
+from sidecar.pipeline.observer import Observer
 from sidecar.runtime.turns import Turns
 
-REJECTED_LISTED: Final = 1_000  # of one body; beyond, only their number is told
-RETRY_AFTER: Final = 2  # seconds, told with 429
+REJECTED_LISTED: Final = 1_000  # of one body; further ones are counted and not listed
+RETRY_AFTER: Final = 2  # seconds, the Retry-After of a 429
 # CloudWatch Logs drops these events alone, whatever becomes of the rest of the request.
 _ALONE: Final = (Reason.TIMESTAMP_TOO_OLD, Reason.TIMESTAMP_TOO_NEW)
 
@@ -41,8 +40,7 @@ class Bodies:
         flushes: MetricFlushes,
         capacities: tuple[int, int],
         durable: bool,
-        ledger: Ledger,
-        clock: Clock,
+        observer: Observer,
     ) -> None:
         """Describe where events go.
 
@@ -53,15 +51,15 @@ class Bodies:
             flushes: looks for an early flush after each body.
             capacities: the most that may wait of metrics and of logs, bytes.
             durable: log events are written to the disk before they are answered.
-            ledger: where elements are counted that cannot be decoded.
-            clock: wall time of arrival, monotonic time for slices.
+            observer: counts elements that cannot be decoded; its clock gives the time of arrival, and slices.
         """
         self._metrics = metrics
         self._logs = logs
         self._dispatch = dispatch
         self._flushes = flushes
         self._durable = durable
-        self._clock = clock
+        self._clock = observer.clock
+        ledger = observer.ledger
         self._rooms = {
             "samples": (metrics.room_for, capacities[0], ledger.samples),
             "log_events": (logs.room_for, capacities[1], ledger.log_events),
@@ -106,7 +104,8 @@ class Bodies:
 
         async def answer() -> Answer:
             durable = None if outcome.durable is None else await outcome.durable
-            return reading.answer(outcome, durable=durable)
+            answered = reading.answer(outcome, durable=durable)
+            return answered if isinstance(answered, Answer) else await answered
 
         return answer
 
@@ -120,7 +119,7 @@ class Bodies:
         else:
             room_for, capacity, account = self._rooms[signal]
             self._admit(room_for, size, capacity)
-        unsaved = self._logs.unkept
+        not_durable = self._logs.not_durable
         elements = reading.elements()
         source = Source(input_, account, reading.decode, documents=reading.documents)
         with self._reserved(size):
@@ -128,14 +127,14 @@ class Bodies:
                 outcome = await self._all_or_none(elements, source)
             else:
                 outcome = await self._each(elements, source)
-        self._flushes.look_for_early_flush()
+        self._flushes.check_thresholds()
         if signal != "log_events" or not self._durable:
             return outcome
         self._logs.save()
-        return outcome._replace(durable=self._logs.kept_since(unsaved))
+        return outcome._replace(durable=self._logs.durable_since(not_durable))
 
     def _admit(self, room_for: Callable[[int], bool], size_bytes: int, capacity_bytes: int) -> None:
-        if size_bytes > capacity_bytes:  # "try again" would be said for ever
+        if size_bytes > capacity_bytes:  # a 429 would be repeated for ever
             raise BodyTooLargeError(
                 f"the body may take {size_bytes} bytes of memory, of {capacity_bytes} in all: send it in parts"
                 " (deliver.memory_bytes, deliver.spool_max_bytes)"
@@ -164,26 +163,26 @@ class Bodies:
         accepted = 0
         rejected: list[tuple[int, str]] = []
         refused = 0
-        take = self._dispatch.take
+        ingest = self._dispatch.ingest
         turns = Turns(self._clock.monotonic)
         for element in elements:
             if element is None:
                 await turns.give()
                 continue
-            taken = take(element, source, now)
-            if taken is not None and isinstance(taken, Iterator):
+            outcome = ingest(element, source, now)
+            if outcome is not None and isinstance(outcome, Iterator):
                 # Of several events: the element is rejected if one of them is.
-                events, taken = taken, None
-                for error in self._dispatch.several(events, source, now):
-                    taken = error or taken
+                events, outcome = outcome, None
+                for error in self._dispatch.ingest_several(events, source, now):
+                    outcome = error or outcome
                     if turns.due():
                         await turns.give()
-            if taken is None or not isinstance(taken, DecodeError):
+            if outcome is None or not isinstance(outcome, DecodeError):
                 accepted += 1
             else:
                 refused += 1
                 if refused <= REJECTED_LISTED:
-                    rejected.append((accepted + refused - 1, str(taken)))
+                    rejected.append((accepted + refused - 1, str(outcome)))
             if turns.due():
                 await turns.give()
         return Outcome(accepted, rejected, refused)

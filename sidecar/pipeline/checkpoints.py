@@ -1,4 +1,4 @@
-"""Keeps the spool in use: opens it, brings back what an earlier process left, checkpoints the open windows.
+"""Opens the spool, restores what an earlier process left in it, and checkpoints the open windows.
 
 Where the directory cannot be used, or another daemon uses it, the daemon runs without it and tries again.
 """
@@ -26,21 +26,22 @@ from sidecar.spool.rows import (
     Statement,
     delete_deltas,
     delete_deltas_upto,
+    delete_levels,
     delete_segments,
     insert_delta,
+    insert_levels,
     insert_rejected,
 )
-from sidecar.spool.store import delete_levels, insert_levels
 from sidecar.spool.writer import Spool
 
 CHECKPOINT_SECONDS: Final = 0.5
-MOST_OF_A_CORE: Final = 0.1  # a pass that costs more is followed by a longer pause
-RECORDS_PER_BLOB: Final = 500  # some 0.3 ms to encode
+MOST_OF_A_CORE: Final = 0.1  # a checkpoint that takes more is followed by a longer pause
+RECORDS_PER_BLOB: Final = 500  # about 0.3 ms to encode
 RETRY_OPEN_SECONDS: Final = 5.0
 
 
 class Keeper:
-    """One spool's life."""
+    """Opens, restores and checkpoints one spool."""
 
     def __init__(
         self,
@@ -52,21 +53,21 @@ class Keeper:
         ledger: Ledger,
         clock: Clock,
     ) -> None:
-        """Take over the collaborators; nothing is opened yet."""
+        """Connect the parts; nothing is opened yet."""
         self._spool = spool
         self._pipeline = pipeline
         self._metrics = metrics
         self._logs = logs
         self._ledger = ledger
         self._clock = clock
-        self._old_windows = 0  # serials up to this one are an earlier process's
-        self._full = False  # the next checkpoint writes everything anew
-        self._tried = asyncio.Event()  # opening it was tried once
+        self._old_windows = 0  # serials up to this one belong to an earlier process
+        self._full = False  # the next checkpoint writes all state, not only changes
+        self._tried = asyncio.Event()  # set after the first attempt to open it
         self._last_checkpoint = clock.monotonic()
         self._log = structlog.get_logger()
 
     async def open(self) -> bool:
-        """Open the spool and bring back what is in it; False where that is not possible now."""
+        """Open the spool and restore its content; False where that is not possible now."""
         opened = await self._spool.open(self._take_over)
         self._tried.set()
         if not opened:
@@ -92,25 +93,27 @@ class Keeper:
                 await asyncio.sleep(RETRY_OPEN_SECONDS - min(1.0, self._clock.monotonic() - started))
 
     def checkpoint_age(self) -> float:
-        """Seconds since open windows were last kept: what a crash would cost now."""
+        """Seconds since open windows were last written to the spool: what a crash would lose now."""
         return self._clock.monotonic() - self._last_checkpoint
 
     async def checkpoint(self) -> float:
-        """Keep what the open windows gained; returns the seconds of the event loop it took."""
+        """Write what open windows gained since the last checkpoint; returns the seconds spent on the event loop."""
         begun = self._clock.monotonic()
         if not self._spool.accepts:
             self._full = True
             return 0.0
         full, self._full = self._full, False
         turns = Turns(self._clock.monotonic)
-        # Writing everything anew deletes what an earlier process left: what a flush has taken out and not offered yet
-        # would be neither here nor there.
+        # A full checkpoint deletes older ones: samples that a flush has taken out of windows and not offered yet would be
+        # in neither.
         async with self._pipeline.flushing if full else nullcontext():
             statements = await self._statements(turns, full=full)
-            submitted = self._spool.submit(*statements)  # of nothing, too: that the files are there is looked at
+            submitted = self._spool.submit(
+                *statements
+            )  # even without statements: submitting checks that the files still exist
         turns.end()
         if not statements:
-            await self._metrics.committed()  # a flush may have taken all there was: kept once its batches are
+            await self._metrics.committed()  # a flush may have taken all there was: durable once its batches are
         if await submitted and self._spool.usable:
             self._last_checkpoint = begun
         else:
@@ -118,7 +121,7 @@ class Keeper:
         return turns.busy
 
     async def _statements(self, turns: Turns, *, full: bool) -> list[Statement]:
-        """What writes the gains of the open windows, a turn for the sockets now and then."""
+        """The statements that write the gains of the open windows; yields to the event loop every 0.5 ms."""
         blobs: list[tuple[int, bytes]] = []
         for window in self._pipeline.windows.windows():
             gains: list[list[Any]] = []
@@ -134,13 +137,13 @@ class Keeper:
             if gains:
                 blobs.append((window.serial, blob(gains)))
         levels = await self._levels(turns, full=full)
-        # A window that was closed meanwhile is in its batches: a delta behind them would bring it back.
+        # A window that was closed meanwhile is in its batches: a delta written after them would restore it a second time.
         open_ = {window.serial for window in self._pipeline.windows.windows()}
         deletions = [delete_deltas_upto(self._old_windows), replace(delete_deltas(open_), owed=None)] if full else []
         return deletions + [insert_delta(serial, body) for serial, body in blobs if serial in open_] + levels
 
     async def _levels(self, turns: Turns, *, full: bool) -> list[Statement]:
-        """What writes where gauges stand."""
+        """The statements that write the levels of gauges."""
         full, unsaved = self._pipeline.windows.unsaved_levels(full=full)
         statements = [delete_levels()] if full else []
         for first in range(0, len(unsaved), RECORDS_PER_BLOB):
@@ -150,11 +153,11 @@ class Keeper:
         return statements
 
     def _take_over(self, left: Leftovers) -> None:
-        """Bring back batches, log events and open windows; a row that makes no sense is counted and kept aside."""
+        """Restore batches, log events and open windows; an undecodable row is counted and moved to `rejected`."""
         samples, events = self._ledger.samples, self._ledger.log_events
         before = samples.recovered, events.recovered
-        self._metrics.recover(self._spool, left.batches)
-        self._logs.recover(self._spool, left.batches)
+        self._metrics.recover(left.batches)
+        self._logs.recover(left.batches)
         for segment in left.segments:
             events.recovered += segment.units
             try:
@@ -164,14 +167,14 @@ class Keeper:
                 events.dropped[Reason.SPOOL_DAMAGED] += segment.units
                 self._damaged("logs", str(error), segment.head, segment.units, delete_segments([segment.id]))
             else:
-                self._logs.count_segment(self._spool, segment.id, size, segment.units, kept=True)
+                self._logs.count_segment(segment.id, size, segment.units)
                 self._pipeline.restore_log_events(segment.id, kept)
         blobs = []
         for serial, body in left.deltas:
             try:
                 blobs.append((serial, records(body)))
             except (ValueError, TypeError) as error:
-                samples.recovered += 1  # how many it held nobody can tell
+                samples.recovered += 1  # how many it held is unknown
                 samples.dropped[Reason.SPOOL_DAMAGED] += 1
                 self._damaged("metrics", str(error), repr(body[:100]), 1)
         for series, value in left.levels:
@@ -186,7 +189,7 @@ class Keeper:
         self._log.info("spool open", recovered_samples=recovered[0], recovered_log_events=recovered[1])
 
     def _damaged(self, signal: str, detail: str, element: str, units: int, *statements: Statement) -> None:
-        self._log.error("a row of the spool makes no sense and is kept aside", signal=signal, detail=detail)
+        self._log.error("undecodable spool row moved to rejected", signal=signal, detail=detail)
         row = insert_rejected(signal, Reason.SPOOL_DAMAGED, detail, element, units)
-        # Submitted once the spool is ours: this runs while it is being opened.
+        # Submitted later: this runs while the spool is being opened.
         asyncio.get_running_loop().call_soon(self._spool.submit, row, *statements)

@@ -11,16 +11,15 @@ from sidecar.model.errors import DecodeError
 from sidecar.model.events import LogEvent
 from sidecar.model.exchange import Event, Events
 from sidecar.model.samples import Sample
-from sidecar.observe.ledger import Ledger, SignalLedger
-from sidecar.observe.log import Limiter
+from sidecar.observe.ledger import SignalLedger
 from sidecar.pipeline.logs import LogPath
-from sidecar.pipeline.metrics import MetricPath, Taken
-from sidecar.pipeline.refusals import Refusals
+from sidecar.pipeline.metrics import Added, MetricPath
+from sidecar.pipeline.observer import Observer
 from sidecar.pipeline.shortcuts import Shortcuts
 
 
 class End:
-    """What `Dispatch.several` reads behind the last event."""
+    """What `Dispatch.ingest_several` reads behind the last event."""
 
 
 _END: Final = End()
@@ -46,33 +45,30 @@ class Source:
 class Dispatch:
     """Decodes elements and hands their events to metrics or logs."""
 
-    def __init__(
-        self, *, metrics: MetricPath, logs: LogPath, shortcuts: Shortcuts, ledger: Ledger, limiter: Limiter
-    ) -> None:
-        """Take over the collaborators.
+    def __init__(self, *, metrics: MetricPath, logs: LogPath, shortcuts: Shortcuts, observer: Observer) -> None:
+        """Connect the parts.
 
         Args:
-            metrics: takes samples.
-            logs: takes log events.
+            metrics: aggregates samples.
+            logs: buffers log events.
             shortcuts: of JSON metrics.
-            ledger: where events are counted as received.
-            limiter: limits the rate of log lines.
+            observer: counts events as received, or as refused.
         """
         self._metrics = metrics
         self._logs = logs
         self._shortcuts = shortcuts
-        self._samples = ledger.samples
-        self._log_events = ledger.log_events
-        self._refusals = Refusals(limiter)
+        self._samples = observer.ledger.samples
+        self._log_events = observer.ledger.log_events
+        self._refusals = observer.refusals
 
-    def take(
+    def ingest(
         self, element: Any, source: Source, now: float, line: bytes | None = None
-    ) -> Taken | DecodeError | Events | Line | End | None:
-        """Take one element; `line` is shown in the log where it is refused.
+    ) -> Added | DecodeError | Events | Line | End | None:
+        """Ingest one element that arrived at `now` (wall seconds); `line` is logged where it is refused.
 
         Returns:
-            Where its sample went; None for a log event, or where a shortcut was found; DecodeError, already counted,
-            where it is not accepted. An element of several events is returned as these, of which none is taken yet.
+            Where its sample was added; None for a log event, or where a shortcut was found; DecodeError, counted and
+            logged, where it is refused. An element of several events is returned as these, none of them ingested yet.
         """
         input_ = source.input_
         event: Event | Events | Line | End | None = None
@@ -81,23 +77,23 @@ class Dispatch:
             if source.documents:
                 document = element.value
                 if document.__class__ is dict and not element.ignored:
-                    known = self._shortcuts.add_document(document, now)
-                    if known is None:
+                    unknown_key = self._shortcuts.add_document(document, now)
+                    if unknown_key is None:
                         self._samples.received[input_] += 1
                         return None
-                    key = known
+                    key = unknown_key
             event = source.decode(element, now)
             if type(event) is Sample:
-                taken = self._metrics.add(event, now)
+                added = self._metrics.add(event, now)
                 self._samples.received[input_] += event.size
-                if key and not taken.adjusted:  # else each is read in full, and counted as adjusted
-                    self._shortcuts.learn_document(key, event, taken.accumulator, taken.series)
-                return taken
+                if key and not added.adjusted:  # else each is decoded in full, and counted as adjusted
+                    self._shortcuts.learn_document(key, event, added.accumulator, added.series)
+                return added
             if type(event) is not LogEvent:
                 if isinstance(event, DecodeError):
                     return self._refuse(event, source, None, line)
                 return cast("Events | Line | End | None", event)
-            ready = self._logs.prepare(event, input_)
+            ready = self._logs.prepare(event, now, input_)
         except DecodeError as error:
             return self._refuse(error, source, event, line)
         except Exception:  # noqa: BLE001  # a bug costs the element it was met with; counted and logged
@@ -108,18 +104,18 @@ class Dispatch:
         self._logs.buffer(*ready)
         return None
 
-    def several(self, events: Events, source: Source, now: float) -> Iterator[DecodeError | None]:
-        """Take the events of one element; between any two of them others may run.
+    def ingest_several(self, events: Events, source: Source, now: float) -> Iterator[DecodeError | None]:
+        """Ingest the events of one element; the caller may yield to the event loop between any two.
 
         Yields:
-            Why an event was not accepted, already counted; else None.
+            Why an event was refused, counted and logged; else None.
         """
         one = Source(source.input_, source.account, _next)
         while True:
-            taken = self.take(events, one, now)
-            if taken is _END:
+            outcome = self.ingest(events, one, now)
+            if outcome is _END:
                 return
-            yield taken if isinstance(taken, DecodeError) else None
+            yield outcome if isinstance(outcome, DecodeError) else None
 
     def _refuse(self, error: DecodeError, source: Source, event: object, line: bytes | None) -> DecodeError:
         account, units = self._units(source, event)
@@ -128,7 +124,7 @@ class Dispatch:
         return error
 
     def _units(self, source: Source, event: object) -> tuple[SignalLedger, int]:
-        """Where, and as how much, an event is counted; None: an element that could not be decoded."""
+        """The account of an event and its units; `event` is None for an element that could not be decoded."""
         if isinstance(event, Sample):
             return self._samples, event.size
         return (self._log_events, 1) if isinstance(event, LogEvent) else (source.account, 1)

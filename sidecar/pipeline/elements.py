@@ -8,14 +8,13 @@ from typing import Final
 
 from sidecar.model.errors import DecodeError
 from sidecar.model.exchange import Decode, Signal
-from sidecar.observe.ledger import Ledger
 from sidecar.pipeline.dispatch import Dispatch, Source
 from sidecar.pipeline.flushes import MetricFlushes
 from sidecar.pipeline.logs import LogPath
 from sidecar.pipeline.metrics import MetricPath
-from sidecar.runtime.clock import Clock
+from sidecar.pipeline.observer import Observer
 
-SLICE_SECONDS: Final = 0.0005  # after which the rest is put off
+SLICE_SECONDS: Final = 0.0005  # after which the rest is deferred
 
 
 class ElementPath:
@@ -31,8 +30,7 @@ class ElementPath:
         logs: LogPath,
         dispatch: Dispatch,
         flushes: MetricFlushes,
-        ledger: Ledger,
-        clock: Clock,
+        observer: Observer,
     ) -> None:
         """Describe where events go.
 
@@ -44,24 +42,24 @@ class ElementPath:
             logs: saves its buffers after each burst.
             dispatch: hands events on.
             flushes: looks for an early flush after each burst.
-            ledger: where events are counted.
-            clock: wall time of arrival, monotonic time for slices.
+            observer: counts events; its clock gives the time of arrival, and the end of a slice.
         """
+        ledger = observer.ledger
         account = ledger.samples if signal == "samples" else ledger.log_events
         self._source = Source(input_, account, decode)
         self._metrics = metrics
         self._logs = logs
         self._dispatch = dispatch
         self._flushes = flushes
-        self._clock = clock
+        self._clock = observer.clock
         self._waiting: deque[bytes] = deque()
         self._events: Iterator[DecodeError | None] = iter(())  # the rest of an element of several events
 
-    def take(self, elements: list[bytes]) -> bool:
+    def ingest(self, elements: list[bytes]) -> bool:
         """Process elements; blank ones are nothing.
 
         Returns:
-            True if something is put off: call again, with nothing.
+            True if something is deferred: call again, with nothing.
         """
         waiting = self._waiting
         waiting += elements
@@ -69,7 +67,7 @@ class ElementPath:
         self._metrics.note_time(now)
         ends = self._clock.monotonic() + SLICE_SECONDS
         more = self._work(now, ends)
-        self._flushes.look_for_early_flush()
+        self._flushes.check_thresholds()
         self._logs.save()
         return more
 
@@ -83,9 +81,9 @@ class ElementPath:
                 return False
             element = waiting.popleft()
             if not element.isspace() and element:
-                taken = self._dispatch.take(element, self._source, now)
-                if taken is not None and isinstance(taken, Iterator):
-                    self._events = self._dispatch.several(taken, self._source, now)
+                outcome = self._dispatch.ingest(element, self._source, now)
+                if outcome is not None and isinstance(outcome, Iterator):
+                    self._events = self._dispatch.ingest_several(outcome, self._source, now)
                     continue
             if self._clock.monotonic() >= ends:
                 return bool(waiting)

@@ -13,19 +13,21 @@ from sidecar.deliver.pace import Pace
 from sidecar.model.batches import MetricBatch
 from sidecar.model.limits import RESOLUTIONS
 from sidecar.model.samples import Series
-from sidecar.observe.ledger import Ledger
-from sidecar.observe.log import Limiter
+from sidecar.pipeline.observer import Observer
 from sidecar.pipeline.sink import Sink
-from sidecar.runtime.clock import Clock
 from sidecar.runtime.turns import Turns
 
 EARLY_SECONDS: Final = 5.0  # between two early flushes
-MOST_ENTRIES: Final = 2  # times metrics.flush_entries may be open; a sample beyond is refused
+FULL_AT: Final = 2  # times metrics.flush_entries are open: further samples are refused
 FLUSH_BYTES: Final = 8_000_000  # of finished batches that a flush holds before it offers them
 
 
 class MetricFlushes:
-    """Closes windows when it is time, and sends what they hold."""
+    """Closes windows, batches what they hold and offers the batches to the sink.
+
+    Attributes:
+        flushing: held while samples are neither in a window nor offered to the sink.
+    """
 
     def __init__(
         self,
@@ -33,45 +35,41 @@ class MetricFlushes:
         *,
         windows: Windows,
         sink: Sink[MetricBatch],
-        ledger: Ledger,
-        limiter: Limiter,
-        clock: Clock,
+        observer: Observer,
         pace: Pace,
     ) -> None:
-        """Take over the collaborators.
+        """Connect the parts.
 
         Args:
             config: the section `metrics`.
-            windows: what is open.
+            windows: the open windows.
             sink: where batches go.
-            ledger: where samples that are being batched are pending, and flushes are counted.
-            limiter: limits the rate of log lines.
-            clock: wall time for windows, monotonic time for yielding to the event loop.
-            pace: says how long after the boundary to flush, so that a fleet spreads; it is told of each flush.
+            observer: counts flushes, and samples that are being batched as pending; logs; tells the time.
+            pace: has the seconds after the boundary at which to flush, so that a fleet spreads; it notes each flush.
         """
         self._config = config
         self._windows = windows
         self._sink = sink
-        self._ledger = ledger
-        self._limiter = limiter
-        self._clock = clock
+        self._observer = observer
+        self._clock = observer.clock
         self._pace = pace
-        self.flushing = asyncio.Lock()  # held while samples are neither in a window nor offered to the sink
+        self.flushing = asyncio.Lock()
         self._last = 0.0  # wall seconds of the last input
-        self._packing = 0  # samples taken from windows and not yet offered to the sink
+        self._packing = 0  # samples out of windows that are not offered to the sink yet
         self._early = asyncio.Event()
         self._urgent = asyncio.Event()  # flush without the pause between early flushes
-        ledger.samples.holders.append(lambda: self._windows.tally.samples + self._packing)
+        observer.ledger.samples.holders.append(lambda: self._windows.tally.samples + self._packing)
 
     @property
     def full(self) -> bool:
-        """True if twice `metrics.flush_entries` are open, so that no sample is accepted."""
-        return self._windows.tally.entries >= MOST_ENTRIES * self._config.flush_entries
+        """True if twice `metrics.flush_entries` are open: samples are refused."""
+        return self._windows.tally.entries >= FULL_AT * self._config.flush_entries
 
     def note_time(self, now: float) -> bool:
         """Note the wall time of an input; True if the clock was set back since the last.
 
-        A window that is open would wait for its time to come again, which may be never: what is open is sent soon.
+        Where it was set back by a second or more, an early flush starts: open windows lie in the future by the new time,
+        and would wait for it.
         """
         back = self._last - now
         self._last = now
@@ -79,7 +77,7 @@ class MetricFlushes:
             self._early.set()
         return back > 0.0
 
-    def look_for_early_flush(self) -> None:
+    def check_thresholds(self) -> None:
         """Start an early flush if a threshold is reached; to be called after every burst and body."""
         config, windows = self._config, self._windows
         too_many_series = config.flush_series is not None and windows.series >= config.flush_series
@@ -97,28 +95,28 @@ class MetricFlushes:
         spread_seconds: float | None = None,
         at_once: bool = False,
     ) -> None:
-        """Take windows out, batch them and send them, yielding to the event loop every half millisecond.
+        """Close windows, batch what they hold and offer it, yielding to the event loop every half millisecond.
 
         Args:
             cause: timer, threshold or drain, for the count.
             unfinished: also the open part of windows that have not ended; CloudWatch merges the parts.
-            resolutions: which windows.
-            spread_seconds: time until the next flush, over a part of which the requests of this one are spaced.
-                None: they are sent as soon as they can be.
+            resolutions: of the windows.
+            spread_seconds: time until the next flush, over a part of which the requests of this one are spaced; None:
+                without spacing.
             at_once: do not yield to the event loop: there is no time left.
         """
         async with self.flushing:
             cancelled = await self._flush(
                 unfinished=unfinished, resolutions=resolutions, spread_seconds=spread_seconds, at_once=at_once
             )
-        self._ledger.flushes["metrics", cause] += 1
+        self._observer.ledger.flushes["metrics", cause] += 1
         if cancelled:
             raise asyncio.CancelledError
 
     async def _flush(
         self, *, unfinished: bool, resolutions: tuple[int, ...], spread_seconds: float | None, at_once: bool
     ) -> bool:
-        """Flush; True if it was cancelled on the way, and finished all the same."""
+        """Flush to the end even if cancelled; True if it was cancelled."""
         packer = Packer()
         batches: list[MetricBatch] = []
         cancelled = at_once
@@ -141,7 +139,7 @@ class MetricFlushes:
                     try:
                         await turns.give()
                     except asyncio.CancelledError:
-                        cancelled = True  # what was taken out cannot be put back: finish first, without yielding
+                        cancelled = True  # closed windows cannot be opened again: finish first, without yielding
             serials.append(window.serial)
             if sum([batch.size_bytes for batch in batches]) >= FLUSH_BYTES:
                 batches += packer.close()
@@ -155,7 +153,7 @@ class MetricFlushes:
         return cancelled and not at_once
 
     def _offer(self, batches: list[MetricBatch], serials: list[int]) -> None:
-        """Offer what whole windows hold: in the spool it takes the place of their checkpoints."""
+        """Offer the batches of whole windows; in the spool they replace the checkpoints of these windows."""
         for batch in batches:
             self._packing -= batch.units
         self._sink.offer(batches, windows=serials)
@@ -163,7 +161,7 @@ class MetricFlushes:
     async def run_timer(self, resolution: int, flush_seconds: float) -> None:
         """Flush one resolution's windows after every boundary of `flush_seconds`, later by the phase.
 
-        The phase is asked for at the boundary: it may have been redrawn since the last flush.
+        The phase is read at the boundary: it may have been redrawn since the last flush.
         """
         unfinished = flush_seconds < resolution
         boundary = self._clock.wall() // flush_seconds * flush_seconds
@@ -179,7 +177,7 @@ class MetricFlushes:
 
     async def _sleep_until(self, wall: float, most: float) -> None:
         """Sleep until the wall clock shows `wall`; not at all where that is over `most` seconds away."""
-        # A loop may wake up just before the time, and the clock may be set back meanwhile.
+        # The event loop may wake up just before the time, and the clock may be set back meanwhile.
         while 0.0 < (left := wall - self._clock.wall()) <= most:  # noqa: ASYNC110  # time itself has no event
             await asyncio.sleep(left)
 
@@ -191,16 +189,16 @@ class MetricFlushes:
             self._early.clear()
             self._urgent.clear()
             await self._pause()
-            self.look_for_early_flush()
+            self.check_thresholds()
 
     async def _pause(self) -> None:
-        """Wait between two early flushes, but not where memory is full before that."""
+        """Wait between two early flushes, or until memory is full."""
         with suppress(TimeoutError):
             async with asyncio.timeout(EARLY_SECONDS):
                 await self._urgent.wait()
 
     def _warn_of_negative(self, series: Series) -> None:
-        self._limiter.warning(
+        self._observer.limiter.warning(
             f"negative {series.name}",
             "a distribution has negative values: CloudWatch gives no percentiles for it",
             metric=series.name,

@@ -1,13 +1,15 @@
-"""The conductor: the only place that knows the order of the stages.
+"""The pipeline: builds and connects the stages, and makes the ways of datagrams and elements into them.
 
 Metrics:  bytes -> decode -> shape -> aggregate   ... flush ...   -> batch -> sink
 Logs:     bytes -> decode -> shape -> batch       ... flush ...   -> sink
 
-`statsd` has the way of a datagram, `metrics` that of a metric, `logs` that of a log event.
+`bodies` has the way of a body over HTTP, `lines` that of a StatsD datagram, `elements` that of other datagrams and of
+frames; `metrics` that of a metric from there, `logs` that of a log event.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine
 from typing import Any, Final
 
@@ -17,8 +19,7 @@ from sidecar.deliver.pace import Pace
 from sidecar.model.batches import LogBatch, MetricBatch
 from sidecar.model.errors import DecodeError
 from sidecar.model.exchange import Decode, Signal
-from sidecar.observe.ledger import Ledger
-from sidecar.observe.log import Limiter
+from sidecar.model.limits import RESOLUTIONS
 from sidecar.pipeline.bodies import Bodies
 from sidecar.pipeline.dispatch import Dispatch
 from sidecar.pipeline.elements import ElementPath
@@ -26,71 +27,59 @@ from sidecar.pipeline.flushes import MetricFlushes
 from sidecar.pipeline.lines import DatagramPath
 from sidecar.pipeline.logs import LogPath
 from sidecar.pipeline.metrics import MetricPath
-from sidecar.pipeline.refusals import Refusals
+from sidecar.pipeline.observer import Observer
 from sidecar.pipeline.shortcuts import Shortcuts
 from sidecar.pipeline.sink import Sink
-from sidecar.runtime.clock import Clock
-from sidecar.shape.cardinality import Cardinality
-from sidecar.shape.routing import Router
-from sidecar.shape.series import Shaper
+from sidecar.shape.shape import Shape
 
 LOG_OPEN_SHARE: Final = 4  # of deliver.memory_bytes open log buffers may hold one part in so many
 
 
 class Pipeline:
-    """Leads events through the stages."""
+    """Passes events through the stages.
+
+    Attributes:
+        windows: the open windows.
+        bodies: ingests what arrives over HTTP.
+    """
 
     def __init__(
         self,
         config: Config,
+        shape: Shape,
         *,
-        shaper: Shaper,
-        cardinality: Cardinality,
-        router: Router,
         metrics: Sink[MetricBatch],
         logs: Sink[LogBatch],
-        ledger: Ledger,
-        limiter: Limiter,
-        clock: Clock,
+        observer: Observer,
         pace: Pace,
     ) -> None:
-        """Take over the collaborators; the paths say what each is for.
+        """Build the parts and connect them.
 
         Args:
             config: read once.
-            shaper: names the series of samples.
-            cardinality: caps the number of series.
-            router: names the destinations of log events.
+            shape: what the configuration makes of events.
             metrics: where metric batches go.
             logs: where log batches go.
-            ledger: where everything is counted.
-            limiter: for what is worth a line but may come a million times.
-            clock: wall time for windows, monotonic time for waiting.
+            observer: counts, logs and tells the time.
             pace: of metrics: when to flush.
         """
         self._config = config
-        self._clock = clock
-        self._cardinality = cardinality
-        shared: dict[str, Any] = {"ledger": ledger, "limiter": limiter, "clock": clock}
+        self._observer = observer
         max_series = config.metrics.max_series
         self.windows = Windows(checkpointed=metrics.keeps, max_levels=max_series)
-        shortcuts = Shortcuts(self.windows, cardinality, clock, max_series, ledger.adjusted)
-        self._flushes = MetricFlushes(config.metrics, windows=self.windows, sink=metrics, pace=pace, **shared)
+        self._shortcuts = Shortcuts(shape, self.windows, max_series, observer)
+        self._flushes = MetricFlushes(config.metrics, windows=self.windows, sink=metrics, observer=observer, pace=pace)
         self._metrics = MetricPath(
-            config.metrics,
-            shaper=shaper,
-            cardinality=cardinality,
+            shape,
             windows=self.windows,
-            shortcuts=shortcuts,
+            shortcuts=self._shortcuts,
             flushes=self._flushes,
             sink=metrics,
-            **shared,
+            observer=observer,
         )
         open_bytes = config.deliver.memory_bytes // LOG_OPEN_SHARE
-        self._logs = LogPath(config.logs, open_bytes=open_bytes, router=router, sink=logs, **shared)
-        self._dispatch = Dispatch(
-            metrics=self._metrics, logs=self._logs, shortcuts=shortcuts, ledger=ledger, limiter=limiter
-        )
+        self._logs = LogPath(config.logs, shape, open_bytes=open_bytes, sink=logs, observer=observer)
+        self._dispatch = Dispatch(metrics=self._metrics, logs=self._logs, shortcuts=self._shortcuts, observer=observer)
         self.bodies = Bodies(
             metrics=self._metrics,
             logs=self._logs,
@@ -98,20 +87,11 @@ class Pipeline:
             flushes=self._flushes,
             capacities=config.deliver.capacities(),
             durable=logs.keeps,
-            ledger=ledger,
-            clock=clock,
+            observer=observer,
         )
-        self._ledger = ledger
-        self._limiter = limiter
-        self._shortcuts = shortcuts
-        self._refusals = Refusals(limiter)
-        self.flushing = self._flushes.flushing
-        self.restore_log_events = self._logs.restore
-        self.flush_metrics = self._flushes.flush
-        self.flush_logs = self._logs.flush
 
     def lines(self, input_: str, json_input: str, emf: Decode | None = None) -> DatagramPath:
-        """Make the way of StatsD datagrams of one listener.
+        """The way of StatsD datagrams of one listener.
 
         Args:
             input_: the label under which the ledger counts lines.
@@ -128,13 +108,11 @@ class Pipeline:
             windows=self.windows,
             shortcuts=self._shortcuts,
             flushes=self._flushes,
-            ledger=self._ledger,
-            limiter=self._limiter,
-            clock=self._clock,
+            observer=self._observer,
         )
 
     def elements(self, decode: Decode, signal: Signal, input_: str) -> ElementPath:
-        """Make the way of datagrams and frames of one listener, each an element of a dialect.
+        """The way of datagrams and frames of one listener, each an element of a dialect.
 
         Args:
             decode: decodes one.
@@ -149,32 +127,54 @@ class Pipeline:
             logs=self._logs,
             dispatch=self._dispatch,
             flushes=self._flushes,
-            ledger=self._ledger,
-            clock=self._clock,
+            observer=self._observer,
         )
 
     def refuse(self, signal: Signal, input_: str, error: DecodeError) -> None:
         """Count and log an element that did not arrive whole, as one unit of a signal."""
-        account = self._ledger.samples if signal == "samples" else self._ledger.log_events
+        ledger = self._observer.ledger
+        account = ledger.samples if signal == "samples" else ledger.log_events
         account.received[input_] += 1
-        self._refusals.refuse(account, error, 1, input_)
+        self._observer.refusals.refuse(account, error, 1, input_)
+
+    @property
+    def shape(self) -> Shape:
+        """What the configuration makes of events; assigning another takes effect with the next event.
+
+        Open windows and buffers stay as they are.
+        """
+        return self._metrics.shape
+
+    @shape.setter
+    def shape(self, shape: Shape) -> None:
+        self._metrics.shape = self._logs.shape = self._shortcuts.shape = shape
+        self._shortcuts.clear()
 
     @property
     def series(self) -> int:
         """Distinct series in the last hour."""
-        return len(self._cardinality)
+        return len(self.shape.cardinality)
 
     @property
     def open_accumulators(self) -> int:
         """Accumulators in open windows."""
         return self.windows.series
 
+    @property
+    def flushing(self) -> asyncio.Lock:
+        """Held while samples are neither in a window nor offered to the sink."""
+        return self._flushes.flushing
+
     def close(self) -> None:
-        """Close the door: what comes over HTTP from now on is refused."""
+        """Refuse all further bodies with DrainingError."""
         self.bodies.close()
 
+    def restore_log_events(self, segment: int, events: LogBatch) -> None:
+        """Put the log events of a segment that an earlier process wrote back into their buffer."""
+        self._logs.restore(segment, events)
+
     def timers(self) -> list[Coroutine[Any, Any, None]]:
-        """What has to run for as long as the daemon does."""
+        """Coroutines that run for as long as the daemon does."""
         metrics = self._config.metrics
         return [
             self._flushes.run_timer(60, metrics.flush_seconds),
@@ -183,8 +183,16 @@ class Pipeline:
             self._logs.run_timer(),
         ]
 
+    async def flush_metrics(self, cause: str, *, unfinished: bool, resolutions: tuple[int, ...] = RESOLUTIONS) -> None:
+        """Flush windows of these resolutions that have ended, with `unfinished` all; `cause` is for the count."""
+        await self._flushes.flush(cause, unfinished=unfinished, resolutions=resolutions)
+
+    async def flush_logs(self, cause: str) -> None:
+        """Flush all log buffers; `cause` is for the count."""
+        await self._logs.flush(cause)
+
     async def flush_everything(self, *, at_once: bool = False) -> None:
-        """Flush what is open, for the drain.
+        """Flush all windows and buffers, for the drain.
 
         Args:
             at_once: neither wait for bodies that are being processed nor yield to the event loop.

@@ -1,4 +1,4 @@
-"""The way of a JSON datagram: its items, each a log event or a metric, a slice of work at a time."""
+"""The way of a JSON datagram: its items, each a log event or a metric; a large one over several bursts."""
 
 from __future__ import annotations
 
@@ -11,63 +11,52 @@ from sidecar.decode.requests import metric_items
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.exchange import Decode
 from sidecar.model.limits import JSON_ITEMS_PER_DATAGRAM
-from sidecar.observe.ledger import Ledger
-from sidecar.observe.log import Limiter
 from sidecar.pipeline.dispatch import Dispatch, Source
-from sidecar.pipeline.refusals import Refusals
-from sidecar.runtime.clock import Clock
+from sidecar.pipeline.observer import Observer
 
 
 class JsonDatagrams:
-    """Takes datagrams of JSON: EMF documents have `_aws`, log events `message`; the rest are metrics."""
+    """Ingests datagrams of JSON: EMF documents have `_aws`, log events `message`; the rest are metrics."""
 
-    def __init__(
-        self, input_: str, emf: Decode | None, *, dispatch: Dispatch, ledger: Ledger, limiter: Limiter, clock: Clock
-    ) -> None:
-        """Take over the collaborators.
+    def __init__(self, input_: str, emf: Decode | None, *, dispatch: Dispatch, observer: Observer) -> None:
+        """Connect the parts.
 
         Args:
             input_: the label under which the ledger counts.
             emf: decodes items in embedded metric format; None: they are log events like any other.
             dispatch: decodes items and hands their events on.
-            ledger: where items are counted.
-            limiter: limits the rate of log lines.
-            clock: monotonic time, for slices.
+            observer: counts and logs.
         """
         self._input = input_
+        ledger = observer.ledger
         self._dispatch = dispatch
         self._metrics = Source(input_, ledger.samples, json_metrics.decode, documents=True)
         self._logs = Source(input_, ledger.log_events, json_logs.decode)
         self._emf = self._logs if emf is None else Source(input_, ledger.log_events, emf)
         self._account = ledger.samples
-        self._refusals = Refusals(limiter)
-        self._clock = clock
+        self._refusals = observer.refusals
+        self._monotonic = observer.clock.monotonic
         self._work: Iterator[None] | None = None
 
-    @property
-    def busy(self) -> bool:
-        """Whether a datagram is not taken entirely yet."""
-        return self._work is not None
-
-    def take(self, datagram: bytes, now: float, turn_ends: float) -> bool:
-        """Take a datagram; to be called only where none is left over.
+    def ingest(self, datagram: bytes, now: float, turn_ends: float) -> bool:
+        """Ingest a datagram; to be called only where none is in progress.
 
         Args:
             datagram: starts like JSON.
             now: wall seconds.
-            turn_ends: monotonic seconds, when to leave the rest for later.
+            turn_ends: monotonic seconds at which the rest is deferred.
 
         Returns:
-            Whether it is taken entirely; else `go_on` is to be called.
+            True if it is finished; else `resume` is to be called.
         """
         self._work = self._steps(datagram, now)
-        return self.go_on(turn_ends)
+        return self.resume(turn_ends)
 
-    def go_on(self, turn_ends: float) -> bool:
-        """Go on with the datagram that was left; returns as `take` does."""
+    def resume(self, turn_ends: float) -> bool:
+        """Continue with the datagram in progress, if there is one; returns as `ingest` does."""
         if self._work is not None:
             for _ in self._work:
-                if self._clock.monotonic() >= turn_ends:
+                if self._monotonic() >= turn_ends:
                     return False
             self._work = None
         return True
@@ -81,7 +70,7 @@ class JsonDatagrams:
                     if number <= JSON_ITEMS_PER_DATAGRAM:
                         yield from self._item(item, now)
                 yield
-        except Exception:  # noqa: BLE001  # a bug in reading one datagram costs what is left of it, counted and told
+        except Exception:  # noqa: BLE001  # a bug in reading one datagram costs the rest of it; counted and logged
             self._account.received[self._input] += 1
             self._refusals.bug(self._account, 1, self._input)
         over = number - JSON_ITEMS_PER_DATAGRAM
@@ -92,9 +81,9 @@ class JsonDatagrams:
 
     def _item(self, item: Item, now: float) -> Iterator[None]:
         source = self._source(item)
-        taken = self._dispatch.take(item, source, now)
-        if taken is not None and isinstance(taken, Iterator):
-            for _ in self._dispatch.several(taken, source, now):
+        outcome = self._dispatch.ingest(item, source, now)
+        if outcome is not None and isinstance(outcome, Iterator):
+            for _ in self._dispatch.ingest_several(outcome, source, now):
                 yield
 
     def _source(self, item: Item) -> Source:
@@ -105,7 +94,7 @@ class JsonDatagrams:
 
 def _events(datagram: bytes) -> Iterator[Item | None]:
     """The log events and metrics of a datagram; a whole PutMetricData request is unfolded."""
-    # Only log events need their own text; one with a key spelled in escapes is written anew.
+    # Only log events need their own text; one whose key is written with escapes is encoded anew.
     texts = b'"message"' in datagram or b'"_aws"' in datagram
     for item in documents(datagram, texts=texts, requests=True):
         if item is None or _is_log_event(item):

@@ -7,92 +7,93 @@ import asyncio
 from sidecar.batch.logs import LogBuffer, encode
 from sidecar.config.schema import Logs
 from sidecar.decode.cut import UNCUT_CHARACTERS, cut
+from sidecar.decode.fields import check_timestamp
 from sidecar.model.batches import MEMORY_PER_ELEMENT, LogBatch
 from sidecar.model.events import LogEvent
-from sidecar.observe.ledger import Ledger
-from sidecar.observe.log import Limiter
+from sidecar.pipeline.observer import Observer
 from sidecar.pipeline.sink import Sink
-from sidecar.runtime.clock import Clock
 from sidecar.runtime.turns import Turns
-from sidecar.shape.routing import Destination, Router
+from sidecar.shape.routing import Destination
+from sidecar.shape.shape import Shape
 
 
 class LogPath:
-    """Buffers log events by destination, and sends buffers when it is time."""
+    """Buffers log events by destination, and flushes the buffers by time, size or drain.
+
+    Attributes:
+        shape: replaced where the configuration is reloaded.
+        not_durable: how many times something was not written to the spool.
+    """
 
     def __init__(
-        self,
-        config: Logs,
-        *,
-        open_bytes: int,
-        router: Router,
-        sink: Sink[LogBatch],
-        ledger: Ledger,
-        limiter: Limiter,
-        clock: Clock,
+        self, config: Logs, shape: Shape, *, open_bytes: int, sink: Sink[LogBatch], observer: Observer
     ) -> None:
-        """Take over the collaborators.
+        """Connect the parts.
 
         Args:
             config: the section `logs`.
-            open_bytes: what all buffers together may hold: 500 streams must not hold a megabyte each.
-            router: names the destinations.
+            shape: chooses the destinations.
+            open_bytes: the most that all buffers together hold: 500 streams must not hold a megabyte each.
             sink: where batches go.
-            ledger: where log events are counted.
-            limiter: for what is worth a line but may come a million times.
-            clock: monotonic time, for destinations that fall idle.
+            observer: counts, logs and tells the time.
         """
         self._config = config
+        self.shape = shape
         self._open_bytes = open_bytes
-        self._router = router
         self._sink = sink
         self._keeps = sink.keeps
-        self._ledger = ledger
-        self._limiter = limiter
-        self._clock = clock
+        self._flush_counts = observer.ledger.flushes
+        self._adjusted = observer.ledger.adjusted
+        self._limiter = observer.limiter
+        self._monotonic = observer.clock.monotonic
         self._buffers: dict[Destination, LogBuffer] = {}
         self._buffered_events = 0
         self._buffered_bytes = 0
         self._touched: set[Destination] = set()  # buffers with events that no segment has
         self._commits: set[asyncio.Future[bool]] = set()  # under way
-        self.unkept = 0  # how often something was not kept that was to be
-        ledger.log_events.holders.append(lambda: self._buffered_events)
+        self.not_durable = 0
+        observer.ledger.log_events.holders.append(lambda: self._buffered_events)
 
     def room_for(self, size_bytes: int) -> bool:
         """True if `size_bytes` more fit; False becomes a 429."""
         held = self._buffered_bytes + MEMORY_PER_ELEMENT * self._buffered_events
         return self._sink.room_for(held + size_bytes)
 
-    def prepare(self, event: LogEvent, input_: str) -> tuple[Destination, int, bytes, int]:
-        """Route and encode one log event.
+    def prepare(self, event: LogEvent, now: float, input_: str) -> tuple[Destination, int, bytes, int]:
+        """Route and encode one log event that arrived at `now` (wall seconds).
 
         Returns:
             The arguments of `buffer`: destination, milliseconds since the epoch, encoded message, its size in a batch.
 
         Raises:
-            DecodeError: it is not accepted.
+            DecodeError: `timestamp_too_old` or `timestamp_too_new`.
         """
-        if event.late_stamped:
-            self._ledger.adjusted["unreadable_timestamp"] += 1
+        timestamp_ms = event.timestamp_ms
+        if timestamp_ms is None:
+            timestamp_ms = int(now * 1_000)
+        else:
+            check_timestamp(timestamp_ms / 1_000, now)
+        if event.unreadable_timestamp:
+            self._adjusted["unreadable_timestamp"] += 1
         if len(event.message) > UNCUT_CHARACTERS:
             event.message, was_cut = cut(event.message)
             if was_cut:
-                self._ledger.adjusted["message_cut"] += 1
+                self._adjusted["message_cut"] += 1
                 self._limiter.warning("message_cut", "a log event is over 1,048,550 bytes and was cut", input=input_)
-        router = self._router
+        router = self.shape.router
         overflowed = router.overflowed
-        destination = router.route(event, self._clock.monotonic())
+        destination = router.route(event, self._monotonic())
         if router.overflowed > overflowed:
-            self._ledger.adjusted["stream_overflow"] += 1
+            self._adjusted["stream_overflow"] += 1
             self._limiter.warning("stream_overflow", "logs.max_streams is reached: events go to the default stream")
-        body, size = encode(event.timestamp_ms, event.message)
-        return destination, event.timestamp_ms, body, size
+        body, size = encode(timestamp_ms, event.message)
+        return destination, timestamp_ms, body, size
 
     def buffer(self, destination: Destination, timestamp_ms: int, body: bytes, size: int) -> None:
-        """Buffer a log event that is prepared; flush what is full."""
+        """Buffer a log event, by what `prepare` returned; flush what is full."""
         buffer = self._buffers.get(destination)
         if buffer is not None and not buffer.has_room(size):
-            # Before, not after: else a request of one event follows each full one.
+            # Flushed before adding: the other way round, a request of one event would follow each full one.
             self._flush(destination, "threshold")
             buffer = None
         if buffer is None:
@@ -108,7 +109,7 @@ class LogPath:
             self._flush(max(self._buffers, key=self._size_of), "threshold")
 
     def save(self) -> None:
-        """Have what came since the last call kept on disk, where anything is."""
+        """Write what was buffered since the last call to the spool, where there is one."""
         for destination in self._touched:
             buffer = self._buffers.get(destination)
             if buffer is None:
@@ -119,32 +120,32 @@ class LogPath:
             self._note(None if saved is None else saved[1])
         self._touched.clear()
 
-    async def kept_since(self, unkept: int) -> bool:
-        """Wait until what was saved or sent so far is on disk; whether all of it is since `unkept` was read.
+    async def durable_since(self, not_durable: int) -> bool:
+        """Wait until all writes so far have ended; True if none failed since `not_durable` was read.
 
-        Whoever saves saves for everybody: the events of a body may be on their way with those of a datagram.
+        One write covers all buffers: the events of a body may be in one that a datagram started.
         """
         if self._commits:
             await asyncio.wait(set(self._commits))
-        return self.unkept == unkept
+        return self.not_durable == not_durable
 
     def restore(self, segment: int, events: LogBatch) -> None:
-        """Put the events of a segment that an earlier process kept back into their buffer."""
+        """Put the events of a segment that an earlier process wrote back into their buffer."""
         destination = Destination(events.group, events.stream)
         self._buffers.setdefault(destination, LogBuffer()).restore(segment, events.events)
         self._buffered_events += len(events)
         self._buffered_bytes += events.size_bytes
 
     async def flush(self, cause: str, *, at_once: bool = False) -> None:
-        """Send what every buffer holds, with a turn for the sockets every half millisecond.
+        """Batch what every buffer holds and offer it to the sink, yielding to the event loop every half millisecond.
 
         Args:
             cause: timer, threshold or drain, for the count.
             at_once: do not yield to the event loop: there is no time left.
         """
-        turns = Turns(self._clock.monotonic)
+        turns = Turns(self._monotonic)
         for destination in list(self._buffers):
-            if destination in self._buffers:  # not sent meanwhile
+            if destination in self._buffers:  # not flushed meanwhile
                 self._flush(destination, cause)
             if turns.due() and not at_once:
                 await turns.give()
@@ -162,20 +163,20 @@ class LogPath:
         buffer = self._buffers.pop(destination)
         self._buffered_events -= len(buffer)
         self._buffered_bytes -= buffer.size_bytes
-        self._ledger.flushes["logs", cause] += 1
+        self._flush_counts["logs", cause] += 1
         segments = buffer.segments
         self._touched.discard(destination)
-        kept = self._sink.offer(buffer.take(*destination), segments=segments)
+        commit = self._sink.offer(buffer.take(*destination), segments=segments)
         if self._keeps:
-            self._note(kept)
+            self._note(commit)
 
     def _note(self, commit: asyncio.Future[bool] | None) -> None:
         if commit is None:
-            self.unkept += 1
+            self.not_durable += 1
             return
         self._commits.add(commit)
         commit.add_done_callback(self._committed)
 
     def _committed(self, commit: asyncio.Future[bool]) -> None:
         self._commits.discard(commit)
-        self.unkept += not commit.result()
+        self.not_durable += not commit.result()

@@ -1,34 +1,30 @@
-"""The way of a metric: sample -> shape -> aggregate; `flushes` has the way from there."""
+"""The way of a metric: sample -> shape -> window; `flushes` continues from there."""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
 from sidecar.aggregate.window import Accumulator, Windows
-from sidecar.config.schema import Metrics
 from sidecar.decode.fields import check_timestamp
 from sidecar.model.batches import MetricBatch
 from sidecar.model.errors import DecodeError, Reason
-from sidecar.model.samples import Sample, Series, SignedGauges
-from sidecar.observe.ledger import Ledger
-from sidecar.observe.log import Limiter
+from sidecar.model.samples import Sample, Series
 from sidecar.pipeline.flushes import MetricFlushes
+from sidecar.pipeline.observer import Observer
 from sidecar.pipeline.shortcuts import Shortcuts
 from sidecar.pipeline.sink import Sink
-from sidecar.runtime.clock import Clock
-from sidecar.shape.cardinality import Cardinality
-from sidecar.shape.series import Shaper
+from sidecar.shape.shape import Shape
 
-MOST_SHOWN: Final = 500  # characters of a series in a log line
+SHOWN_CHARACTERS: Final = 500  # of a series in a log line
 
 
-class Taken(NamedTuple):
-    """Where a sample went.
+class Added(NamedTuple):
+    """Where a sample was added.
 
     Attributes:
-        accumulator: which takes more samples of the same series, kind and time.
-        series: its own, or the one it was folded into.
-        adjusted: what was changed to take it, each once: the sample's own, `name_repaired`, `series_folded`.
+        accumulator: accepts more samples of the same series, kind and time.
+        series: the sample's own, or the one it was folded into.
+        adjusted: what was changed, each once: the sample's own kinds, `name_repaired`, `series_folded`.
     """
 
     accumulator: Accumulator
@@ -37,53 +33,45 @@ class Taken(NamedTuple):
 
 
 class MetricPath:
-    """Shapes samples and aggregates them into windows."""
+    """Shapes samples and adds them to windows.
+
+    Attributes:
+        shape: replaced where the configuration is reloaded.
+    """
 
     def __init__(
         self,
-        config: Metrics,
+        shape: Shape,
         *,
-        shaper: Shaper,
-        cardinality: Cardinality,
         windows: Windows,
         shortcuts: Shortcuts,
         flushes: MetricFlushes,
         sink: Sink[MetricBatch],
-        ledger: Ledger,
-        limiter: Limiter,
-        clock: Clock,
+        observer: Observer,
     ) -> None:
-        """Take over the collaborators.
+        """Connect the parts.
 
         Args:
-            config: the section `metrics`.
-            shaper: names the series of samples.
-            cardinality: caps the number of series.
+            shape: names the series of samples.
             windows: what samples are added to.
             shortcuts: are cleared where the clock was set back.
-            flushes: says whether there is room for samples.
-            sink: says whether there is room for bodies.
-            ledger: where samples are counted.
-            limiter: limits the rate of log lines.
-            clock: monotonic time, for the cap on series.
+            flushes: knows whether memory for samples is full.
+            sink: knows whether there is room for another body.
+            observer: counts, logs and tells the time.
         """
-        self._config = config
-        self._shaper = shaper
-        self._cardinality = cardinality
+        self.shape = shape
         self._windows = windows
         self._shortcuts = shortcuts
         self._flushes = flushes
         self._sink = sink
-        self._ledger = ledger
-        self._limiter = limiter
-        self._clock = clock
+        self._observer = observer
 
     def room_for(self, size_bytes: int) -> bool:
         """True if `size_bytes` more fit; False becomes a 429."""
         return not self._flushes.full and self._sink.room_for(size_bytes)
 
     def note_time(self, now: float) -> None:
-        """Note the wall time at which something comes in, in case the clock was set back."""
+        """Note the wall time of an input, so that a clock that was set back is noticed."""
         self._flushes.note_time(now)
         self._shortcuts.note_time(now)
 
@@ -91,41 +79,40 @@ class MetricPath:
         """Check a sample without adding it: its time and its names.
 
         Raises:
-            DecodeError: `add` would not accept it.
+            DecodeError: `add` would refuse it.
         """
         if sample.timestamp is not None:
             check_timestamp(sample.timestamp, now)
-        self._shaper.series(sample)
+        self.shape.check(sample)
 
-    def add(self, sample: Sample, now: float) -> Taken:
-        """Shape and aggregate one sample.
+    def add(self, sample: Sample, now: float) -> Added:
+        """Shape a sample and add it to its window: that of its own time, else that of `now` (wall seconds).
 
         Raises:
-            DecodeError: it is not accepted.
+            DecodeError: it is refused.
         """
         if self._flushes.full:
             raise DecodeError(Reason.MEMORY_FULL, "twice metrics.flush_entries are open")
         if sample.timestamp is not None:
             check_timestamp(sample.timestamp, now)
-        asked = self._shaper.series(sample)
+        observer = self._observer
+        shaped = self.shape.shape(sample, observer.clock.monotonic())
+        series = shaped.series
         adjusted = sample.adjusted
         if sample.ignored:
-            self._limiter.warning(
+            observer.limiter.warning(
                 "unknown_field", "fields of a metric were ignored", fields=list(sample.ignored), metric=sample.name
             )
-        if self._shaper.repaired(sample, asked):
+        if shaped.repaired:
             adjusted += ("name_repaired",)
-        series = self._cardinality.admit(asked, self._clock.monotonic())
-        if series is not asked and series != asked:
+        if shaped.folded:
             adjusted += ("series_folded",)
-            into = str(series)[:MOST_SHOWN]
-            self._limiter.warning("series_folded", "metrics.max_series is reached: new series are folded", into=into)
-        percentiles = self._shaper.keeps_values(sample, self._config.percentiles)
-        accumulator = self._windows.add(series, sample, now, percentiles=percentiles)
+            observer.limiter.warning(
+                "series_folded",
+                "metrics.max_series is reached: new series are folded",
+                into=str(series)[:SHOWN_CHARACTERS],
+            )
+        accumulator = self._windows.add(series, sample, now, percentiles=shaped.percentiles)
         for kind in adjusted:
-            self._ledger.adjusted[kind] += sample.size
-        return Taken(accumulator, series, adjusted)
-
-    def signed_gauges(self, name: str) -> SignedGauges:
-        """How the signs of a gauge of this name are read: by rule, else `metrics.signed_gauges`."""
-        return self._shaper.signed_gauges(name, self._config.signed_gauges)
+            observer.ledger.adjusted[kind] += sample.size
+        return Added(accumulator, series, adjusted)

@@ -1,4 +1,4 @@
-"""What is counted and told of an event that was not taken."""
+"""What is counted and logged of an event that is refused."""
 
 from __future__ import annotations
 
@@ -10,27 +10,31 @@ from sidecar.observe.log import Limiter
 
 
 class Refusals:
-    """Moves the counter and says it, at a limited rate."""
+    """Counts refused events, and logs them at a limited rate."""
 
     def __init__(self, limiter: Limiter) -> None:
-        """Take what limits the rate."""
+        """Log through `limiter`."""
         self._limiter = limiter
 
     def refuse(
         self, account: SignalLedger, error: DecodeError, units: int, input_: str, line: bytes | None = None
     ) -> None:
-        """Count units that could not be read or would not be accepted; `line` is shown where it helps."""
+        """Count units that could not be decoded or were not accepted; `line` is shown in the log."""
         account.dropped[error.reason] += units
-        drop_traceback(error)  # the caller goes on to hold the error, and a frame of its traceback the whole body
+        drop_traceback(error)  # the caller holds the error on, and a frame of its traceback the whole body
         fields: dict[str, object] = {"input": input_, "reason": error.reason, "detail": error.detail}
         if line is not None:
             fields["line"] = line[:200].decode("utf-8", "backslashreplace")
         self._limiter.warning(f"refused {input_} {error.reason}", "refused", **fields)
 
     def bug(self, account: SignalLedger, units: int, input_: str) -> DecodeError:
-        """Count units that met an error of our own; to be called while it is handled."""
+        """Count units lost to a bug of the sidecar's, and log its traceback; to be called within `except`.
+
+        Returns:
+            What a sender who waits is answered.
+        """
         account.dropped[Reason.INTERNAL_ERROR] += units
         self._limiter.error(
             f"internal_error {input_}", "a bug: one event was dropped", input=input_, traceback=traceback.format_exc()
         )
-        return DecodeError(Reason.INTERNAL_ERROR, "an error of the sidecar's own, see its log")
+        return DecodeError(Reason.INTERNAL_ERROR, "an internal error of the sidecar, see its log")

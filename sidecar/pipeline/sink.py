@@ -1,4 +1,4 @@
-"""Where the pipeline ends."""
+"""Where the pipeline ends: the interface that delivery implements."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ B_contra = TypeVar("B_contra", contravariant=True)
 
 
 class Sink(Protocol[B_contra]):
-    """Takes finished batches, and what is not in a batch yet, for safe keeping."""
+    """Accepts batches, and log events that are in no batch yet, for the spool."""
 
     @property
     def keeps(self) -> bool:
-        """Whether it keeps things on disk at all."""
+        """True if there is a spool."""
         ...
 
     def offer(
@@ -24,18 +24,22 @@ class Sink(Protocol[B_contra]):
 
         Args:
             batches: in their order.
-            windows: serials of the windows whose checkpoints they take the place of.
-            segments: ids of the segments they take the place of.
+            windows: serials of the windows whose checkpoints they replace in the spool.
+            segments: ids of the segments they replace in the spool.
 
         Returns:
-            A future that tells whether they are on disk; None where nothing is kept.
+            A future: True once they are in the spool, False if they cannot be; None without a spool.
         """
         ...
 
     def save(self, events: B_contra) -> tuple[int, asyncio.Future[bool]] | None:
-        """Keep events that are in no batch yet as a segment: its id, and whether it is on disk; None: not kept."""
+        """Write events that are in no batch yet to the spool, as a segment.
+
+        Returns:
+            The segment's id, and a future: True once it is on disk; None where it is not written.
+        """
         ...
 
     def room_for(self, size_bytes: int) -> bool:
-        """Whether so many bytes more would push nothing out."""
+        """True if `size_bytes` more fit without dropping anything."""
         ...

@@ -7,14 +7,14 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the daemon asks of time. The two scales never meet in one subtraction."""
+    """Wall and monotonic time. A difference is always of two times of the same scale."""
 
     def wall(self) -> float:
         """Seconds since the epoch; may step either way."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds since some start; never steps back."""
+        """Seconds since an arbitrary start; never steps back."""
         ...
 
 

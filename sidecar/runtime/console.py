@@ -1,8 +1,7 @@
-"""Text to a stream that may be slow, full, closed or missing, without the event loop ever waiting for it.
+"""Text to a stream that may be slow, full, closed or missing, without blocking the event loop.
 
-A pipe nobody reads blocks its writer for ever; a reader that has gone raises. Lines are handed to a thread over a
-bounded queue and are dropped when the queue is full or the stream fails: a daemon does not stop because nobody
-reads its log.
+A pipe that nobody reads blocks its writer for ever; one whose reader is gone raises. Lines are passed to a thread over
+a bounded queue, and are dropped when the queue is full or the pipe is closed, so that neither stops the daemon.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ class Console:
             stream: called at each write, so that the stream may be replaced; None where there is none.
 
         Raises:
-            RuntimeError: the system does not give us a thread.
+            RuntimeError: the system refuses another thread.
         """
         self._stream = stream
         self._lines: deque[str] = deque()
@@ -50,7 +49,7 @@ class Console:
         """Do nothing: the thread flushes. Part of the interface of a stream."""
 
     def close(self, seconds: float) -> None:
-        """Wait until everything queued is written, at most so long."""
+        """Wait until everything queued is written, at most `seconds`."""
         with self._changed:
             self._changed.wait_for(lambda: not self._lines and not self._writing, seconds)
 
@@ -72,5 +71,5 @@ class Console:
                 stream.write(text)
                 if last:
                     stream.flush()
-            except (OSError, ValueError):  # nobody reads, the disk is full, or closed at the end of the process
+            except (OSError, ValueError):  # the reader is gone, the disk is full, or the stream is closed
                 self.lost += 1

@@ -1,9 +1,9 @@
-"""The HTTP server of both listeners, and the only place that knows aiohttp's insides.
+"""The HTTP server of both listeners, and the only module that uses aiohttp's internals.
 
-aiohttp's low-level server, with what it lacks beside programs we do not control: a limit of connections and of
-header bytes, answers of our own to what is not HTTP (aiohttp logs a traceback with the client's headers), answers
-to clients that close their half of the connection after the request, and a refusal of foreign web pages. The
-names used of aiohttp that are not documented are in `_Protocol`, `_Server` and `send_continue`;
+aiohttp's low-level server, with what it lacks for clients that may misbehave: a limit of connections and of
+header bytes, JSON answers to what is not HTTP (aiohttp logs a traceback with the client's headers), answers to
+clients that close their half of the connection after the request, and a refusal of foreign web pages. The
+undocumented names of aiohttp are used in `_Protocol`, `_Server` and `send_continue`;
 tests/test_http_server.py fails where aiohttp changes them.
 """
 
@@ -31,7 +31,7 @@ class Note(Protocol):
     """Called for each response that the server gives in place of the handler."""
 
     def __call__(self, route: str, status: int, problem: str, error: BaseException | None = None) -> None:
-        """Take the path or what stands for it, the status, what is wrong, and the exception where it is a bug."""
+        """Count a response: its route or what stands for it, status, problem, and the exception where it is a bug."""
         ...
 
 
@@ -43,7 +43,7 @@ def json_response(status: int, answer: dict[str, Any], headers: dict[str, str] |
 async def send_continue(request: web.BaseRequest) -> None:
     """Tell a sender that waits for it to send the body (RFC 9110, 10.1.1); curl does for large ones."""
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    request.writer.output_size = 0  # aiohttp takes what was written for a response that has begun
+    request.writer.output_size = 0  # otherwise aiohttp considers the response to have begun
 
 
 class HttpServer:
@@ -74,7 +74,7 @@ class HttpServer:
             max_body_bytes: of what `request.read()` takes.
             connections: the most that are open at a time.
             linger_seconds: how long the rest of a body that was refused is read, so that the sender sees why.
-            allowed_hosts: besides loopback names and addresses; asked only where all addresses are loopback.
+            allowed_hosts: besides loopback names and addresses; checked only where all addresses are loopback.
             open_paths: answered whatever the Host and Origin: probes.
         """
         self._host = host
@@ -94,7 +94,7 @@ class HttpServer:
         """Bind, start to serve, and return the addresses.
 
         Raises:
-            OSError: an address is taken or not ours.
+            OSError: an address is in use, or not one of this machine.
         """
         opened = open_sockets(self._host, self._port, socket.SOCK_STREAM)
         self._loopback = all(is_loopback(sock.getsockname()[0]) for sock in opened)
@@ -134,33 +134,33 @@ class _Protocol(web.RequestHandler):
     def __init__(self, server: _Server, **options: Any) -> None:
         super().__init__(server, **options)
         self._server = server
-        self._busy = False  # from the moment a request is taken up until its response is written
+        self._busy = False  # True while a request is handled, until its response is written
         self._body: Any = None  # of the last request; after a refusal its rest is still read
         self._ended = False  # the client will send no more
         self._head_bytes = 0  # received since the last request, of a head that is not whole
 
     @property
     def idle(self) -> bool:
-        """No request waits for its response."""
+        """True if no request waits for its response."""
         return not self._busy and not self._messages
 
     def begin(self, body: Any) -> None:
-        """A request is taken up."""
+        """Note that a request is being handled; `body` is its payload."""
         self._busy, self._body = True, body
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection, where there is room for it."""
+        """Admit the connection, or refuse it with a 503."""
         super().connection_made(transport)
         if not self._server.admit(self):
             self.refuse("connections", 503, "too many connections are open, all of them with a request in work")
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Forget the connection."""
+        """Remove the connection from the server's tables."""
         self._server.forget(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read; a head that grows without end is refused."""
+        """Parse what arrived; a request head over 16 kB is refused."""
         super().data_received(data)
         if not self.idle or (self._body is not None and not self._body.is_eof()):
             self._head_bytes = 0
@@ -210,7 +210,7 @@ class _Protocol(web.RequestHandler):
         return response
 
     def refuse(self, route: str, status: int, problem: str) -> None:
-        """Answer without a request, and close."""
+        """Answer before a request is complete, and close."""
         self._server.note(route, status, problem)
         body = orjson.dumps({"error": problem})
         reason = {431: "Request Header Fields Too Large", 503: "Service Unavailable"}[status]
@@ -224,7 +224,7 @@ class _Protocol(web.RequestHandler):
 
 
 class _Server(web.Server):
-    """Makes a `_Protocol` for each connection, and holds their number in bounds."""
+    """Creates a `_Protocol` for each connection, and bounds their number."""
 
     def __init__(
         self, handle: Handle, *, note: Note, connections: int, max_body_bytes: int, lingering_time: float
@@ -241,16 +241,16 @@ class _Server(web.Server):
         self._limit = connections
         self._max_body_bytes = max_body_bytes
         # Open connections, the longest idle first. Those that never had a request are closed before all others, so
-        # that connections which do nothing never cost an application its own.
+        # that connections that do nothing never displace those of an application.
         self._fresh: dict[_Protocol, None] = {}
         self._used: dict[_Protocol, None] = {}
 
     def __call__(self) -> _Protocol:
-        """Make the protocol of a connection."""
+        """Create the protocol of a connection."""
         return _Protocol(self, loop=self._loop, **self._kwargs)
 
     def admit(self, protocol: _Protocol) -> bool:
-        """Take a new connection, in place of the one idle longest where there are too many; False where none is."""
+        """Admit a new connection, closing the one idle longest where there are too many; False where none is idle."""
         if len(self._fresh) + len(self._used) >= self._limit:
             for table in (self._fresh, self._used):
                 for one in table:

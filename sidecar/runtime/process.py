@@ -10,7 +10,7 @@ import threading
 from typing import Final, NoReturn
 
 DESCRIPTORS: Final = 65_536
-DESCRIPTORS_SPARE: Final = 256  # for everything that is no connection: files, data sockets, connections to AWS
+DESCRIPTORS_SPARE: Final = 256  # for files, data sockets and connections to AWS
 THREADS: Final = 8  # log, console, spool, compression, and the loop's own for files and name resolution
 
 
@@ -33,9 +33,9 @@ def open_missing_streams() -> None:
 
 
 def missing_threads() -> str | None:
-    """Start as many threads as the daemon needs, for a moment: a sentence where the system does not allow them.
+    """Start as many threads as the daemon needs and end them; returns a sentence if the system does not allow them.
 
-    Asked at start, since later it would be a failure in the middle of something.
+    Checked at start-up, since a thread is needed at a later time that cannot handle its failure.
     """
     done = threading.Event()
     started: list[threading.Thread] = []
@@ -57,7 +57,7 @@ def missing_threads() -> str | None:
 
 
 def tune_process() -> None:
-    """Apply settings of the whole process; for a daemon, not for a library's user. What is forbidden is logged."""
+    """Apply settings of the whole process; for a daemon, not for a library's user. Settings that the system forbids are logged."""
     import structlog  # not for commands that end at once
 
     try:
@@ -73,13 +73,13 @@ def tune_process() -> None:
     # A background thread may hold the interpreter this long: the default 5 ms is longer than a default socket
     # buffer lasts at 100,000 datagrams a second.
     sys.setswitchinterval(0.0005)
-    # Objects are looked at in small helpings, under 0.5 ms each, values of distributions and all. Full collections,
-    # which walk every live object, hardly ever come: nothing of ours makes cycles on the hot path.
+    # Collect the young generation often, so that each pass stays under 0.5 ms. Full collections, which walk every live
+    # object, are rare: the hot path creates no reference cycles.
     gc.set_threshold(1_000, 5, 50_000)
 
 
 def descriptors_for_connections() -> int:
-    """How many connections the limit of open files leaves room for, at least 16."""
+    """The number of connections that the limit of open files allows, at least 16."""
     try:
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     except OSError:
@@ -88,9 +88,9 @@ def descriptors_for_connections() -> int:
 
 
 def leave(status: int) -> NoReturn:
-    """End the process now, with this status, after the log was given its time.
+    """End the process now, with this status; the log is to be closed before.
 
-    Not sys.exit(): the interpreter would flush the standard streams, which blocks on a pipe nobody reads and turns
-    the status into 120 where the reader has gone, and would wait for threads that hang in a disk or a name server.
+    Not with sys.exit(): the interpreter flushes the standard streams, which blocks on a pipe that nobody reads and
+    changes the status to 120 where the reader is gone; and it waits for threads that are blocked by a disk or a name server.
     """
     os._exit(status)

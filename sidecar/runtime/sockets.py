@@ -1,4 +1,4 @@
-"""Listening sockets: which addresses a configured host means, Unix sockets, and opening them all or none."""
+"""Listening sockets: the addresses of a configured host, Unix sockets; opened all or none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final, Protocol
 LOOPBACK: Final = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _KINDS: Final = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
 _NO_SUCH_FAMILY: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-BACKLOG: Final = 1_024  # connections the kernel may hold for us while we flush
+BACKLOG: Final = 1_024  # connections the kernel queues while the event loop is busy
 
 
 class Address(Protocol):
@@ -141,28 +141,28 @@ def open_sockets(host: str, port: int, kind: socket.SocketKind, receive_buffer_b
         host: a name or an address.
         port: one port for all addresses.
         kind: SOCK_DGRAM or SOCK_STREAM.
-        receive_buffer_bytes: asked of the kernel; 0 leaves its default.
+        receive_buffer_bytes: requested from the kernel; 0 leaves its default.
 
     Raises:
-        OSError: an address is taken or not ours; none stays bound.
+        OSError: an address is in use, or not one of this machine; none stays bound.
     """
     addresses = LOOPBACK if host == "localhost" else _resolve(host, port, kind)
     with ExitStack() as opened:
         sockets: list[socket.socket] = []
         for family, address in addresses:
             try:
-                made = opened.enter_context(_open(family, address, port, kind, receive_buffer_bytes))
+                sock = opened.enter_context(_open(family, address, port, kind, receive_buffer_bytes))
             except OSError as error:
                 if host == "localhost" and family == socket.AF_INET6 and error.errno in _NO_SUCH_FAMILY:
                     continue  # a machine without IPv6
                 raise OSError(error.errno, f"{shown(address, port)}: {error.strerror}") from None
-            sockets.append(made)
+            sockets.append(sock)
         opened.pop_all()
         return sockets
 
 
 def shown(address: str, port: int) -> str:
-    """An address and port as people write them."""
+    """Format an address and port: `127.0.0.1:8125`, `[::1]:8125`."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
@@ -172,19 +172,19 @@ def _resolve(host: str, port: int, kind: socket.SocketKind) -> list[tuple[int, s
 
 
 def _open(family: int, address: str, port: int, kind: socket.SocketKind, receive_buffer_bytes: int) -> socket.socket:
-    made = socket.socket(family, kind)
+    sock = socket.socket(family, kind)
     try:
-        made.setblocking(False)
+        sock.setblocking(False)
         if family == socket.AF_INET6:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if kind == socket.SOCK_STREAM:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if receive_buffer_bytes:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
-        made.bind((address, port))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+        sock.bind((address, port))
         if kind == socket.SOCK_STREAM:
-            made.listen(BACKLOG)
+            sock.listen(BACKLOG)
     except OSError:
-        made.close()
+        sock.close()
         raise
-    return made
+    return sock

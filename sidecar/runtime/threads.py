@@ -14,25 +14,25 @@ from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
-# Where a container has one core, a thread that compresses for milliseconds must not keep the loop from it.
+# Where a container has one core, a thread that compresses for milliseconds must not delay the event loop.
 NICE: Final = 10
 
 
 class Background:
-    """One thread. What is run there should let go of the interpreter: compression, hashing, files, SQLite.
+    """One thread, for work that releases the interpreter lock: compression, hashing, files, SQLite.
 
-    A daemon thread, and no ThreadPoolExecutor: the interpreter joins an executor's threads before it exits, so that
-    one call into a disk that does not answer would keep the process from ending.
+    A daemon thread and no ThreadPoolExecutor: the interpreter joins an executor's threads before it exits, so that
+    one call to a disk that does not answer would prevent the process from ending.
     """
 
     def __init__(self, name: str) -> None:
-        """Describe the thread; it is started with the first job."""
+        """Name the thread; it starts with the first job."""
         self._name = name
         self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Wait for work that is done there; raises what the work raises."""
+        """Run `work` in the thread and return its result; raises what `work` raises."""
         if self._thread is None:
             self._thread = threading.Thread(target=_work, args=(self._jobs,), name=self._name, daemon=True)
             self._thread.start()
@@ -41,15 +41,15 @@ class Background:
         return await asyncio.wrap_future(done)
 
     def close(self) -> None:
-        """Let the thread end after the jobs it was given; nothing waits for it."""
+        """End the thread after its queued jobs, without waiting."""
         self._jobs.put(None)
 
 
 def _work(jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]) -> None:
-    _step_back()
+    _lower_priority()
     while (job := jobs.get()) is not None:
         _run(*job)
-        del job  # what a job refers to must not live until the next one
+        del job  # otherwise its objects would live until the next job
 
 
 def _run(done: Future[Any], work: Callable[[], Any]) -> None:
@@ -57,15 +57,15 @@ def _run(done: Future[Any], work: Callable[[], Any]) -> None:
         return
     try:
         result = work()
-    except BaseException as error:  # noqa: BLE001  # whoever awaits it handles it
+    except BaseException as error:  # noqa: BLE001  # passed on to the awaiting task
         done.set_exception(error)
     else:
         done.set_result(result)
 
 
-def _step_back() -> None:
-    """Lower this thread's own priority: on Linux each thread has one."""
+def _lower_priority() -> None:
+    """Lower the priority of this thread; on Linux each thread has its own."""
     if sys.platform == "linux":
-        # A hardened container may forbid it. The work goes on as before then: an error here would end the thread.
+        # A hardened container may forbid it; the thread then runs at normal priority.
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)

@@ -1,4 +1,4 @@
-"""Long work on the event loop, in slices short enough for a socket's buffer to last."""
+"""Long work on the event loop, in slices short enough that no socket's receive buffer overflows meanwhile."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-# A default receive buffer lasts under 3 ms at 100,000 datagrams a second.
+# A default receive buffer is full after 3 ms at 100,000 datagrams a second.
 SLICE_SECONDS: Final = 0.0005
 
 
 class Turns:
-    """Tells work when to let others run; asked often, so `due` is to be asked before `give`."""
+    """Measures slices of work. `due` is cheap and called often; where it is True, await `give`."""
 
     __slots__ = ("_began", "_monotonic", "busy")
 
@@ -22,11 +22,11 @@ class Turns:
         self.busy = 0.0  # seconds of the slices that are over
 
     def due(self) -> bool:
-        """Whether the slice has lasted long enough."""
+        """True if the slice is over."""
         return self._monotonic() - self._began >= SLICE_SECONDS
 
     async def give(self) -> None:
-        """Let the others run, then begin another slice."""
+        """Yield to the event loop, then begin another slice."""
         self.end()
         try:
             await asyncio.sleep(0)
@@ -34,5 +34,5 @@ class Turns:
             self._began = self._monotonic()
 
     def end(self) -> None:
-        """Count the slice; nothing is waited for."""
+        """Add the slice to `busy`, without yielding."""
         self.busy += self._monotonic() - self._began

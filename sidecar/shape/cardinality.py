@@ -1,7 +1,7 @@
 """A cap on the number of series and on their bytes, with totals that stay right. Pure.
 
 CloudWatch bills a series for every hour in which it got a sample. Beyond `max_series` distinct series in the
-last hour, or beyond the bytes they may take, a new combination is folded: the dimension of its metric with the most
+last hour, or beyond their limit in bytes, a new combination is folded: the dimension of its metric with the most
 values becomes `__other__`, so that the metric's total over all series is still the sum of what was sent.
 """
 
@@ -18,41 +18,40 @@ from sidecar.model.samples import Series
 OTHER: Final = "__other__"
 IDLE_SECONDS: Final = 3_600.0
 CHOICE_SECONDS: Final = 60.0  # how long the choice of a metric's exploding dimension holds
-# Folded series come on top of the cap, so that they always find a place: up to this many times the cap in all.
-FOLDED_SHARE: Final = 0.25
-FORGOTTEN_AT_ONCE: Final = 64  # idle series that one new series makes room for: some 0.1 ms
-EXAMINED: Final = 2_048  # dimension values looked at to find the one that explodes: some 0.2 ms
+FOLDED_SHARE: Final = 0.25  # of the cap: so many folded series may come on top of it
+FORGOTTEN_AT_ONCE: Final = 64  # idle series removed when one is added: about 0.1 ms
+EXAMINED: Final = 2_048  # dimension values counted to find the dimension with the most: about 0.2 ms
 
 
 @dataclass(slots=True)
-class _Known:
+class _Entry:
     """One series of the last hour.
 
     Attributes:
         series: the one instance that everything else refers to.
         seen: monotonic seconds of its last sample.
-        memory_bytes: what it takes.
-        room: what it is counted in.
+        memory_bytes: its approximate size in memory.
+        quota: the quota it is counted in.
     """
 
     series: Series
     seen: float
     memory_bytes: int
-    room: _Room
+    quota: _Quota
 
 
 @dataclass(slots=True)
-class _Room:
-    """How many series there may be, and how many there are."""
+class _Quota:
+    """How many series there may be, and how many there are, in number and in bytes."""
 
-    most: int
-    most_bytes: int
+    max_count: int
+    max_bytes: int
     count: int = 0
     memory_bytes: int = 0
 
-    def has(self, size: int, share: float = 1.0) -> bool:
-        """Whether a share of it has a place for one more series of this many bytes."""
-        return self.count < int(self.most * share) and self.memory_bytes + size <= self.most_bytes * share
+    def fits(self, size: int, share: float = 1.0) -> bool:
+        """True if one more series of `size` bytes fits into this share of the quota."""
+        return self.count < int(self.max_count * share) and self.memory_bytes + size <= self.max_bytes * share
 
 
 class Cardinality:
@@ -60,22 +59,22 @@ class Cardinality:
 
     def __init__(self, max_series: int) -> None:
         """Start with none; `max_series` may be seen in an hour before new ones are folded."""
-        most_bytes = max(MIN_SERIES_BYTES, max_series * SERIES_BYTES)
-        self._own = _Room(max_series, most_bytes)
-        self._folded = _Room(max(2, int(max_series * FOLDED_SHARE)), int(most_bytes * FOLDED_SHARE))
-        self._known: dict[Series, _Known] = {}  # the least recently seen first
+        max_bytes = max(MIN_SERIES_BYTES, max_series * SERIES_BYTES)
+        self._own = _Quota(max_series, max_bytes)
+        self._folded = _Quota(max(2, int(max_series * FOLDED_SHARE)), int(max_bytes * FOLDED_SHARE))
+        self._entries: dict[Series, _Entry] = {}  # the least recently seen first
         self._of_metric: dict[tuple[str, str], set[Series]] = {}  # the same by namespace and name
-        self._idle_from = float("-inf")  # monotonic seconds before which none can have been idle for an hour
+        self._idle_from = float("-inf")  # monotonic seconds; before that none can have been idle for an hour
         self._exploding: dict[tuple[str, str], str] = {}  # {(namespace, name): dimension}
-        self._chosen = float("-inf")  # when the first of these was
+        self._chosen = float("-inf")  # monotonic seconds when the first of these was chosen
 
     def __len__(self) -> int:
-        """How many series are known."""
-        return len(self._known)
+        """How many series there were in the last hour, folded ones included."""
+        return len(self._entries)
 
     @property
     def memory_bytes(self) -> int:
-        """What the known series take, about."""
+        """Their approximate size in memory."""
         return self._own.memory_bytes + self._folded.memory_bytes
 
     def admit(self, series: Series, now: float) -> Series:
@@ -86,69 +85,69 @@ class Cardinality:
             now: monotonic seconds.
 
         Returns:
-            The instance that is known, which may be another than the one asked for though they are equal.
+            The instance stored here, which may be another than the one asked for though they are equal.
 
         Raises:
-            DecodeError: `too_many_series`: not even folding makes room, since the names themselves explode.
+            DecodeError: `too_many_series`: even folded series are at their limit, since there are too many metric names.
         """
-        known = self._seen(series, now)
-        if known is not None:
-            return known.series
+        entry = self._seen(series, now)
+        if entry is not None:
+            return entry.series
         self._forget_idle(now)
         size = series.memory_bytes
-        if self._own.has(size):
+        if self._own.fits(size):
             return self._add(series, size, now, self._own)
-        # Half of the places for folded series are kept for those without any dimension's value: one a metric.
+        # Half of the quota of folded series is reserved for those with every dimension folded: one for each metric.
         for folded, share in zip(self._foldings(series, now), (0.5, 1.0), strict=False):
-            known = self._seen(folded, now)
-            if known is not None:
-                return known.series
+            entry = self._seen(folded, now)
+            if entry is not None:
+                return entry.series
             size = folded.memory_bytes
-            if self._folded.has(size, share):
+            if self._folded.fits(size, share):
                 return self._add(folded, size, now, self._folded)
         detail = (
-            f"{len(self._known)} series of {self.memory_bytes} bytes in the last hour, metrics.max_series is"
-            f" {self._own.most}, for {self._own.most_bytes} bytes"
+            f"{len(self._entries)} series of {self.memory_bytes} bytes in the last hour, metrics.max_series is"
+            f" {self._own.max_count}, for {self._own.max_bytes} bytes"
         )
         raise DecodeError(Reason.TOO_MANY_SERIES, detail)
 
     def refresh(self, series: Series, now: float) -> bool:
-        """Note another sample of a series; False where it is not known, or not any longer."""
+        """Note another sample of a series at `now` (monotonic seconds); False if it is not among those of the last hour."""
         return self._seen(series, now) is not None
 
-    def _seen(self, series: Series, now: float) -> _Known | None:
-        known = self._known.pop(series, None)
-        if known is not None:
-            known.seen = now
-            self._known[known.series] = known
-        return known
+    def _seen(self, series: Series, now: float) -> _Entry | None:
+        entry = self._entries.pop(series, None)
+        if entry is not None:
+            entry.seen = now
+            self._entries[entry.series] = entry
+        return entry
 
-    def _add(self, series: Series, size: int, now: float, room: _Room) -> Series:
-        room.count += 1
-        room.memory_bytes += size
-        self._known[series] = _Known(series, now, size, room)
+    def _add(self, series: Series, size: int, now: float, quota: _Quota) -> Series:
+        quota.count += 1
+        quota.memory_bytes += size
+        self._entries[series] = _Entry(series, now, size, quota)
         self._of_metric.setdefault((series.namespace, series.name), set()).add(series)
         return series
 
     def _forget_idle(self, now: float) -> None:
-        """Forget some of what was idle for an hour."""
+        """Remove series that were idle for an hour, at most 64 of them."""
         if now < self._idle_from:
             return
-        idle: list[_Known] = []
+        idle: list[_Entry] = []
         self._idle_from = now + IDLE_SECONDS
-        for known in islice(self._known.values(), FORGOTTEN_AT_ONCE):
-            if known.seen + IDLE_SECONDS > now:
-                self._idle_from = known.seen + IDLE_SECONDS
+        for entry in islice(self._entries.values(), FORGOTTEN_AT_ONCE):
+            if entry.seen + IDLE_SECONDS > now:
+                self._idle_from = entry.seen + IDLE_SECONDS
                 break
-            idle.append(known)
+            idle.append(entry)
         else:
             if idle:
                 self._idle_from = now  # there may be more
-        for known in idle:
-            series = known.series
-            del self._known[series]
-            known.room.count -= 1
-            known.room.memory_bytes -= known.memory_bytes
+        for entry in idle:
+            series = entry.series
+            del self._entries[series]
+            entry.quota.count -= 1
+            entry.quota.memory_bytes -= entry.memory_bytes
             metric = (series.namespace, series.name)
             of_metric = self._of_metric[metric]
             of_metric.discard(series)
@@ -157,7 +156,7 @@ class Cardinality:
                 self._exploding.pop(metric, None)
 
     def _foldings(self, series: Series, now: float) -> list[Series]:
-        """What a series may be folded into: without its exploding dimension, then without any."""
+        """What a series may be folded into: with its exploding dimension folded, then with every dimension folded."""
         if not series.dimensions:
             return []
         if now - self._chosen >= CHOICE_SECONDS:
@@ -167,18 +166,18 @@ class Cardinality:
         exploding = self._exploding.get(metric)
         if exploding is None or exploding not in dict(series.dimensions):
             exploding = self._most_values(series)
-            if metric in self._of_metric:  # only known metrics: their number is bounded
+            if metric in self._of_metric:  # only metrics with series: their number is bounded
                 self._exploding[metric] = exploding
         once = tuple((name, OTHER if name == exploding else value) for name, value in series.dimensions)
         entirely = tuple((name, OTHER) for name, _ in series.dimensions)
         return [series._replace(dimensions=once), series._replace(dimensions=entirely)]
 
     def _most_values(self, series: Series) -> str:
-        """The dimension with the most distinct values over the metric's known series, or over many of them."""
+        """The dimension with the most distinct values, over the metric's series or a sample of them."""
         values: dict[str, set[str]] = {name: {value} for name, value in series.dimensions}
-        known = self._of_metric.get((series.namespace, series.name), ())
-        # The order of a set is as good as any: of a metric with very many series these are a random few.
-        for seen in islice(known, max(1, EXAMINED // len(series.dimensions))):
+        of_metric = self._of_metric.get((series.namespace, series.name), ())
+        # Sets have no order: of a metric with very many series this is a random sample.
+        for seen in islice(of_metric, max(1, EXAMINED // len(series.dimensions))):
             for name, value in seen.dimensions:
                 values.setdefault(name, set()).add(value)
         return max((name for name, _ in series.dimensions), key=lambda name: len(values[name]))

@@ -1,8 +1,7 @@
-"""Which log group and stream an event goes to: templates over its fields. Pure.
+"""The log group and stream of an event: templates over its fields. Pure.
 
-A template is text with `{field}` places. A place is filled with the machine's `hostname` where that is its
-name, else with the event's own top-level field, else with a configured dimension, else with an environment
-variable, else with `unknown`.
+A template is text with `{field}` placeholders. `{hostname}` is the machine's host name; any other is replaced with the
+event's own top-level field, else with a configured dimension, else with an environment variable, else with `unknown`.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from sidecar.model import names
 from sidecar.model.events import LogEvent
 from sidecar.model.template import Template
 
-IDLE_SECONDS: Final = 3_600.0  # a destination not used for so long gives its place to a new one
+IDLE_SECONDS: Final = 3_600.0  # a destination not used for so long no longer counts towards logs.max_streams
 
 
 class Destination(NamedTuple):
@@ -26,20 +25,28 @@ class Destination(NamedTuple):
 class Router:
     """Routes log events, over a bounded number of destinations."""
 
-    def __init__(self, group: Template, stream: Template, events_group: Template, max_streams: int) -> None:
-        """Take over the configuration.
+    def __init__(
+        self,
+        group: Template,
+        stream: Template,
+        events_group: Template,
+        max_streams: int,
+        last_used: dict[Destination, float] | None = None,
+    ) -> None:
+        """Read the configuration.
 
         Args:
             group: of log events.
             stream: of log events.
             events_group: the group of DogStatsD's events and service checks.
-            max_streams: bounds the destinations in use.
+            max_streams: bounds the destinations of the last hour.
+            last_used: destinations that are in use already, from the router this one replaces.
         """
         self._group = group
         self._events_group = events_group
         self._stream = stream
         self._max_streams = max_streams
-        self._used: dict[Destination, float] = {}
+        self.last_used = {} if last_used is None else last_used  # {destination: monotonic seconds}, without the default
         self._same_for_all = not group.varies and not stream.varies
         self.default = Destination(names.group(group.render({})), names.stream(stream.render({})))
         self.overflowed = 0  # events sent to the default destination because the bound was reached
@@ -59,20 +66,20 @@ class Router:
         wanted = Destination(group, stream)
         if wanted == self.default:
             return wanted
-        if wanted in self._used:
-            self._used[wanted] = now
+        if wanted in self.last_used:
+            self.last_used[wanted] = now
             return wanted
         return self._admit(Destination(names.group(group), names.stream(stream)), now)
 
     def _admit(self, wanted: Destination, now: float) -> Destination:
         if wanted == self.default:
             return wanted
-        if wanted not in self._used and len(self._used) >= self._max_streams - 1:
-            idle = [place for place, used in self._used.items() if used < now - IDLE_SECONDS]
-            for place in idle:
-                del self._used[place]
+        if wanted not in self.last_used and len(self.last_used) >= self._max_streams - 1:
+            idle = [one for one, used in self.last_used.items() if used < now - IDLE_SECONDS]
+            for one in idle:
+                del self.last_used[one]
             if not idle:
                 self.overflowed += 1
                 return self.default
-        self._used[wanted] = now
+        self.last_used[wanted] = now
         return wanted

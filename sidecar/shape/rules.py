@@ -1,4 +1,4 @@
-"""Rules by metric name: what the operator says of metrics whose senders cannot say it. Pure.
+"""Rules by metric name: unit, resolution and more of metrics whose senders cannot give them. Pure.
 
 The first rule whose glob matches the name as it was sent applies; a sample's own unit and resolution win over it.
 """
@@ -13,20 +13,18 @@ from typing import Final, Literal
 
 from sidecar.model.limits import NAME_CHARACTERS
 
-# Names whose rule is known; beyond, they are looked up anew, as is a name longer than any metric may have: the table is
-# bounded in bytes too.
-REMEMBERED: Final = 10_000
+CACHED_NAMES: Final = 10_000  # names whose rule is cached; none longer than a metric's may be, which bounds the bytes
 
 
 @dataclass(slots=True, frozen=True)
 class Rule:
-    """What holds for the metrics of one glob.
+    """One rule of `metrics.rules`.
 
     Attributes:
         match: a glob over the whole name: `*`, `?`, `[seq]`; case matters.
         unit: a CloudWatch unit, or None.
         resolution: 1 or 60 seconds, or None.
-        percentiles: whether distributions keep their values, or None for the configured default.
+        percentiles: True if distributions store their values; None for the configured default.
         signed_gauges: how a StatsD gauge with a sign (`+5`, `-5`) is read: `delta` changes the gauge's level,
             `value` is the level itself, `auto` decides by the line's dialect; None for the configured default.
     """
@@ -47,18 +45,17 @@ class Rules:
     def __init__(self, rules: Sequence[Rule]) -> None:
         """Compile the globs."""
         self._rules = [(re.compile(translate(rule.match)), rule) for rule in rules]
-        self._known: dict[str, Rule] = {}
+        self._cache: dict[str, Rule] = {}
 
     def find(self, name: str) -> Rule:
-        """The rule for a metric name; one that says nothing where none matches."""
-        # A name longer than CloudWatch takes is refused: not remembered, at up to 64 kB each.
+        """The rule for a metric name as it was sent; `NO_RULE` where none matches."""
+        # A longer name is refused anyway.
         if not self._rules or len(name) > NAME_CHARACTERS:
             return NO_RULE
-        rule = self._known.get(name)
+        rule = self._cache.get(name)
         if rule is None:
             rule = next((rule for glob, rule in self._rules if glob.match(name)), NO_RULE)
-            if len(name) <= NAME_CHARACTERS:
-                if len(self._known) >= REMEMBERED:
-                    self._known.clear()
-                self._known[name] = rule
+            if len(self._cache) >= CACHED_NAMES:
+                self._cache.clear()
+            self._cache[name] = rule
         return rule

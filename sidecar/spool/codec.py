@@ -12,7 +12,7 @@ from typing import Final, Protocol, TypeVar
 
 import orjson
 
-from sidecar.model.batches import Datums, Events, LogBatch, MetricBatch
+from sidecar.model.batches import METRICS_LANE, Datums, Events, LogBatch, MetricBatch, log_lane
 
 B = TypeVar("B")
 
@@ -21,6 +21,10 @@ NUMBER_BYTES: Final = 8
 
 class Codec(Protocol[B]):
     """How batches of one signal are written and read."""
+
+    def lane(self, head: str) -> str:
+        """The lane of the batch whose head this is; of a damaged head, the head."""
+        ...
 
     def size(self, batch: B) -> int:
         """Bytes of what `encode` gives."""
@@ -42,6 +46,10 @@ class Codec(Protocol[B]):
 class MetricCodec:
     """Metric batches: parts are the lengths, then the samples."""
 
+    def lane(self, _head: str) -> str:
+        """All metrics share one lane."""
+        return METRICS_LANE
+
     def size(self, batch: MetricBatch) -> int:
         """Bytes of what `encode` gives."""
         return len(batch.namespace) + sum(map(len, batch.datums.bodies)) + 2 * NUMBER_BYTES * len(batch)
@@ -61,6 +69,13 @@ class MetricCodec:
 class LogCodec:
     """Log batches: parts are the lengths, the timestamps in milliseconds, the sizes as the service counts them."""
 
+    def lane(self, head: str) -> str:
+        """The events of one stream share a lane."""
+        try:
+            return log_lane(*_names(head))
+        except ValueError:
+            return head
+
     def size(self, batch: LogBatch) -> int:
         """Bytes of what `encode` gives, give or take the escapes in the names."""
         names = len(batch.group) + len(batch.stream) + len('["",""]')
@@ -75,12 +90,21 @@ class LogCodec:
 
     def decode(self, head: str, body: bytes, parts: bytes) -> LogBatch:
         """The batch of a row."""
-        named = orjson.loads(head)
-        if not isinstance(named, list) or len(named) != 2 or not all(isinstance(name, str) for name in named):
-            raise ValueError("not a group and a stream")
-        group, stream = named
+        group, stream = _names(head)
         lengths, stamps, sizes = _columns(parts, 3)
         return LogBatch(group, stream, Events(stamps, _cut(body, lengths), sizes))
+
+
+def _names(head: str) -> tuple[str, str]:
+    """Group and stream.
+
+    Raises:
+        ValueError: the head is damaged.
+    """
+    names = orjson.loads(head)
+    if not isinstance(names, list) or len(names) != 2 or not all(isinstance(name, str) for name in names):
+        raise ValueError("not a group and a stream")
+    return names[0], names[1]
 
 
 def _columns(parts: bytes, count: int) -> list[array[int]]:

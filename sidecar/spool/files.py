@@ -31,16 +31,11 @@ class SpoolError(SidecarError):
     """Raised when the spool cannot be used now; the daemon goes on without it."""
 
 
-class SpoolLockedError(SpoolError):
-    """Raised when another daemon uses the directory."""
-
-
 def lock(directory: Path) -> int:
     """Create the directory if there is none and lock it for this process; returns the descriptor of the lock.
 
     Raises:
-        SpoolLockedError: another daemon has it.
-        SpoolError: it cannot be written.
+        SpoolError: another daemon has locked it, or it cannot be written.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -51,7 +46,7 @@ def lock(directory: Path) -> int:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(held)
-        raise SpoolLockedError(f"another daemon uses {directory}") from None
+        raise SpoolError(f"another daemon uses {directory}") from None
     except OSError as error:  # some network and FUSE file systems have no locks, some seccomp filters forbid them
         structlog.get_logger().warning(
             "the spool directory cannot be locked: make sure that no other daemon uses it",

@@ -33,14 +33,16 @@ class BatchRow(NamedTuple):
 
 
 class IndexRow(NamedTuple):
-    """What is known of a batch without its body."""
+    """A row of `batches` without its body and parts."""
 
     id: int
     signal: str
+    head: str
     units: int
     size_bytes: int
     created: float
     in_flight: bool
+    place: int
 
 
 class SegmentRow(NamedTuple):
@@ -144,3 +146,23 @@ def insert_rejected(signal: str, reason: str, detail: str, element: str, units: 
     return Statement(
         "INSERT INTO rejected (signal, reason, detail, element, units, at) VALUES (?, ?, ?, ?, ?, ?)", (row,)
     )
+
+
+def delete_all(deletions: Deletions) -> list[Statement]:
+    """Deletions that could not be written earlier."""
+    return [
+        Statement(f"DELETE FROM {table} WHERE {column} BETWEEN ? AND ?", ranges)  # noqa: S608  # ours
+        for (table, column), ranges in deletions.items()
+    ]
+
+
+def delete_levels() -> Statement:
+    """Delete the values of all gauges."""
+    return Statement("DELETE FROM levels", ((),))
+
+
+def insert_levels(body: bytes) -> Statement:
+    """Write the values of gauges; `body` is a JSON array of pairs of series and value."""
+    # One call for all of them, during which SQLite releases the interpreter lock.
+    sql = "INSERT OR REPLACE INTO levels SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)"
+    return Statement(sql, ((body.decode(),),))

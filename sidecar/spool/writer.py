@@ -23,8 +23,9 @@ import structlog
 from sidecar.observe.log import Limiter
 from sidecar.runtime.threads import Background
 from sidecar.spool.deletions import Deletions
-from sidecar.spool.rows import Leftovers, Statement
-from sidecar.spool.store import SpoolError, SpoolStore, delete_all
+from sidecar.spool.files import SpoolError
+from sidecar.spool.rows import Leftovers, Statement, delete_all
+from sidecar.spool.store import SpoolStore
 
 T = TypeVar("T")
 
@@ -100,7 +101,7 @@ class Spool:
         return True
 
     def _open(self) -> tuple[SpoolStore, Leftovers]:
-        store = SpoolStore.open(self._directory, self.max_bytes)
+        store = SpoolStore.open(self._directory)
         try:
             return store, store.leftovers()
         except sqlite3.Error as error:
@@ -163,9 +164,10 @@ class Spool:
 
     async def close(self) -> None:
         """Finish what is submitted, then let go of the directory; a disk that does not answer is not waited for."""
-        while self._writer is not None:
-            if not (await asyncio.wait({self._writer}, timeout=CLOSING_SECONDS))[0]:
-                break
+        await self._finish()
+        if self._writer is None and len(self._owed) and self.accepts:
+            self.submit()  # deletions of a transaction that failed
+            await self._finish()
         if self._writer is not None or self.stalled:
             self._log.warning(
                 "the disk does not answer: what was being written may be in the spool or not, and what was delivered"
@@ -178,6 +180,12 @@ class Spool:
         if store is not None:
             await self._thread.run(store.close)
         self._thread.close()
+
+    async def _finish(self) -> None:
+        """Wait until everything submitted is written, or the disk does not answer."""
+        while self._writer is not None:
+            if not (await asyncio.wait({self._writer}, timeout=CLOSING_SECONDS))[0]:
+                return
 
     async def _write(self) -> None:
         """Run transactions until nothing waits."""

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from sidecar.batch.logs import LogBuffer, encode
 from sidecar.decode.cut import TRUNCATED, cut
-from sidecar.model.batches import EncodedEvent, Events, LogBatch
+from sidecar.model.batches import LogBatch
 from sidecar.model.limits import EVENTS_PER_REQUEST, LOG_MESSAGE_BYTES, LOG_REQUEST_BYTES, LOG_REQUEST_SPAN_MS
-from tests.support.strategies import encoded, encoded_events
+from tests.support.batches import EncodedEvent, encoded, event_columns, event_rows
+from tests.support.strategies import encoded_events
 
 DAY_MS: Final = 86_400_000
 
@@ -51,7 +52,9 @@ def test_nothing_is_lost_and_equal_times_keep_the_order_of_arrival(events: list[
     batches = batched(events)
 
     # sorted() is stable: that is the promise.
-    assert sorted(events, key=lambda event: event.timestamp_ms) == [one for batch in batches for one in batch.events]
+    assert sorted(events, key=lambda event: event.timestamp_ms) == [
+        one for batch in batches for one in event_rows(batch.events)
+    ]
     assert sum(batch.units for batch in batches) == len(events)
     assert_within_limits(batches)
 
@@ -108,12 +111,12 @@ def test_a_buffer_is_full_by_bytes_or_by_events() -> None:
 
 @given(st.lists(encoded_events(), min_size=1, max_size=10), st.data())
 def test_a_part_of_a_batch_measures_itself(events: list[EncodedEvent], data: st.DataObject) -> None:
-    batch = LogBatch("g", "s", Events.of(events))
+    batch = LogBatch("g", "s", event_columns(events))
     indices = data.draw(st.lists(st.integers(0, len(events) - 1), unique=True).map(sorted))
     part = batch.part(indices)
 
-    assert list(part.events) == [events[i] for i in indices]
-    assert part.size_bytes == sum(event.size_bytes for event in part.events)
+    assert event_rows(part.events) == [events[i] for i in indices]
+    assert part.size_bytes == sum(part.events.sizes)
     assert part.units == sum(batch.units_of(i) for i in indices)
     assert part.lane == batch.lane
 
@@ -212,10 +215,10 @@ def test_consecutive_batches_of_a_stream_follow_in_time() -> None:
 def test_what_is_restored_comes_before_what_came_meanwhile_and_only_that_is_unsaved() -> None:
     buffer = LogBuffer()
     buffer.add(*encoded(5, "meanwhile"))
-    buffer.restore(1, Events.of([encoded(5, "first")]))
-    buffer.restore(2, Events.of([encoded(5, "second"), encoded(4, "earliest")]))
+    buffer.restore(1, event_columns([encoded(5, "first")]))
+    buffer.restore(2, event_columns([encoded(5, "second"), encoded(4, "earliest")]))
 
-    assert [event.body for event in buffer.unsaved()] == [encoded(5, "meanwhile").body]
+    assert buffer.unsaved().bodies == [encoded(5, "meanwhile").body]
     assert buffer.segments == [1, 2]
     (batch,) = buffer.take("g", "s")
     messages = [orjson.loads(body)["message"] for body in batch.events.bodies]

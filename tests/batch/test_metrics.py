@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.batch.metrics import Packer, encode
-from sidecar.model.batches import Datum, Datums, MetricBatch
+from sidecar.model.batches import Datum, MetricBatch
 from sidecar.model.limits import DATUMS_PER_REQUEST, METRIC_REQUEST_BYTES, VALUES_PER_DATUM
 from sidecar.model.samples import Measurement, Series, Statistics
+from tests.support.batches import datum_columns, datum_rows
 from tests.support.strategies import measurements, series
 
 START: Final = 1_789_999_980
@@ -93,7 +94,7 @@ def test_packing_loses_nothing_and_keeps_the_order_within_a_namespace(
     for namespace, datums in encoded:
         offered[namespace] += datums
     for batch in batches:
-        arrived[batch.namespace] += batch.datums
+        arrived[batch.namespace] += datum_rows(batch.datums)
 
     assert offered == arrived
     assert sum(batch.units for batch in batches) == sum(measurement.samples for _, measurement in items)
@@ -113,7 +114,7 @@ def test_no_batch_breaks_a_limit(runs: list[tuple[int, int]], namespace: str) ->
     datums = [sized(size) for size, count in runs for _ in range(min(count, 3_000_000 // size + 1))]
     batches = packed([(namespace, datums)])
 
-    assert [datum for batch in batches for datum in batch.datums] == datums
+    assert [datum for batch in batches for datum in datum_rows(batch.datums)] == datums
     for batch in batches:
         assert 1 <= len(batch) <= DATUMS_PER_REQUEST
         assert len(batch.body()) == batch.size_bytes <= METRIC_REQUEST_BYTES
@@ -144,11 +145,11 @@ def test_namespaces_never_share_a_batch() -> None:
 @given(st.lists(st.tuples(series, measurements()), min_size=1, max_size=4), st.data())
 def test_a_part_of_a_batch_measures_itself(items: list[tuple[Series, Measurement]], data: st.DataObject) -> None:
     datums = tuple(datum for one, measurement in items for datum in encode(one, START, measurement))
-    batch = MetricBatch("App", Datums.of(datums))
+    batch = MetricBatch("App", datum_columns(datums))
     indices = data.draw(st.lists(st.integers(0, len(datums) - 1), min_size=1, unique=True).map(sorted))
     part = batch.part(indices)
 
     assert part.size_bytes == len(part.body())
     assert part.units == sum(batch.units_of(i) for i in indices)
-    assert list(part.datums) == [datums[i] for i in indices]
+    assert datum_rows(part.datums) == [datums[i] for i in indices]
     assert all(isinstance(batch.describe(i), str) for i in indices)

@@ -11,13 +11,13 @@ from typing import Final
 
 import pytest
 
-from sidecar.model.batches import Events, LogBatch
+from sidecar.model.batches import LogBatch
 from sidecar.spool.codec import LogCodec
 from sidecar.spool.files import files_set_aside
 from sidecar.spool.rows import BatchRow, insert_batch
 from sidecar.spool.store import SpoolStore
+from tests.support.batches import encoded, event_columns
 from tests.support.forks import forks
-from tests.support.strategies import encoded
 
 ROWS: Final = 200
 
@@ -28,9 +28,9 @@ def sidecar_spool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def filled(directory: Path) -> Path:
     """A spool of log events, and nobody uses it."""
-    store = SpoolStore.open(directory, 2**30)
+    store = SpoolStore.open(directory)
     for number in range(1, ROWS + 1):
-        batch = LogBatch("/app", "s", Events.of([encoded(number, f"{number} " + "x" * 3_000)]))
+        batch = LogBatch("/app", "s", event_columns([encoded(number, f"{number} " + "x" * 3_000)]))
         row = BatchRow(number, "logs", *LogCodec().encode(batch), 1, 1_790_000_000.0, in_flight=False, place=number)
         store.run([insert_batch(lambda row=row: row)])  # type: ignore[misc]
     store.close()
@@ -100,7 +100,7 @@ def test_what_can_be_read_of_a_damaged_file_is_exported_from_both_ends(tmp_path:
 def test_a_file_that_was_set_aside_is_listed_and_exported(tmp_path: Path) -> None:
     path = filled(tmp_path / "spool")
     spoil_the_middle(path)
-    SpoolStore.open(tmp_path / "spool", 2**30).close()
+    SpoolStore.open(tmp_path / "spool").close()
     (aside,) = files_set_aside(tmp_path / "spool")
 
     assert str(aside) in sidecar_spool("--dir", tmp_path / "spool", "show").stdout
@@ -117,7 +117,7 @@ def test_a_file_that_was_set_aside_is_listed_and_exported(tmp_path: Path) -> Non
 
 def test_a_row_that_makes_no_sense_is_told_and_the_others_are_exported(tmp_path: Path) -> None:
     filled(tmp_path / "spool")
-    store = SpoolStore.open(tmp_path / "spool", 2**30)
+    store = SpoolStore.open(tmp_path / "spool")
     store._database.execute("UPDATE batches SET parts = x'0102' WHERE id = 7")
     store.close()
     done = sidecar_spool("--dir", tmp_path / "spool", "export")

@@ -102,7 +102,7 @@ def test_the_time_is_the_documents_own(members: dict[str, Any], timestamp_ms: in
     (event,) = decode(orjson.dumps(members), NOW)
 
     assert isinstance(event, LogEvent)
-    assert (event.timestamp_ms, event.late_stamped) == (timestamp_ms, late)
+    assert (event.timestamp_ms, event.unreadable_timestamp) == (timestamp_ms, late)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Final
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sidecar.decode import scan
@@ -86,6 +86,7 @@ def test_without_takes_out_the_named_members_and_nothing_else(value: dict[str, o
 
 
 @given(st.binary(max_size=80), st.sampled_from([ARRAY_END, OBJECT_END]))
+@example(b"\x0b", ARRAY_END)
 def test_any_bytes_are_parts_in_order_that_leave_nothing_out(text: bytes, closing: bytes) -> None:
     position = 0
     spans = parts(text, 0, closing)

@@ -13,8 +13,8 @@ from typing import Final
 import pytest
 
 from sidecar.deliver.backlog import Backlog
-from sidecar.deliver.channel import Channel
-from sidecar.model.batches import MEMORY_PER_BATCH, MEMORY_PER_ELEMENT, Events, LogBatch
+from sidecar.deliver.parcel import Parcel
+from sidecar.model.batches import MEMORY_PER_BATCH, MEMORY_PER_ELEMENT, LogBatch
 from sidecar.model.errors import Reason
 from sidecar.model.limits import PAST_SECONDS
 from sidecar.observe.ledger import SignalLedger
@@ -23,8 +23,8 @@ from sidecar.spool.codec import LogCodec
 from sidecar.spool.rows import Statement
 from sidecar.spool.store import SpoolStore
 from sidecar.spool.writer import Spool
+from tests.support.batches import encoded, event_columns
 from tests.support.clock import HandClock
-from tests.support.strategies import encoded
 
 EVENT_BYTES: Final = 126  # as the service counts it
 BATCH_MEMORY: Final = EVENT_BYTES + MEMORY_PER_ELEMENT + MEMORY_PER_BATCH  # of one event
@@ -32,11 +32,11 @@ PLENTY: Final = 100_000_000
 
 
 def batch(*numbers: int, stream: str = "s") -> LogBatch:
-    return LogBatch("/app", stream, Events.of(encoded(number, f"{number:0100}") for number in numbers))
+    return LogBatch("/app", stream, event_columns(encoded(number, f"{number:0100}") for number in numbers))
 
 
-def numbers(one: LogBatch) -> list[int]:
-    return list(one.events.stamps)
+def numbers(one: LogBatch | Parcel[LogBatch]) -> list[int]:
+    return list((one.contents if isinstance(one, Parcel) else one).events.stamps)
 
 
 class Rig:
@@ -44,12 +44,11 @@ class Rig:
 
     def __init__(self, directory: Path | None, *, memory_bytes: int = PLENTY) -> None:
         self.clock = HandClock()
-        self.channel: Channel[LogBatch] = Channel(memory_bytes, self.clock.monotonic)
         self.account = SignalLedger()
         self.spool = Spool(directory, PLENTY) if directory is not None else None
         self.backlog: Backlog[LogBatch] = Backlog(
             "logs",
-            self.channel,
+            memory_bytes,
             codec=LogCodec(),
             spool=self.spool,
             account=self.account,
@@ -60,9 +59,8 @@ class Rig:
 
     async def start(self) -> None:
         if self.spool is not None:
-            spool = self.spool
-            opened = await spool.open(lambda left: self.backlog.recover(spool, left.batches))
-            assert opened, spool.error
+            opened = await self.spool.open(lambda left: self.backlog.recover(left.batches))
+            assert opened, self.spool.error
         self._refill = asyncio.create_task(self.backlog.run())
         await self.turns()
 
@@ -82,24 +80,29 @@ class Rig:
         return self.backlog.offer(batches)
 
     def can_take(self) -> bool:
-        return any(lane.waiting and not lane.busy for lane in self.channel._lanes.values())
+        lanes = self.backlog.waiting.lanes._lanes.values()
+        return any(lane.waiting and not lane.in_hand and lane.waiting[0].ready for lane in lanes)
 
-    async def take(self) -> LogBatch:
+    async def get(self) -> Parcel[LogBatch]:
         async with asyncio.timeout(5):
-            return await self.channel.take()
+            return await self.backlog.get()
 
-    def delivered(self, one: LogBatch) -> None:
+    def delivered(self, one: Parcel[LogBatch]) -> None:
         """What the worker does with a batch that was stored."""
         self.account.delivered += one.units
-        self.channel.settle(one)
-        self.backlog.settled(one)
+        self.backlog.settle(one)
+
+    def split(self, one: Parcel[LogBatch]) -> None:
+        """In two halves."""
+        batch, middle = one.contents, len(one.contents) // 2
+        self.backlog.split(one, [batch.part(range(middle)), batch.part(range(middle, len(batch)))])
 
     async def deliver_all(self) -> list[int]:
         """Deliver until nothing is left; the numbers in their order."""
         arrived: list[int] = []
         await self.turns()
-        while self.can_take():
-            one = await self.take()
+        while len(self.backlog):
+            one = await self.get()
             await self.backlog.sending(one)
             arrived += numbers(one)
             self.delivered(one)
@@ -178,11 +181,11 @@ async def test_what_memory_has_no_room_for_waits_on_disk_and_comes_in_its_order(
             if number % 7 == 0:
                 await one.turns()
         await one.turns()
-        assert one.channel.memory_bytes <= one.channel.capacity_bytes
+        assert not one.backlog.waiting.memory.full
         assert one.account.pending == 50
         arrived = []
         for number in range(50, 60):
-            taken = await one.take()
+            taken = await one.get()
             arrived += numbers(taken)
             one.delivered(taken)
             one.offer(batch(number))
@@ -246,10 +249,8 @@ async def test_a_split_batch_is_replaced_on_disk_by_its_parts(tmp_path: Path) ->
     async with rig(tmp_path) as one:
         one.offer(batch(1, 2, 3, 4))
         await one.turns()
-        whole = await one.take()
-        parts = [whole.part([0, 1]), whole.part([2, 3])]
-        one.backlog.settled(whole, parts)
-        one.channel.put_back(whole, parts, 0.0)
+        whole = await one.get()
+        one.split(whole)
         await one.turns()
         one.balanced()
         assert await on_disk(one) == 2
@@ -263,13 +264,11 @@ async def test_the_parts_of_a_split_batch_keep_its_place_after_a_restart(tmp_pat
         await fill(one, 1)
         one.offer(batch(1, 2), batch(3))
         await one.turns()
-        first = await one.take()
+        first = await one.get()
         assert numbers(first) == [0]
         one.delivered(first)
-        whole = await one.take()
-        parts = [whole.part([0]), whole.part([1])]
-        one.backlog.settled(whole, parts)
-        one.channel.put_back(whole, parts, 0.0)
+        whole = await one.get()
+        one.split(whole)
         await one.turns()
     async with rig(tmp_path) as two:
         assert await two.deliver_all() == [1, 2, 3]
@@ -283,19 +282,17 @@ async def test_a_split_batch_stays_on_disk_until_parts_that_could_not_be_written
         one.offer(batch(1, 2))
         await one.turns()
         before = one.spool.size_bytes
-        whole = await one.take()
+        whole = await one.get()
         refuse_batches(monkeypatch)
-        parts = [whole.part([0]), whole.part([1])]
-        one.backlog.settled(whole, parts)
-        one.channel.put_back(whole, parts, 0.0)
+        one.split(whole)
         await one.turns()
 
-        assert [part.row for part in parts] == [None, None]
+        assert [part.row for part in one.backlog.waiting.lanes._lanes["/app\ns"].waiting] == [None, None]
         assert one.spool.size_bytes == before
-        one.delivered(await one.take())
+        one.delivered(await one.get())
         await one.turns()
         assert await on_disk(one) == 1
-        one.delivered(await one.take())
+        one.delivered(await one.get())
         await one.turns()
         assert await on_disk(one) == 0
         assert one.spool.size_bytes == 0
@@ -308,11 +305,9 @@ async def test_parts_that_could_not_be_written_are_left_in_the_row_of_the_whole(
         async with rig(tmp_path) as one:
             one.offer(batch(1, 2))
             await one.turns()
-            whole = await one.take()
+            whole = await one.get()
             refuse_batches(patched)
-            parts = [whole.part([0]), whole.part([1])]
-            one.backlog.settled(whole, parts)
-            one.channel.put_back(whole, parts, 0.0)
+            one.split(whole)
             await one.turns()
             await one.stop_refill()
             assert one.backlog.abandon() == (0, 2)
@@ -326,7 +321,7 @@ async def test_what_was_in_flight_at_a_crash_counts_as_ambiguous_once_it_is_sent
     await one.start()
     one.offer(batch(1, 2), batch(3))
     await one.turns()
-    await one.backlog.sending(await one.take())
+    await one.backlog.sending(await one.get())
     await one.die()
     async with rig(tmp_path) as two:
         assert two.account.ambiguous == 0
@@ -339,15 +334,23 @@ async def test_what_was_in_flight_at_a_crash_still_counts_as_ambiguous_once_it_w
     await one.start()
     one.offer(batch(1, 2))
     await one.turns()
-    await one.backlog.sending(await one.take())
+    await one.backlog.sending(await one.get())
     await one.die()
     async with rig(tmp_path, memory_bytes=3 * BATCH_MEMORY) as two:
         refused = batch(*range(3, 9))  # not kept: what is kept makes room for it
         two.account.received["test"] += refused.units
-        two.backlog._queue(refused)
+        offer_unwritten(two, refused)
         assert await two.deliver_all() == list(range(1, 9))
         assert two.account.ambiguous == 2
         two.balanced()
+
+
+def offer_unwritten(one: Rig, given: LogBatch) -> None:
+    """Offer a batch while the spool has no room for it."""
+    assert one.spool is not None
+    room, one.spool.max_bytes = one.spool.max_bytes, 0
+    one.backlog.offer([given])
+    one.spool.max_bytes = room
 
 
 def refuse_batches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -395,14 +398,12 @@ async def test_what_a_batch_replaces_stays_on_disk_until_the_batch_is_there_or_d
         assert await segments_of(tmp_path) == [1, 2]
         assert one.spool.size_bytes == before
 
-        taken = await one.take()
-        parts = [taken.part([0]), taken.part([1])]
-        one.backlog.settled(taken, parts)
-        one.channel.put_back(taken, parts, 0.0)
-        one.delivered(await one.take())
+        taken = await one.get()
+        one.split(taken)
+        one.delivered(await one.get())
         await one.turns()
         assert await segments_of(tmp_path) == [1, 2]  # the other part is in memory only
-        one.delivered(await one.take())
+        one.delivered(await one.get())
         await one.turns()
         assert await segments_of(tmp_path) == []
         assert one.spool.size_bytes == 0
@@ -439,10 +440,9 @@ async def test_what_was_certainly_not_stored_is_not_ambiguous_after_a_crash(tmp_
     await one.start()
     one.offer(batch(1, 2))
     await one.turns()
-    taken = await one.take()
+    taken = await one.get()
     await one.backlog.sending(taken)
-    one.backlog.unsent(taken)
-    one.channel.put_back(taken, [taken], 0.0)
+    one.backlog.retry(taken, 0.0, stored=False)
     await one.turns()
     await one.die()
     async with rig(tmp_path) as two:
@@ -469,7 +469,7 @@ async def test_batches_pushed_out_of_memory_keep_their_order(tmp_path: Path) -> 
         await fill(one, 4)
         refused = batch(*range(4, 14))  # as much as all four
         one.account.received["test"] += refused.units
-        one.backlog._queue(refused)
+        offer_unwritten(one, refused)
         one.balanced()
         arrived = await one.deliver_all()
 
@@ -486,7 +486,7 @@ async def test_batches_that_memory_alone_has_wait_behind_rows_of_their_stream(
             refuse_batches(patched)
             await fill(one, 3, first=10)
             one.balanced()
-            assert one.channel.memory_bytes + one.backlog._later_bytes <= one.channel.capacity_bytes
+            assert not one.backlog.waiting.memory.full
         await asyncio.sleep(0.3)
         await fill(one, 3, first=13)
         assert await one.deliver_all() == list(range(16))

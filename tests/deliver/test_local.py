@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from sidecar.batch.metrics import Packer, encode
 from sidecar.deliver.local import SHOWN_PER_REQUEST, LocalLogs, LocalMetrics, LocalStore
-from sidecar.model.batches import Datum, Datums, Events, LogBatch, MetricBatch
+from sidecar.model.batches import Datum, LogBatch, MetricBatch
 from sidecar.model.errors import ConfigError, DeliveryError
 from sidecar.model.limits import EVENTS_PER_REQUEST
 from sidecar.model.samples import Measurement, Series, Statistics
 from tests.double.metrics import MetricStore
-from tests.support.strategies import NOW, encoded
+from tests.support.batches import datum_columns, encoded, event_columns
+from tests.support.strategies import NOW
 
 MINUTE: Final = int(NOW) // 60 * 60
 ROOM: Final = 256 * 1_048_576
@@ -39,7 +40,7 @@ def batch(*measured: tuple[Series, Measurement], start: int = MINUTE) -> MetricB
 
 
 def events(*messages: str, group: str = "/app", stream: str = "s", at_ms: int = MINUTE * 1_000) -> LogBatch:
-    return LogBatch(group, stream, Events.of(encoded(at_ms + n, message) for n, message in enumerate(messages)))
+    return LogBatch(group, stream, event_columns(encoded(at_ms + n, message) for n, message in enumerate(messages)))
 
 
 SET: Final = Measurement(3, statistics=Statistics(4.5, 60.0, -1.0, 30.0))
@@ -355,7 +356,7 @@ def a_datum(**changed: Any) -> Datum:
 async def test_quantiles_are_of_the_weights() -> None:
     console = Console()
     spread = a_datum(Values=[1.0, 2.0, 100.0], Counts=[97.0, 1.0, 2.0])
-    await LocalMetrics(store(), console).send(MetricBatch("App", Datums.of([spread])))
+    await LocalMetrics(store(), console).send(MetricBatch("App", datum_columns([spread])))
 
     assert console.lines[1].endswith("p50=1 p99=100")
 

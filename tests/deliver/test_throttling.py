@@ -15,16 +15,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from sidecar.deliver.backlog import Backlog
-from sidecar.deliver.channel import Channel
 from sidecar.deliver.pace import Pace
 from sidecar.deliver.retry import Backoff
 from sidecar.deliver.worker import Rejected, Worker
-from sidecar.model.batches import EncodedEvent, Events, LogBatch
+from sidecar.model.batches import LogBatch
 from sidecar.model.errors import DeliveryError
 from sidecar.observe.health import DeliveryHealth
 from sidecar.observe.ledger import RequestLedger, SignalLedger
 from sidecar.observe.log import Limiter
 from sidecar.spool.codec import LogCodec
+from tests.support.batches import EncodedEvent, event_columns
 from tests.support.simulated import SimulatedLoop, simulate
 
 BEGIN: Final = 10.0  # seconds at which the throttles begin
@@ -65,18 +65,16 @@ class Rig:
         self.loop = loop
         self.account = SignalLedger()
         self.health = DeliveryHealth()
-        self.channel: Channel[LogBatch] = Channel(100_000_000, loop.monotonic)
         limiter = Limiter(loop.monotonic)
         self.backlog: Backlog[LogBatch] = Backlog(
-            "logs", self.channel, codec=LogCodec(), spool=None, account=self.account, limiter=limiter, clock=loop
+            "logs", 100_000_000, codec=LogCodec(), spool=None, account=self.account, limiter=limiter, clock=loop
         )
         uniform = random.Random(1).uniform
         self.pace = Pace(RETRY_MAX_SECONDS, uniform)
         self.worker: Worker[LogBatch] = Worker(
             "logs",
-            self.channel,
+            self.backlog,
             service,
-            journal=self.backlog,
             backoff=Backoff(0.2, RETRY_MAX_SECONDS, uniform),
             pace=self.pace,
             account=self.account,
@@ -91,7 +89,7 @@ class Rig:
         self.account.received["test"] += 1
         body = orjson.dumps({"n": number})
         event = EncodedEvent(number, body, len(body) + 26)
-        self.backlog.offer([LogBatch("/app", stream, Events.of([event]))])
+        self.backlog.offer([LogBatch("/app", stream, event_columns([event]))])
 
 
 @pytest.mark.parametrize("throttle", THROTTLES.values(), ids=THROTTLES)

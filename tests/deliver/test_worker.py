@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from sidecar.deliver.backlog import Backlog
-from sidecar.deliver.channel import Channel
 from sidecar.deliver.pace import Pace
 from sidecar.deliver.retry import Backoff
 from sidecar.deliver.worker import Rejected, Worker
-from sidecar.model.batches import Datum, Datums, EncodedEvent, Events, LogBatch, MetricBatch
+from sidecar.model.batches import Datum, LogBatch, MetricBatch
 from sidecar.model.errors import DeliveryError, Reason
 from sidecar.observe.health import DeliveryHealth
 from sidecar.observe.ledger import RequestLedger, SignalLedger
 from sidecar.observe.log import Limiter
 from sidecar.spool.codec import Codec, MetricCodec
+from tests.support.batches import EncodedEvent, datum_columns, event_columns
 from tests.support.clock import HandClock
 
 B = TypeVar("B", MetricBatch, LogBatch)
@@ -79,14 +79,13 @@ class Rig(Generic[B]):
     ) -> None:
         self.clock = HandClock()
         self.destination: Scripted[B] = destination
-        self.channel: Channel[B] = Channel(capacity_bytes, self.clock.monotonic)
         self.account = SignalLedger()
         self.requests = RequestLedger()
         self.health = DeliveryHealth()
         limiter = Limiter(self.clock.monotonic)
         self.backlog: Backlog[B] = Backlog(
             "metrics",
-            self.channel,
+            capacity_bytes,
             codec=cast("Codec[B]", MetricCodec()),  # without a spool nobody asks it
             spool=None,
             account=self.account,
@@ -95,9 +94,8 @@ class Rig(Generic[B]):
         )
         self.worker: Worker[B] = Worker(
             "metrics",
-            self.channel,
+            self.backlog,
             destination,
-            journal=self.backlog,
             pace=Pace(0.0, lambda low, _high: low),  # does not slow down: the clock stands still
             backoff=Backoff(wait_seconds, wait_seconds, lambda _low, high: high),
             account=self.account,
@@ -157,16 +155,16 @@ async def turns(count: int = 20) -> None:
 
 
 def metrics(*names: str, samples: int = 1, namespace: str = "App") -> MetricBatch:
-    return MetricBatch(namespace, Datums.of(Datum(orjson.dumps({"MetricName": name}), samples) for name in names))
+    return MetricBatch(namespace, datum_columns(Datum(orjson.dumps({"MetricName": name}), samples) for name in names))
 
 
 def events(*messages: str, stream: str = "s") -> LogBatch:
     made = [EncodedEvent(n, orjson.dumps({"message": text}), len(text) + 26) for n, text in enumerate(messages)]
-    return LogBatch("/app", stream, Events.of(made))
+    return LogBatch("/app", stream, event_columns(made))
 
 
 def names(batch: MetricBatch) -> list[str]:
-    return [orjson.loads(datum.body)["MetricName"] for datum in batch.datums]
+    return [orjson.loads(body)["MetricName"] for body in batch.datums.bodies]
 
 
 def invalid(*indices: int) -> DeliveryError:
@@ -636,7 +634,7 @@ async def test_a_request_cut_off_by_the_deadline_stays_pending_and_is_then_aband
     with capture_logs():
         assert rig.backlog.abandon() == (5, 0)
     assert rig.dropped == {"abandoned": 5}
-    assert rig.channel.memory_bytes == 0
+    assert rig.backlog.waiting.memory.used_bytes == 0
     rig.balanced()
 
 

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sidecar.aggregate.window import Windows
-from sidecar.decode import dogstatsd, statsd
+from sidecar.decode import dogstatsd, json_logs, statsd
 from sidecar.decode.documents import documents, text_lines
 from sidecar.decode.items import Item
-from sidecar.decode.json_logs import decode_log
 from sidecar.decode.json_metrics import decode_metric
 from sidecar.decode.requests import metric_items
 from sidecar.model.errors import DecodeError
+from sidecar.model.events import LogEvent
 from sidecar.model.samples import Sample, Series, SignedGauges
 from sidecar.receive.inflate import ENCODINGS, InflateError, TooLargeError, inflate
 from tests.support.strategies import NOW, any_lines, garbage, json_bodies, json_values, log_items, spoiled_items
@@ -103,9 +103,10 @@ def test_a_body_is_items_and_each_is_an_event_or_a_decode_error(body: bytes) -> 
         if item.error is not None:
             continue
         try:
-            event = decode_log(item, NOW)
+            event = json_logs.decode(item)
         except DecodeError:
             continue
+        assert isinstance(event, LogEvent)
         assert event.message
         event.message.encode()
     for metric in filter(None, metric_items(documents(body, requests=True))):
@@ -200,9 +201,10 @@ def test_a_metric_is_a_sample_that_a_window_takes_or_a_decode_error(value: objec
 @given(st.one_of(log_items(), spoiled_items(), json_values))
 def test_a_log_event_is_an_event_or_a_decode_error(value: object) -> None:
     try:
-        event = decode_log(Item(value), NOW)
+        event = json_logs.decode(Item(value))
     except DecodeError:
         return
+    assert isinstance(event, LogEvent)
     assert event.message
 
 

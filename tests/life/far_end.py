@@ -14,6 +14,8 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import orjson
 
+from sidecar.deliver.backlog import Backlog
+from sidecar.deliver.parcel import Parcel
 from sidecar.deliver.worker import Rejected
 from sidecar.model.batches import LogBatch, MetricBatch
 from sidecar.model.errors import DeliveryError, Reason
@@ -66,6 +68,20 @@ ANSWERS: Final = (
 )
 
 
+def in_hand(backlog: Backlog[Any] | None) -> list[Parcel[Any]]:
+    """What is being sent."""
+    return [] if backlog is None else [lane.in_hand for lane in backlog.waiting.lanes._lanes.values() if lane.in_hand]
+
+
+def all_saved(backlog: Backlog[Any], account: SignalLedger) -> bool:
+    """Whether all that came and is not delivered is known to be on disk: none is in memory alone, or was dropped there."""
+    if any(account.dropped[reason] for reason in WITHOUT_SPOOL):
+        return False
+    lanes = backlog.waiting.lanes
+    waiting = [parcel for lane in lanes._lanes.values() for parcel in lane.waiting]
+    return all(parcel.saved for parcel in [*waiting, *in_hand(backlog), *lanes._parked])
+
+
 class Element(NamedTuple):
     """One datum or log event of a batch: its samples or itself, by number."""
 
@@ -96,12 +112,14 @@ class FarEnd(Generic[B]):
         self.sending = 0  # requests
         # Of this life:
         self.account = SignalLedger()
+        self.backlog: Backlog[B] | None = None
         self.delivered = 0
         self.dropped: Counter[Reason] = Counter()
 
-    def live(self, account: SignalLedger) -> None:
+    def live(self, account: SignalLedger, backlog: Backlog[B]) -> None:
         """A life begins."""
         self.account = account
+        self.backlog = backlog
         self.delivered = 0
         self.dropped.clear()
         self.sending = 0
@@ -150,7 +168,7 @@ class FarEnd(Generic[B]):
 
     def _store(self, batch: B, held: Counter[int]) -> None:
         self.arrived += held
-        if self.disk_hung() or batch.row is None:
+        if self.disk_hung() or not any(one.saved for one in in_hand(self.backlog) if one.batch is batch):
             self.unmarked += held.total()
         counted = self.before_units + self.account.ambiguous
         if self.repeated > counted:
@@ -187,6 +205,8 @@ class FarEnd(Generic[B]):
         for reason in (*NEVER, *(WITHOUT_SPOOL if kept else ())):
             assert not account.dropped[reason], (self.operation, reason, account.summary())
         assert not self.broken, self.broken
+        if any(account.dropped[reason] for reason in WITHOUT_SPOOL):
+            self.safe.clear()  # counted as lost: which ones it was is not known here
 
     def check_all(self) -> None:
         """What holds once everything was delivered."""

@@ -15,9 +15,10 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from sidecar.app import App
 from sidecar.config.schema import Config
+from sidecar.deliver.backlog import Backlog
 from sidecar.model.errors import BusyError, UnsupportedError
-from sidecar.spool.store import FILE
-from tests.life.far_end import Target
+from sidecar.spool.files import FILE
+from tests.life.far_end import Target, all_saved, in_hand
 from tests.life.loop import HandLoop, HandThread
 from tests.support.clock import HandClock
 from tests.support.pipeline import Inputs
@@ -57,8 +58,9 @@ class Life:
         self.thread = HandThread()
         self.app = App(configuration(directory), clock, target=target)
         delivery = self.app._delivery
-        delivery.metrics.channel.capacity_bytes = METRIC_MEMORY
-        delivery.logs.channel.capacity_bytes = LOG_MEMORY
+        self.backlogs: tuple[Backlog[Any], ...] = (delivery.metrics.backlog, delivery.logs.backlog)
+        delivery.metrics.backlog.waiting.memory.capacity_bytes = METRIC_MEMORY
+        delivery.logs.backlog.waiting.memory.capacity_bytes = LOG_MEMORY
         spool, keeper = delivery.spool, self.app._keeper
         assert spool is not None
         assert keeper is not None
@@ -70,6 +72,7 @@ class Life:
         self.inputs = Inputs(self.pipeline)
         self.disk_works = True
         self.disk_hung = False
+        self.stalled = False  # at some time: batches may have gone on in memory alone
         target.metrics.disk_hung = target.logs.disk_hung = lambda: self.disk_hung
         self.draining = False
         self.flushes: list[Flush] = []
@@ -80,8 +83,8 @@ class Life:
         self.unsafe_events: Counter[int] = Counter()
         self.flushed_at = 0.0  # when a flush was last under way
         self.checkpointed_at = 0.0
-        target.metrics.live(self.ledger.samples)
-        target.logs.live(self.ledger.log_events)
+        target.metrics.live(self.ledger.samples, delivery.metrics.backlog)
+        target.logs.live(self.ledger.log_events, delivery.logs.backlog)
         self.kept = True  # what comes, from the start
         self.workers: list[asyncio.Task[None]] = []
         self.running: list[asyncio.Task[None]] = []
@@ -101,6 +104,7 @@ class Life:
         """Let the loop come round once, and the disk do one thing."""
         self.loop.turn()
         self.disk_hung |= not self.disk_works and bool(self.thread.jobs)
+        self.stalled |= self.spool.stalled
         if self.disk_works:
             self.thread.work()
         self._note()
@@ -207,19 +211,25 @@ class Life:
                 self._now_safe(at)
         if self._written():
             self.disk_hung = False
-            self.target.metrics.unmarked = self.target.logs.unmarked = 0
+            for far_end in (self.target.metrics, self.target.logs):
+                if not in_hand(far_end.backlog):
+                    far_end.unmarked = 0
             self.target.metrics.noting.clear()
             self.target.logs.noting.clear()
-            if self.spool.opened:
+            metrics, logs = self.backlogs
+            # What is in a buffer has its segment, unless that was submitted while the disk did not answer.
+            buffered = self.ledger.log_events.pending != logs.waiting.units
+            if self.spool.opened and all_saved(logs, self.ledger.log_events) and not (self.stalled and buffered):
                 self.target.logs.safe |= self.unsafe_events
                 self.unsafe_events.clear()
-            if not self.flushes:
+            if not self.flushes and all_saved(metrics, self.ledger.samples):
                 self._now_safe(max((flush.started for flush in self.flushed if flush.whole), default=0.0))
                 self.flushed.clear()
 
     def _written(self) -> bool:
         """Whether nothing waits to be written."""
-        return not self.thread.jobs and not self.spool._waiting and self.spool._writer is None
+        spool = self.spool
+        return not self.thread.jobs and not spool._waiting and spool._writer is None and not len(spool._owed)
 
     def _now_safe(self, before: float) -> None:
         self.target.metrics.safe += sum((one.samples for one in self.unsafe if one.at < before), Counter[int]())
@@ -228,8 +238,8 @@ class Life:
     # --- what holds ---
 
     def check(self) -> None:
-        self.target.metrics.check(kept=self.kept)
-        self.target.logs.check(kept=self.kept)
+        self.target.metrics.check(kept=self.kept and not self.stalled)
+        self.target.logs.check(kept=self.kept and not self.stalled)
         assert not self.failures, self.failures
         for flush in self.flushed:
             flush.task.result()
@@ -238,9 +248,9 @@ class Life:
         if not self.draining:
             for task in (*self.workers, *self.running):
                 assert not task.done(), task
-        for channel in (self.app._delivery.metrics.channel, self.app._delivery.logs.channel):
+        for backlog in self.backlogs:
             # Splitting a batch that is in hand makes it more, by what each part takes beside its elements.
-            assert channel.memory_bytes <= 2 * channel.capacity_bytes
+            assert backlog.waiting.memory.used_bytes <= 2 * backlog.waiting.memory.capacity_bytes
 
     # --- how it ends ---
 
@@ -256,8 +266,10 @@ class Life:
         self.settle()
         assert not self.bodies
         assert not self.flushes
-        if opened:
+        metrics, logs = self.backlogs
+        if opened and all_saved(metrics, self.ledger.samples):
             self._now_safe(float("inf"))
+        if opened and all_saved(logs, self.ledger.log_events):
             self.target.logs.safe |= self.unsafe_events
         self._end()
 

@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from structlog.testing import capture_logs
 
-from sidecar.spool.store import LOCK
+from sidecar.spool.files import LOCK
 from tests.life.far_end import ANSWERS, OK, REQUEST_SECONDS, Answer, FarEnd, LogFarEnd, Target, read_datums
 from tests.life.life import Life, rows
 from tests.life.senders import DATAGRAM_PLANS, EVENT_PLANS, METRIC_PLANS, SAME, Event, Line, Metric, Numbers
@@ -141,6 +141,8 @@ class WholeLife(RuleBasedStateMachine):
         for part in (min(seconds, STALL_SECONDS), seconds - min(seconds, STALL_SECONDS)):
             self.life.pass_time(part + 0.1)
             self.life.settle()
+        if seconds >= STALL_SECONDS:
+            assert all(body.done() for body in self.life.bodies)
         self.life.disk_works = works
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 2.0, REQUEST_SECONDS, 61.0, -90.0]), settle=st.booleans())

@@ -68,7 +68,7 @@ def test_a_thing_is_said_once_and_then_counted(limiter: Limiter, clock: HandCloc
         clock.elapsed = EVERY_SECONDS
         limiter.error("poison", "refused", reason="rejected")
 
-    assert lines[1:] == [{"event": "refused", "reason": "rejected", "log_level": "error", "unsaid_before": 999}]
+    assert lines[1:] == [{"event": "refused", "reason": "rejected", "log_level": "error", "omitted": 999}]
 
 
 def test_it_is_said_from_the_first_second_of_the_machine(limiter: Limiter, clock: HandClock) -> None:
@@ -94,7 +94,7 @@ def test_what_was_said_alone_carries_no_count(limiter: Limiter, clock: HandClock
             limiter.warning("a", "told")
 
     assert len(lines) == 3
-    assert all("unsaid_before" not in line for line in lines)
+    assert all("omitted" not in line for line in lines)
 
 
 def test_one_thing_never_silences_another(limiter: Limiter) -> None:
@@ -117,10 +117,10 @@ def test_keys_without_end_are_held_in_bounds(limiter: Limiter) -> None:
     with capture_logs() as lines:
         for number in range(3 * MOST_KEYS):
             limiter.warning(f"series {number}", "told")
-            assert len(limiter._said) <= MOST_KEYS
+            assert len(limiter._logged) <= MOST_KEYS
 
     assert len(lines) == MOST_KEYS + 1
-    limiter._said = {key: (said - 2 * EVERY_SECONDS, unsaid) for key, (said, unsaid) in limiter._said.items()}
+    limiter._logged = {key: (said - 2 * EVERY_SECONDS, unsaid) for key, (said, unsaid) in limiter._logged.items()}
     with capture_logs() as later:
         limiter.warning("another", "told")
     assert len(later) == 1
@@ -148,7 +148,7 @@ def test_events_without_end_are_held_in_bounds_too(limiter: Limiter) -> None:
     with capture_logs() as lines:
         for number in range(3 * MOST_KEYS):
             limiter.warning(f"key {number}", f"event {number}")
-            assert len(limiter._said) + len(limiter._events) <= 2 * MOST_KEYS
+            assert len(limiter._logged) + len(limiter._events) <= 2 * MOST_KEYS
 
     assert lines
 
@@ -163,8 +163,8 @@ def test_said_and_unsaid_add_up(steps: list[tuple[str, float]]) -> None:
             clock.elapsed += passed
             limiter.warning(key, key)
 
-    counted = sum(1 + line.get("unsaid_before", 0) for line in lines)
-    assert counted + sum(unsaid for _, unsaid in limiter._said.values()) == len(steps)
+    counted = sum(1 + line.get("omitted", 0) for line in lines)
+    assert counted + sum(unsaid for _, unsaid in limiter._logged.values()) == len(steps)
 
 
 # --- the lines ------------------------------------------------------------------------------------

@@ -14,8 +14,6 @@ from sidecar.decode.tolerant import WHOLE_BYTES
 from sidecar.model.errors import Reason, TooManyItemsError
 from sidecar.model.events import Outcome
 from sidecar.model.limits import ITEMS_PER_BODY, JSON_ITEMS_PER_DATAGRAM, LOG_MESSAGE_BYTES, VALUES_PER_ITEM
-from sidecar.shape.rules import Rule, Rules
-from sidecar.shape.series import Shaper
 from tests.support.pipeline import MINUTE, Rig, done, run, total
 from tests.support.strategies import NOW
 
@@ -347,18 +345,16 @@ def test_a_folded_document_has_a_series_of_its_own_as_soon_as_there_is_room() ->
     assert "__other__" in dimensions
 
 
-def test_what_is_remembered_of_names_is_bounded_in_bytes() -> None:
-    rules = Rules([Rule("a*", unit="Bytes")])
-    known = Shaper(namespace="App", dimensions={}, resolution=60, rules=rules)
-    rig = Rig()
-    rig.pipeline._metrics._shaper = known
+def test_caches_of_names_are_bounded_in_bytes() -> None:
+    rig = Rig(metrics={"rules": [{"match": "a*", "unit": "Bytes"}]}, dimensions={})
     for n in range(200):
         name = f"a{n}" + "x" * 60_000
         many = {f"d{i}": f"{n}" + "v" * 1_000 for i in range(28)}
         rig.send(name.encode() + b":1|c")
         ingest(rig, orjson.dumps([{"name": name, "value": 1}, {"name": "a", "value": 1, "dimensions": many}]))
 
-    held = [*rules._known, *(text for asked in known._known for text in (asked[0], *map(str, asked[2:3])))]
+    naming = rig.pipeline.shape._naming
+    held = [*naming._rules._cache, *(text for key in naming._cache for text in (key[0], *map(str, key[2:3])))]
     assert sum(map(len, map(str, held))) < 10_000
     assert sum(map(len, rig.pipeline._metrics._shortcuts.documents)) < 10_000
     assert rig.dropped == {Reason.NAME_TOO_LONG: 400}

@@ -32,7 +32,7 @@ tune_process()
 metrics = {"max_series": int(sys.argv[1]), "rules": [{"match": "a.*", "unit": "Count"}]}
 app = App(Config.model_validate({"deliver": {"target": "local"}, "metrics": metrics}))
 pipeline = app._pipeline
-take = pipeline.lines("statsd", "json_udp").take
+take = pipeline.lines("statsd", "json_udp").ingest
 gc.collect()
 before = resident("VmRSS")
 wide = ",".join(f"tag{k:02}:" + "v" * 1_000 + "-{n}" for k in range(28))

@@ -20,7 +20,9 @@ from sidecar.decode.statsd import decode_line
 from sidecar.model.errors import BusyError, DecodeError, DrainingError, Reason, UnsupportedError
 from sidecar.model.limits import EVENTS_PER_REQUEST, LOG_REQUEST_BYTES
 from sidecar.observe.ledger import SignalLedger
-from tests.support.pipeline import MINUTE, Rig, done, run, shaper, total, turn
+from sidecar.pipeline.shaping import make_shape
+from tests.support.batches import datum_rows
+from tests.support.pipeline import MINUTE, Rig, done, run, total, turn
 from tests.support.strategies import NOW, any_lines, datagrams, json_bodies, log_items, statsd_lines
 
 # --- StatsD -------------------------------------------------------------------------------------------
@@ -160,9 +162,9 @@ def test_the_table_of_known_lines_is_bounded() -> None:
     st.sampled_from(["auto", "delta", "value"]),
 )
 def test_the_table_gives_what_decoding_every_line_anew_gives(steps: list[tuple[bytes, float]], mode: Any) -> None:
-    """The same lines twice through the hot path, against decoder, shaper and windows called by hand."""
+    """The same lines twice through the hot path, against decoder, shape and windows called by hand."""
     rig = Rig(metrics={"signed_gauges": mode})
-    windows, account, now, shapes = Windows(), SignalLedger(), NOW, shaper(rig.config)
+    windows, account, now, shape = Windows(), SignalLedger(), NOW, make_shape(rig.config, "host-1", {})
     for line, seconds in [*steps, *steps]:
         if line.lstrip().startswith((b"{", b"[", b"_e{", b"_sc|")) or not line.strip():
             continue
@@ -180,7 +182,7 @@ def test_the_table_gives_what_decoding_every_line_anew_gives(steps: list[tuple[b
             try:
                 if sample.timestamp is not None:
                     check_timestamp(sample.timestamp, now)
-                windows.add(shapes.series(sample), sample, now)
+                windows.add(shape.shape(sample, rig.clock.elapsed).series, sample, now)
             except DecodeError as error:
                 account.dropped[error.reason] += sample.size
     rig.flush()
@@ -189,9 +191,9 @@ def test_the_table_gives_what_decoding_every_line_anew_gives(steps: list[tuple[b
         for (series, _), accumulator in window.accumulators.items():
             if (measurement := accumulator.take()) is not None:
                 packer.add(series.namespace, encode(series, window.start, measurement))
-    expected = [datum for batch in packer.close() for datum in batch.datums]
+    expected = [datum for batch in packer.close() for datum in datum_rows(batch.datums)]
 
-    assert sorted(expected) == sorted(datum for batch in rig.metrics.batches for datum in batch.datums)
+    assert sorted(expected) == sorted(datum for batch in rig.metrics.batches for datum in datum_rows(batch.datums))
     assert rig.dropped == dict(account.dropped)
     assert total(rig.received) == total(account.received)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any, Final
 
 import orjson
@@ -10,14 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.aggregate.window import Windows
 from sidecar.decode import json_metrics
 from sidecar.decode.json_metrics import decode_metric
 from sidecar.model.errors import Reason
 from sidecar.model.samples import Sample
 from sidecar.pipeline.shortcuts import KEY_BYTES, Shortcuts
-from sidecar.shape.cardinality import Cardinality
-from tests.support.clock import HandClock
 from tests.support.pipeline import Rig, done
 from tests.support.strategies import NOW
 
@@ -53,7 +49,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
 def test_a_known_document_goes_where_reading_it_would_send_it(steps: list[tuple[dict[str, Any], int]]) -> None:
     """Two pipelines get the same documents, over several windows; one of them knows no document."""
     quick, plain = Rig(), Rig()
-    plain.pipeline._dispatch._shortcuts = _Forgetful(plain.pipeline.windows)
+    plain.pipeline._dispatch._shortcuts = _Forgetful(plain)
 
     for document, seconds in steps:
         body = orjson.dumps([document])
@@ -73,8 +69,8 @@ def test_a_known_document_goes_where_reading_it_would_send_it(steps: list[tuple[
 class _Forgetful(Shortcuts):
     """Knows no document."""
 
-    def __init__(self, windows: Windows) -> None:
-        super().__init__(windows, Cardinality(1), HandClock(), 1, Counter())
+    def __init__(self, rig: Rig) -> None:
+        super().__init__(rig.pipeline.shape, rig.pipeline.windows, 1, rig.observer)
 
     def add_document(self, document: dict[str, Any], now: float) -> bytes | None:
         return b""

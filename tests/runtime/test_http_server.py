@@ -139,4 +139,4 @@ def test_the_hosts_that_are_remembered_are_bounded() -> None:
     check = HostCheck()
     for number in range(10_000):
         assert check.problem(CIMultiDictProxy(CIMultiDict({"Host": f"localhost:{number}"}))) is None
-    assert len(check._ours) <= 64
+    assert len(check._local_hosts) <= 64

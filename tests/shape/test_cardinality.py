@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,6 +12,7 @@ from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.limits import MIN_SERIES_BYTES
 from sidecar.model.samples import Series
 from sidecar.shape.cardinality import EXAMINED, FOLDED_SHARE, FORGOTTEN_AT_ONCE, IDLE_SECONDS, OTHER, Cardinality
+from tests.support.counting import calls
 
 
 def series(name: str = "requests", **dimensions: str) -> Series:
@@ -103,7 +101,7 @@ def test_bytes_are_given_back_with_the_series() -> None:
             one = series(f"m{number}", user=f"{hour}-{number}")
             assert cap.admit(one, hour * (IDLE_SECONDS + 1.0)) == one
     assert len(cap) == 100
-    assert cap.memory_bytes == sum(one.memory_bytes for one in cap._known)
+    assert cap.memory_bytes == sum(one.memory_bytes for one in cap._entries)
     assert sum(map(len, cap._of_metric.values())) == 100
 
 
@@ -143,23 +141,6 @@ def test_forgetting_and_choosing_are_done_in_small_steps() -> None:
     (few, first), (many, last) = costs
     assert many <= 1.5 * few + 100
     assert last <= 1.5 * first + 100
-
-
-def calls(work: Callable[[], Any]) -> int:
-    """Calls of Python and C functions while something is done."""
-    counted = 0
-
-    def count(_frame: object, event: str, _argument: object) -> None:
-        nonlocal counted
-        if event in ("call", "c_call"):
-            counted += 1
-
-    sys.setprofile(count)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return counted
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.floats(0.0, 2_000.0)), max_size=200))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from sidecar.model.samples import Kind, Sample
 from sidecar.shape.rules import NO_RULE, Rule, Rules
-from sidecar.shape.series import Shaper
+from sidecar.shape.series import SeriesNaming
 
 
-def shaper(*rules: Rule) -> Shaper:
-    return Shaper(namespace="N", dimensions={}, resolution=60, rules=Rules(rules))
+def shaper(*rules: Rule) -> SeriesNaming:
+    return SeriesNaming(namespace="N", dimensions={}, resolution=60, rules=Rules(rules))
 
 
 def test_the_first_rule_that_matches_applies() -> None:
@@ -43,9 +43,9 @@ def test_a_rule_fills_in_unit_and_resolution_and_the_samples_own_win() -> None:
 def test_percentiles_follow_the_rule_and_else_the_default() -> None:
     one = shaper(Rule("cheap.*", percentiles=False))
 
-    assert one.keeps_values(Sample("cheap.x", Kind.TIMER), default=True) is False
-    assert one.keeps_values(Sample("dear.x", Kind.TIMER), default=True) is True
-    assert one.keeps_values(Sample("dear.x", Kind.TIMER), default=False) is False
+    assert one.percentiles(Sample("cheap.x", Kind.TIMER), default=True) is False
+    assert one.percentiles(Sample("dear.x", Kind.TIMER), default=True) is True
+    assert one.percentiles(Sample("dear.x", Kind.TIMER), default=False) is False
 
 
 def test_a_glob_with_many_stars_does_not_run_away() -> None:

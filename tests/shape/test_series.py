@@ -10,10 +10,10 @@ import pytest
 from sidecar.decode.statsd import decode_line
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.samples import Kind, Sample, Series
-from sidecar.shape.series import Shaper
+from sidecar.shape.series import SeriesNaming
 
 PLAIN: Final = Sample("n", Kind.COUNTER, (1.0,), (1.0,))
-SHAPER: Final = Shaper(namespace="App", dimensions={"Env": "prod", "Service": "api"}, resolution=60)
+SHAPER: Final = SeriesNaming(namespace="App", dimensions={"Env": "prod", "Service": "api"}, resolution=60)
 
 
 def shaped(**fields: Any) -> Series:
@@ -79,14 +79,14 @@ def test_the_configured_dimensions_count_towards_the_thirty() -> None:
 
 
 def test_a_replacement_takes_what_would_be_refused() -> None:
-    shaper = Shaper(namespace="App", dimensions={}, resolution=1, replace_invalid="_")
+    shaper = SeriesNaming(namespace="App", dimensions={}, resolution=1, replace_invalid="_")
     (sample,) = decode_line("café:1|c|#größe:süß".encode()).samples
 
     assert shaper.series(sample) == Series("App", "caf_", (("gr__e", "s__"),), "Count", 1)
 
 
 def test_a_repaired_name_is_told_from_one_that_was_right() -> None:
-    mending = Shaper(namespace="N", dimensions={"Env": "x"}, resolution=60, replace_invalid="_")
+    mending = SeriesNaming(namespace="N", dimensions={"Env": "x"}, resolution=60, replace_invalid="_")
     right = Sample("fine", Kind.COUNTER, (1.0,), (1.0,), dimensions=(("a", "b"),))
     wrong = Sample("fine", Kind.COUNTER, (1.0,), (1.0,), dimensions=(("a", "Zürich"),))
 

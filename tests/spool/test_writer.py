@@ -13,6 +13,7 @@ from typing import Final
 import pytest
 import structlog
 
+from sidecar.spool.files import FILE, SpoolError
 from sidecar.spool.rows import (
     BatchRow,
     Statement,
@@ -24,20 +25,12 @@ from sidecar.spool.rows import (
     insert_rejected,
     mark_in_flight,
 )
-from sidecar.spool.store import (
-    FILE,
-    PAGE_SHARE,
-    PAGES_BESIDE_BYTES,
-    REJECTED_KEPT,
-    VERSION,
-    SpoolError,
-    SpoolLockedError,
-    SpoolStore,
-)
+from sidecar.spool.schema import REJECTED_KEPT, VERSION, connect
+from sidecar.spool.store import SpoolStore
 from sidecar.spool.writer import Spool
 
 ROOM: Final = 1_000_000
-BRIM: Final = PAGE_SHARE * ROOM + PAGES_BESIDE_BYTES  # what the file may take
+DISK_BYTES: Final = 10_000_000  # of `small_disk`
 
 
 def insert(one: BatchRow) -> Statement:
@@ -50,8 +43,8 @@ def row(id_: int, body: bytes = b"body") -> BatchRow:
 
 
 @contextmanager
-def store(directory: Path, max_bytes: int = ROOM) -> Iterator[SpoolStore]:
-    opened = SpoolStore.open(directory, max_bytes)
+def store(directory: Path) -> Iterator[SpoolStore]:
+    opened = SpoolStore.open(directory)
     try:
         yield opened
     finally:
@@ -64,6 +57,19 @@ async def spool(directory: Path, max_bytes: int = ROOM) -> AsyncIterator[Spool]:
     assert await opened.open(), opened.error
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+def small_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite says that the disk is full once a database would be larger than `DISK_BYTES`."""
+
+    def limited(path: Path) -> sqlite3.Connection:
+        database = connect(path)
+        (page_bytes,) = database.execute("PRAGMA page_size").fetchone()
+        database.execute(f"PRAGMA max_page_count = {DISK_BYTES // page_bytes}")
+        return database
+
+    monkeypatch.setattr("sidecar.spool.store.connect", limited)
 
 
 async def ids(opened: Spool) -> list[int]:
@@ -108,14 +114,15 @@ async def test_what_is_committed_is_there_for_the_next_process(tmp_path: Path) -
 
         assert found is not None
         assert found.in_flight is True
-        assert [entry[-1] for entry in await opened.read(lambda inside: inside.batch_index())] == [False, True]
+        assert [entry.in_flight for entry in await opened.read(lambda inside: inside.batch_index())] == [False, True]
         assert await opened.read(lambda inside: inside.batch(3)) is None
 
 
+@pytest.mark.usefixtures("small_disk")
 async def test_what_did_not_fit_is_told_and_nothing_of_it_is_kept(tmp_path: Path) -> None:
     async with spool(tmp_path) as opened:
         small = opened.submit(insert(row(1)))
-        large = opened.submit(insert(row(2, bytes(BRIM + 100_000))))
+        large = opened.submit(insert(row(2, bytes(DISK_BYTES + 100_000))))
 
         assert (await small, await large) == (False, False)
         assert opened.error is not None
@@ -126,10 +133,11 @@ async def test_what_did_not_fit_is_told_and_nothing_of_it_is_kept(tmp_path: Path
         assert opened.usable
 
 
+@pytest.mark.usefixtures("small_disk")
 async def test_deletions_whose_transaction_failed_are_made_all_the_same(tmp_path: Path) -> None:
     async with spool(tmp_path) as opened:
         await opened.submit(insert(row(1)), insert(row(2)), insert_delta(5, b"x"), insert_delta(6, b"y"))
-        failed = opened.submit(delete_batches([1]), delete_deltas([5]), insert(row(3, bytes(BRIM + 100_000))))
+        failed = opened.submit(delete_batches([1]), delete_deltas([5]), insert(row(3, bytes(DISK_BYTES + 100_000))))
         assert await failed is False
         assert await ids(opened) == [2]
 
@@ -138,13 +146,14 @@ async def test_deletions_whose_transaction_failed_are_made_all_the_same(tmp_path
         assert await opened.read(lambda inside: list(inside.deltas())) == [(6, b"y")]
 
 
+@pytest.mark.usefixtures("small_disk")
 async def test_deletions_that_are_owed_make_room_for_what_comes_with_them(tmp_path: Path) -> None:
     """Where the spool is full to the brim, a deletion that failed once must not keep failing with what follows."""
-    half = bytes(BRIM * 45 // 100)
+    half = bytes(DISK_BYTES * 45 // 100)
     async with spool(tmp_path) as opened:
         assert await opened.submit(insert(row(1, half)))
         assert await opened.submit(insert(row(2, half)))
-        assert await opened.submit(delete_batches([1]), insert(row(3, bytes(BRIM + 100_000)))) is False
+        assert await opened.submit(delete_batches([1]), insert(row(3, bytes(DISK_BYTES + 100_000)))) is False
 
         assert await opened.submit(insert(row(4, half)))
         assert await ids(opened) == [2, 4]
@@ -206,8 +215,8 @@ async def test_closing_finishes_what_is_submitted(tmp_path: Path) -> None:
 
 
 def test_the_directory_belongs_to_one_at_a_time(tmp_path: Path) -> None:
-    with store(tmp_path), pytest.raises(SpoolLockedError):
-        SpoolStore.open(tmp_path, ROOM)
+    with store(tmp_path), pytest.raises(SpoolError, match="another daemon"):
+        SpoolStore.open(tmp_path)
     with store(tmp_path) as again:
         assert again.set_aside is None
 
@@ -225,7 +234,7 @@ async def test_a_locked_directory_is_taken_once_it_is_free(tmp_path: Path) -> No
 def test_a_directory_below_a_file_is_an_error_of_the_spool(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SpoolError):
-        SpoolStore.open(tmp_path / "file" / "spool", ROOM)
+        SpoolStore.open(tmp_path / "file" / "spool")
 
 
 def test_a_newer_version_is_refused_and_its_lock_given_back(tmp_path: Path) -> None:
@@ -235,7 +244,7 @@ def test_a_newer_version_is_refused_and_its_lock_given_back(tmp_path: Path) -> N
     before = (tmp_path / FILE).read_bytes()
     for _ in range(2):  # the second would be locked out by a lock that was kept
         with pytest.raises(SpoolError, match="newer version"):
-            SpoolStore.open(tmp_path, ROOM)
+            SpoolStore.open(tmp_path)
 
     assert (tmp_path / FILE).read_bytes() == before
 

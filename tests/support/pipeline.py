@@ -14,14 +14,11 @@ from sidecar.model.batches import LogBatch, MetricBatch
 from sidecar.model.errors import Reason
 from sidecar.model.events import Outcome
 from sidecar.model.exchange import Request
-from sidecar.model.template import Template
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
 from sidecar.pipeline.intake import Pipeline
-from sidecar.shape.cardinality import Cardinality
-from sidecar.shape.routing import Router
-from sidecar.shape.rules import Rule, Rules
-from sidecar.shape.series import Shaper
+from sidecar.pipeline.observer import Observer
+from sidecar.pipeline.shaping import make_shape
 from tests.support.clock import HandClock
 from tests.support.strategies import NOW
 
@@ -77,7 +74,7 @@ class Inputs:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._bodies = pipeline.bodies
-        self.datagrams = pipeline.lines("statsd", "json_udp").take
+        self.datagrams = pipeline.lines("statsd", "json_udp").ingest
 
     async def ingest_metrics(self, body: bytes, content_type: str) -> Outcome:
         """Process the body of a request to /ingest/metrics."""
@@ -125,23 +122,20 @@ class Rig:
         **sections: Any,
     ) -> None:
         metrics = {"max_series": SERIES, **sections.pop("metrics", {})}
-        sections = {"namespace": "App", "dimensions": {"Env": "test"}, **sections}
+        logs = {"group": "/app", "stream": "{service}", "events_group": "/events", **sections.pop("logs", {})}
+        sections = {"namespace": "App", "dimensions": {"Env": "test"}, "logs": logs, **sections}
         self.config = Config.model_validate({"metrics": metrics, **sections})
         self.clock = clock or HandClock(tick=TICK)
         self.ledger = Ledger()
         self.metrics: Recording[MetricBatch] = metric_sink or Recording()
         self.logs: Recording[LogBatch] = sink or Recording()
-        group, stream, events = (Template(text, "host-1", {}) for text in ("/app", "{service}", "/events"))
+        self.observer = Observer(self.ledger, Limiter(self.clock.monotonic), self.clock)
         self.pipeline = PipelineWithInputs(
             self.config,
-            shaper=shaper(self.config),
-            cardinality=Cardinality(self.config.metrics.max_series),
-            router=Router(group, stream, events, 100),
+            make_shape(self.config, "host-1", {}),
             metrics=self.metrics,
             logs=self.logs,
-            ledger=self.ledger,
-            limiter=Limiter(self.clock.monotonic),
-            clock=self.clock,
+            observer=self.observer,
             pace=pace or Pace(1.0, lambda low, _high: low),
         )
 
@@ -179,17 +173,6 @@ class Rig:
 
 def total(counts: dict[Any, int]) -> int:
     return sum(counts.values())
-
-
-def shaper(config: Config) -> Shaper:
-    rules = Rules([Rule(**rule.model_dump()) for rule in config.metrics.rules])
-    return Shaper(
-        namespace=config.namespace,
-        dimensions=config.dimensions,
-        resolution=config.metrics.resolution,
-        replace_invalid=config.metrics.replace_invalid,
-        rules=rules,
-    )
 
 
 def run(awaitable: Coroutine[Any, Any, None]) -> None:

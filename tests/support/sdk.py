@@ -23,13 +23,14 @@ class _Loader(botocore.loaders.Loader):  # type: ignore[misc]
         return model | {"metadata": model["metadata"] | {"protocols": [self.protocol], "protocol": self.protocol}}
 
 
-def sdk_client(service: str, url: str, protocol: str = "json", **config: Any) -> Any:
+def sdk_client(service: str, url: str, protocol: str = "json", secret: str = "SECRETKEY", **config: Any) -> Any:
     """Make a client.
 
     Args:
         service: `cloudwatch` or `logs`.
         url: of the endpoint.
         protocol: one of `METRIC_PROTOCOLS`; Logs has only JSON.
+        secret: the secret access key.
         config: of `botocore.config.Config`, besides one attempt a call.
     """
     session = botocore.session.Session()
@@ -42,6 +43,6 @@ def sdk_client(service: str, url: str, protocol: str = "json", **config: Any) ->
         region_name="eu-west-1",
         endpoint_url=url,
         aws_access_key_id="AKIDEXAMPLE",
-        aws_secret_access_key="SECRETKEY",
+        aws_secret_access_key=secret,
         config=botocore.config.Config(**settings),
     )

@@ -7,10 +7,9 @@ from typing import Any, Final
 import orjson
 from hypothesis import strategies as st
 
-from sidecar.batch import logs as log_batches
-from sidecar.model.batches import EncodedEvent
 from sidecar.model.limits import UNITS, VALUE_MAGNITUDE
 from sidecar.model.samples import Kind, Measurement, Sample, Series, Statistics
+from tests.support.batches import EncodedEvent, encoded
 
 NOW: Final = 1_790_000_000.0  # wall seconds: the present of the tests, 20 s past a full minute
 
@@ -251,11 +250,6 @@ def measurements(draw: st.DrawFn) -> Measurement:
     step = draw(st.sampled_from([1.0, 0.1, 1e-7]))
     given = tuple([i * step for i in range(distinct)])
     return Measurement(samples_, values=given, counts=(draw(weights),) * distinct)
-
-
-def encoded(timestamp_ms: int, message: str) -> EncodedEvent:
-    """One log event, as a buffer takes it."""
-    return EncodedEvent(timestamp_ms, *log_batches.encode(timestamp_ms, message))
 
 
 @st.composite

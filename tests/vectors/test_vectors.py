@@ -19,7 +19,7 @@ from sidecar.decode.statsd import KINDS, decode_line
 from sidecar.model.batches import MetricBatch
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.samples import Kind, Sample, Series, SignedGauges
-from sidecar.shape.series import Shaper
+from sidecar.shape.series import SeriesNaming
 from tests.support.clock import HandClock
 from tests.support.pipeline import Recording, Rig
 
@@ -223,8 +223,8 @@ def test_what_is_read_past_is_named(vector: Vector) -> None:
 # --- naming ---------------------------------------------------------------------------------------
 
 
-def shaper() -> Shaper:
-    return Shaper(namespace=NAMESPACE, dimensions={}, resolution=60)
+def shaper() -> SeriesNaming:
+    return SeriesNaming(namespace=NAMESPACE, dimensions={}, resolution=60)
 
 
 @pytest.mark.parametrize("vector", NAMING, ids=name_of)
@@ -346,7 +346,7 @@ class Recorder(Recording[MetricBatch]):
     def totals(self) -> Totals:
         totals: defaultdict[Identity, list[Any]] = defaultdict(list)
         assert {batch.namespace for batch in self.batches} <= {NAMESPACE}
-        for datum in (json.loads(datum.body) for batch in self.batches for datum in batch.datums):
+        for datum in (json.loads(body) for batch in self.batches for body in batch.datums.bodies):
             dimensions = tuple((pair["Name"], pair["Value"]) for pair in datum["Dimensions"])
             series = Series(NAMESPACE, datum["MetricName"], dimensions, datum["Unit"], datum["StorageResolution"])
             if "StatisticValues" in datum:

@@ -1,0 +1,93 @@
+"""What one configuration makes of events, as one value: a reload replaces it, `explain` can call it. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sidecar.model.samples import Sample, Series, SignedGauges
+from sidecar.shape.cardinality import Cardinality
+from sidecar.shape.routing import Router
+from sidecar.shape.series import SeriesNaming
+
+
+class ShapedSample(NamedTuple):
+    """What a sample is aggregated as.
+
+    Attributes:
+        series: its own, or the one it is folded into.
+        percentiles: True if the values of a distribution are to be stored; False makes it a statistic set.
+        repaired: True if a character of its names was replaced (`metrics.replace_invalid`).
+        folded: True if `series` is not its own, because of `metrics.max_series`.
+    """
+
+    series: Series
+    percentiles: bool
+    repaired: bool
+    folded: bool
+
+
+class Shape:
+    """Series, rules, cardinality and routing.
+
+    Attributes:
+        cardinality: the series of the last hour.
+        router: chooses the destinations of log events.
+    """
+
+    __slots__ = ("_naming", "_percentiles", "_signed_gauges", "cardinality", "router")
+
+    def __init__(
+        self,
+        *,
+        naming: SeriesNaming,
+        cardinality: Cardinality,
+        router: Router,
+        percentiles: bool,
+        signed_gauges: SignedGauges,
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            naming: names the series of samples; it has the rules.
+            cardinality: caps the number of series.
+            router: chooses the destinations of log events.
+            percentiles: `metrics.percentiles`, for samples no rule decides on.
+            signed_gauges: `metrics.signed_gauges`, for the same.
+        """
+        self._naming = naming
+        self.cardinality = cardinality
+        self.router = router
+        self._percentiles = percentiles
+        self._signed_gauges: SignedGauges = signed_gauges
+
+    def shape(self, sample: Sample, now: float) -> ShapedSample:
+        """Name the series of a sample, and count it among those of the last hour.
+
+        Args:
+            sample: as decoded.
+            now: monotonic seconds.
+
+        Raises:
+            DecodeError: CloudWatch would refuse a name, the unit or the dimensions; or `too_many_series`.
+        """
+        naming = self._naming
+        own = naming.series(sample)
+        series = self.cardinality.admit(own, now)
+        return ShapedSample(
+            series,
+            naming.percentiles(sample, self._percentiles),
+            naming.repaired(sample, own),
+            series is not own and series != own,
+        )
+
+    def check(self, sample: Sample) -> None:
+        """Check the names of a sample without counting its series.
+
+        Raises:
+            DecodeError: CloudWatch would refuse a name, the unit or the dimensions.
+        """
+        self._naming.series(sample)
+
+    def signed_gauges(self, name: str) -> SignedGauges:
+        """How the sign of a StatsD gauge of this name is read: by rule, else `metrics.signed_gauges`."""
+        return self._naming.signed_gauges(name, self._signed_gauges)
