@@ -5,6 +5,7 @@ import os
 import sys
 
 from aws_embedded_metrics.logger.metrics_logger_factory import create_metrics_logger
+from aws_embedded_metrics.storage_resolution import StorageResolution
 
 
 async def main() -> None:
@@ -14,7 +15,7 @@ async def main() -> None:
         metrics.set_dimensions({"Operation": "store"})
         metrics.put_metric("Latency", number, "Milliseconds")
         metrics.put_metric("Latency", 7.5, "Milliseconds")
-        metrics.put_metric("Orders", 1, "Count", 1)
+        metrics.put_metric("Orders", 1, "Count", StorageResolution.HIGH)
         metrics.set_property("number", number)
         await metrics.flush()
         if number % 10 == 0:
