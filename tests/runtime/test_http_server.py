@@ -52,7 +52,7 @@ class Rig:
         (self.port,) = free_ports(1)
         self.notes: list[tuple[str, int]] = []
         self.release = asyncio.Event()
-        self.waiting = 0  # requests that wait for it
+        self.waiting = asyncio.Semaphore(0)  # released by each request that waits for it
         self.server = HttpServer(
             "127.0.0.1",
             self.port,
@@ -65,7 +65,7 @@ class Rig:
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
         if request.path == "/slow":
-            self.waiting += 1
+            self.waiting.release()
             await self.release.wait()
         if request.path == "/bug":
             raise RuntimeError("a bug")
@@ -106,8 +106,8 @@ async def test_beyond_the_limit_the_connection_idle_longest_goes_first(rig: Rig)
 
 async def test_where_all_connections_have_a_request_in_work_another_is_503(rig: Rig) -> None:
     busy = [await rig.connect(get("/slow")) for _ in range(3)]
-    while rig.waiting < 3:
-        await asyncio.sleep(0.001)
+    for _ in busy:
+        await rig.waiting.acquire()
     reader, writer = await rig.connect(b"")
     assert (await asyncio.wait_for(reader.read(), 40)).startswith(b"HTTP/1.1 503")
     assert rig.notes == [("connections", 503)]
