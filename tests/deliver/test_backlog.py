@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -42,7 +43,7 @@ def numbers(one: LogBatch | Parcel[LogBatch]) -> list[int]:
 class Rig:
     """One life of a backlog: real but for the clock, the destination and what is tested."""
 
-    def __init__(self, directory: Path | None, *, memory_bytes: int = PLENTY) -> None:
+    def __init__(self, directory: Path | None, *, memory_bytes: int = PLENTY, ordered: bool = True) -> None:
         self.clock = HandClock()
         self.account = SignalLedger()
         self.spool = Spool(directory, PLENTY) if directory is not None else None
@@ -54,6 +55,7 @@ class Rig:
             account=self.account,
             limiter=Limiter(self.clock.monotonic),
             clock=self.clock,
+            ordered=ordered,
         )
         self._refill: asyncio.Task[None] | None = None
 
@@ -508,3 +510,75 @@ async def test_what_memory_alone_has_is_dropped_oldest_first_once_no_row_can_mak
         assert arrived == sorted(arrived)
         assert arrived == [*range(6), *range(6 + dropped, 16)]
         one.balanced()
+
+
+async def test_a_stream_that_cannot_be_delivered_stops_no_other_on_disk(tmp_path: Path) -> None:
+    async with rig(tmp_path, memory_bytes=3 * BATCH_MEMORY) as one:
+        for number in range(20):
+            one.offer(batch(number, stream="denied"))
+        for number in range(20, 30):
+            one.offer(batch(number, stream="works"))
+        await one.turns()
+        arrived: list[int] = []
+        while len(arrived) < 10:
+            parcel = await one.get()
+            await one.backlog.sending(parcel)
+            if parcel.contents.stream == "denied":
+                one.backlog.retry(parcel, 3_600.0, stored=False)
+                continue
+            arrived += numbers(parcel)
+            one.delivered(parcel)
+            await one.turns()
+            assert not one.backlog.waiting.memory.full
+
+        assert arrived == list(range(20, 30))
+        assert one.account.pending == 20
+        assert one.account.dropped.total() == 0
+        one.balanced()
+
+
+async def test_metrics_on_disk_delay_no_new_ones(tmp_path: Path) -> None:
+    """While a row is being read, by a disk that may not answer, what is in memory is sent."""
+    async with rig(tmp_path) as one:
+        for number in range(3):
+            one.offer(batch(number))
+        await one.turns()
+    two = Rig(tmp_path, ordered=False)
+    await two.start()
+    assert two.spool is not None
+    two.offer(batch(100))
+    await two.turns()
+    arrived = [numbers(parcel) for parcel in (await two.get(), await two.get())]
+
+    assert [100] in arrived
+    assert [0] in arrived
+    await two.close()
+
+
+async def test_a_row_that_was_written_late_is_marked_while_its_batch_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk hangs while a batch is written, which is sent meanwhile: a crash must show that it may be stored."""
+    monkeypatch.setattr("sidecar.spool.writer.STALL_SECONDS", 0.02)
+    answers = threading.Event()
+    run = SpoolStore.run
+
+    def hang(store: SpoolStore, statements: Iterable[Statement]) -> bool:
+        answers.wait(5.0)
+        return run(store, statements)
+
+    one = Rig(tmp_path)
+    await one.start()
+    monkeypatch.setattr(SpoolStore, "run", hang)
+    durable = one.offer(batch(1, 2))
+    assert durable is not None
+    assert await durable is False
+    parcel = await one.get()
+    await one.backlog.sending(parcel)
+    answers.set()
+    await one.turns()
+    assert parcel.saved
+    await one.die()
+    async with rig(tmp_path) as two:
+        assert await two.deliver_all() == [1, 2]
+        assert two.account.ambiguous == 2
