@@ -582,3 +582,39 @@ async def test_a_row_that_was_written_late_is_marked_while_its_batch_is_sent(
     async with rig(tmp_path) as two:
         assert await two.deliver_all() == [1, 2]
         assert two.account.ambiguous == 2
+
+
+async def test_a_full_spool_drops_the_oldest_though_it_left_memory_last(tmp_path: Path) -> None:
+    async with rig(tmp_path, memory_bytes=3 * BATCH_MEMORY) as one:
+        assert one.spool is not None
+        await fill(one, 5)  # 3 and 4 wait on disk alone
+        refused = batch(5)
+        one.account.received["test"] += 1
+        offer_unwritten(one, refused)  # for which 2 leaves memory
+        await one.turns()
+        await one.stop_refill()
+        one.spool.max_bytes = one.spool.size_bytes
+        one.offer(batch(6))
+        await one.turns()
+
+        assert one.account.dropped == {Reason.SPOOL_FULL: 1}
+        one.spool.max_bytes = PLENTY
+        one._refill = asyncio.create_task(one.backlog.run())
+        assert await one.deliver_all() == [0, 1, 3, 4, 5, 6]
+
+
+async def test_what_is_left_of_a_batch_on_disk_as_a_segment_is_lost_once_a_part_of_it_was_delivered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the part would be delivered again by the next process, uncounted."""
+    async with rig(tmp_path) as one:
+        held, segment = await saved(one, 1, 2)
+        refuse_batches(monkeypatch)
+        one.account.received["test"] += 2
+        one.backlog.offer([held], segments=[segment])
+        await one.turns()
+        one.split(await one.get())
+        one.delivered(await one.get())
+        assert one.backlog.abandon() == (1, 0)
+        one.balanced()
+    assert await segments_of(tmp_path) == []
