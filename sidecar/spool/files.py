@@ -165,6 +165,6 @@ def check(path: Path) -> None:
 
 
 def damaged(error: sqlite3.DatabaseError) -> bool:
-    """Whether an error says that the file is no usable database, not that it cannot be read or written now."""
+    """True if an error means that the file is not a usable database, False if it cannot be read or written now."""
     text = str(error)
     return "malformed" in text or "not a database" in text or "no such table" in text

@@ -41,6 +41,8 @@ PROGRAM: Final[dict[str, Callable[[], list[str]]]] = {
 ERRORS: Final = ["InvalidParameterValueException", "ResourceAlreadyExistsException"]
 OLD_ERRORS: Final = ["InvalidParameterValue", "ResourceAlreadyExistsException"]  # of the Query protocol
 
+pytestmark = pytest.mark.timeout(300)  # the first run on a machine builds or installs the clients
+
 
 @pytest.fixture
 def double() -> Iterator[ThreadedCloudWatchDouble]:

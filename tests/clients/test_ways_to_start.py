@@ -24,6 +24,8 @@ EXAMPLES: Final = Path(__file__).parents[2] / "examples"
 RUN_SECONDS: Final = 90  # a bound for a machine that is busy, not a measure
 PRODUCTION: Final = {"Environment": "production"}
 
+pytestmark = pytest.mark.timeout(300)  # the first run on a machine builds or installs the clients
+
 
 @pytest.fixture
 def double() -> Iterator[ThreadedCloudWatchDouble]:

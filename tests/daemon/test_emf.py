@@ -56,7 +56,7 @@ def document(number: int, **metadata: Any) -> bytes:
 
 
 def connect(one: Daemon) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", one.emf_port), timeout=10)
+    return socket.create_connection(("127.0.0.1", one.emf_port), timeout=40)
 
 
 def test_documents_are_log_events_of_the_group_and_stream_they_name(
