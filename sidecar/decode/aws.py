@@ -29,16 +29,22 @@ from sidecar.decode.aws_operations import (
 from sidecar.decode.aws_operations import (
     request as check,
 )
-from sidecar.decode.aws_request import METRICS_TARGET, Call, Protocol, parameters, recognise
+from sidecar.decode.aws_other import FaultReading, PassedReading, route
+from sidecar.decode.aws_request import Call, Protocol, parameters, recognise
 from sidecar.decode.forms import FORM
 from sidecar.decode.items import Item
 from sidecar.model.batches import MEMORY_PER_ELEMENT
-from sidecar.model.errors import BusyError, DecodeError, DeliveryError, Reason
+from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.events import LogEvent, Outcome
 from sidecar.model.exchange import Answer, Event, Events, Forward, Refusal, Request, Signal
 from sidecar.model.limits import VALUES_PER_DATUM
 from sidecar.model.log_groups import LogGroups
 
+OWN_AGENT: Final = "cloudwatch-sidecar"  # in the User-Agent of requests that a sidecar makes
+_LOOP: Final = (
+    "This request comes from a sidecar, which would deliver to a sidecar: set AWS_ENDPOINT_URL_CLOUDWATCH and "
+    "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS for the application alone."
+)
 _SIGNALS: Final[dict[str, Signal]] = {"PutMetricData": "samples", "PutLogEvents": "log_events"}
 _LATE: Final = (Reason.TIMESTAMP_TOO_OLD, Reason.TIMESTAMP_TOO_NEW)  # CloudWatch Logs drops these events alone
 
@@ -74,11 +80,14 @@ class AwsCalls:
         """True if it may be a call: its head says so, or its body is a form, which may."""
         return head.method == "POST" and (head.content_type == FORM or recognise(*head[:3], b"") is not None)
 
-    def read(self, request: Request, now: float) -> AwsReading | PassedReading | None:
+    def read(self, request: Request, now: float) -> AwsReading | PassedReading | FaultReading | None:
         """Begin to read a request; None where it is no call."""
         call = recognise(request.method, request.path, request.headers, request.body)
         if call is None:
             return None
+        if OWN_AGENT in request.headers.get("user-agent", ""):
+            # From an endpoint in a profile, or of another sidecar: what is delivered here would never reach AWS.
+            return FaultReading(call, aws_faults.unavailable(_LOOP), self._new_id())
         if self._forward is not None and call.service is not None and call.operation in self._pass_through:
             return PassedReading(call, request, self._forward, self._new_id())
         return AwsReading(call, request.body, now, self._groups, strict=self._strict, request_id=self._new_id())
@@ -89,54 +98,7 @@ class AwsCalls:
         if call is None:  # a form whose body could not be read
             call = Call(Protocol.QUERY, Service.METRICS, "", query_mode=False)
         answer = aws_answers.failure(call, _fault(refusal), self._new_id())
-        return answer._replace(headers=answer.headers | refusal.headers(), route=_route(call))
-
-
-class PassedReading:
-    """One call that AWS answers; see `model.exchange.Reading`. It brings no events."""
-
-    signal = None
-    size_bytes = 0
-    documents = False
-    whole = False
-
-    def __init__(self, call: Call, request: Request, forward: Forward, request_id: str) -> None:
-        """Begin to read.
-
-        Args:
-            call: as recognised.
-            request: as it came.
-            forward: sends it to AWS.
-            request_id: for the answer where AWS gives none.
-        """
-        self._call = call
-        self._request = request
-        self._forward = forward
-        self._request_id = request_id
-
-    def elements(self) -> Iterator[Any | None]:
-        """None."""
-        return iter(())
-
-    def decode(self, element: Any, now: float) -> Event | Events:
-        """Never called."""
-        raise NotImplementedError
-
-    async def answer(self, outcome: Outcome, *, durable: bool | None) -> Answer:
-        """The answer of AWS; an error that SDKs retry where there is none."""
-        del outcome, durable
-        call, operation = self._call, self._call.operation
-        service = Service.METRICS if call.service is None else call.service
-        path = f"/service/{METRICS_TARGET}/operation/{operation}" if call.protocol is Protocol.CBOR else "/"
-        try:
-            answer = await self._forward(service.value, self._request._replace(path=path))
-        except BusyError:
-            fault = aws_faults.throttled("The sidecar passes too many calls through.")
-        except DeliveryError as error:
-            fault = aws_faults.unavailable(f"The sidecar could not pass {operation} through: {error}")
-        else:
-            return answer._replace(route=operation)
-        return aws_answers.failure(call, fault, self._request_id)._replace(route=operation, problem=fault.message)
+        return answer._replace(headers=answer.headers | refusal.headers(), route=route(call))
 
 
 class AwsReading:
@@ -212,10 +174,10 @@ class AwsReading:
         fault = self._fault or self._refused(outcome)
         if fault is None:
             answer = aws_answers.success(self._call, self._output, self._request_id)
-            return answer._replace(route=_route(self._call))
+            return answer._replace(route=route(self._call))
         answer = aws_answers.failure(self._call, fault, self._request_id)
         problem = "" if self._call.answered else fault.message
-        return answer._replace(route=_route(self._call), problem=problem)
+        return answer._replace(route=route(self._call), problem=problem)
 
     @property
     def _now_ms(self) -> int:
@@ -287,7 +249,3 @@ def _fault(refusal: Refusal) -> Fault:
     if refusal.status == 408:
         return Fault("RequestTimeout", refusal.problem, 408)
     return aws_faults.unreadable(refusal.problem)
-
-
-def _route(call: Call) -> str:
-    return call.operation if call.answered else "other"

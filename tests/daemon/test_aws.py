@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError, HTTPClientError
 
 from tests.double import FOREVER, ThreadedCloudWatchDouble, access_denied, server_error
-from tests.support.daemon import Daemon, assert_balanced
+from tests.support.daemon import Daemon, assert_balanced, free_ports
 from tests.support.sdk import METRIC_PROTOCOLS, sdk_client
 
 Start = Callable[..., Daemon]
@@ -286,3 +286,31 @@ def test_during_the_drain_a_call_is_told_to_try_again(daemon: Start, double: Thr
     one.wait_until(told, "told")
     assert codes[0] in ("ServiceUnavailable", "ServiceUnavailableException")
     assert one.exit_status() == 0
+
+
+def test_variables_of_the_application_do_not_make_the_sidecar_deliver_to_itself(
+    daemon: Start, double: ThreadedCloudWatchDouble
+) -> None:
+    """A pod or task that sets them for all its containers: those that lead back are ignored, others hold."""
+    (port,) = free_ports(1)
+    own = f"http://127.0.0.1:{port}"
+    environ = {"AWS_ENDPOINT_URL_CLOUDWATCH": own, "AWS_ENDPOINT_URL": double.url}
+    one = daemon({"listen": {"http_port": port}, "deliver": {"target": "cloudwatch"}}, environ=environ)
+    sdk_client("cloudwatch", own).put_metric_data(Namespace="Shop", MetricData=DATUMS)
+
+    final = one.stop()
+
+    assert_balanced(final)
+    assert final["samples"]["received"] == final["samples"]["delivered"] == 7
+    assert double.metrics.statistics("Shop", "Fine").sum == 7
+    (warning,) = [line for line in one.log_lines() if line["event"] == "endpoint variable ignored"]
+    assert warning["variable"] == "AWS_ENDPOINT_URL_CLOUDWATCH"
+
+
+def test_what_a_sidecar_delivers_is_not_accepted_by_a_sidecar(daemon: Start, double: ThreadedCloudWatchDouble) -> None:
+    one = daemon(settings(double))
+    for protocol in METRIC_PROTOCOLS:
+        client = sdk_client("cloudwatch", url_of(one), protocol, user_agent_extra="cloudwatch-sidecar")
+        with pytest.raises(ClientError, match="comes from a sidecar"):
+            client.put_metric_data(Namespace="Shop", MetricData=DATUMS)
+    assert one.stop()["samples"]["received"] == 0
