@@ -19,7 +19,7 @@ from sidecar.observe.admin import AdminServer
 from sidecar.observe.figures import Sources
 from sidecar.observe.health import Health, ListenerHealth
 from sidecar.observe.ledger import Ledger
-from sidecar.observe.log import Limiter
+from sidecar.observe.log import Limiter, lines_dropped
 from sidecar.observe.prometheus import FiguresCollector
 from sidecar.observe.stall import StallProbe
 from sidecar.observe.stats import Stats
@@ -68,6 +68,7 @@ class App:
             series=lambda: self._pipeline.series,
             stall_seconds=stall.longest,
             checkpoint_age=None if self._keeper is None else self._keeper.checkpoint_age,
+            log_lines_dropped=lines_dropped,
         )
         errors = CallbackErrors()
         self.daemon = Daemon(

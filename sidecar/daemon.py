@@ -1,8 +1,8 @@
 """One life of a daemon: bind with retries, run until a signal, drain in order.
 
 It knows the parts by protocol only. On SIGTERM or SIGINT: `/ready` turns 503; the inputs stay open until they are
-quiet, since an application's last events come just then; the inputs stop accepting; what is open is flushed; each
-batch gets one attempt; what is left is logged. A second signal skips to the end.
+quiet, since an application sends its last events at that time; the inputs stop accepting; windows and buffers are flushed;
+each batch gets one attempt; the rest is logged. A second signal skips to the end.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sidecar.observe.health import Health, ListenerHealth
 from sidecar.observe.ledger import Ledger
 from sidecar.runtime.clock import Clock
 
-REBIND_SECONDS: Final = 1.0  # between two attempts to bind a port that is taken
+REBIND_SECONDS: Final = 1.0  # between two attempts to bind a port that is in use
 QUIET_SECONDS: Final = 0.5  # without input, after which the drain closes the inputs
 QUIET_SHARE: Final = 0.4  # of drain_seconds: the longest wait for that quiet
 QUIET_POLL_SECONDS: Final = 0.02
@@ -34,20 +34,20 @@ class Input(Protocol):
 
     @property
     def listener(self) -> ListenerHealth:
-        """Its name, and the state that `/ready` shows; `bound` and `error` are the daemon's to set."""
+        """Its name, and the state that `/ready` shows; the daemon sets `bound` and `error`."""
         ...
 
     async def open(self) -> None:
         """Bind and start to receive; called again after an error.
 
         Raises:
-            OSError: an address is taken or not ours.
-            UnicodeError: the host is no name.
+            OSError: an address is in use, or not one of this machine.
+            UnicodeError: the host is not a valid name.
         """
         ...
 
     async def stop_accepting(self) -> None:
-        """Accept no more events; what has arrived is handed over before this returns. Senders may still be answered."""
+        """Accept no more events; what has arrived is ingested before this returns. Senders may still be answered."""
         ...
 
     async def close(self) -> None:
@@ -60,14 +60,14 @@ class Input(Protocol):
 
 
 class Stages(Protocol):
-    """What becomes of events between the inputs and the destination."""
+    """The stages between the inputs and the destination."""
 
     def before_inputs(self) -> list[Coroutine[Any, Any, None]]:
         """Tasks to start before the inputs are opened; cancelled once the inputs have stopped accepting."""
         ...
 
     async def head_start(self, seconds: float) -> None:
-        """Wait at most `seconds` until those tasks have done what is better done before the first event."""
+        """Wait at most `seconds` for what those tasks should have done before the first event."""
         ...
 
     def timers(self) -> list[Coroutine[Any, Any, None]]:
@@ -79,27 +79,27 @@ class Stages(Protocol):
         ...
 
     async def flush(self, *, at_once: bool = False) -> None:
-        """Batch everything that is open and make it durable; `at_once`: without waiting for anything."""
+        """Batch all windows and buffers and make them durable; `at_once`: without waiting for anything."""
         ...
 
     async def drain(self) -> None:
-        """No more batches will come: give each of those that wait one more attempt."""
+        """Give each waiting batch one more attempt; no more batches will come."""
         ...
 
     async def abandon(self) -> dict[str, int]:
-        """Drop what still waits, counted, or leave it in the spool; returns both numbers for the log."""
+        """Drop the batches that still wait, counted, or leave them in the spool; returns both numbers for the log."""
         ...
 
     def closers(self) -> list[Coroutine[Any, Any, None]]:
-        """What releases connections and files."""
+        """Coroutines that release connections and files."""
         ...
 
 
 class CallbackErrors:
-    """Bugs raised in callbacks of the event loop, with which no task ends."""
+    """Bugs raised in callbacks of the event loop, which end no task."""
 
     def __init__(self) -> None:
-        """Start without any."""
+        """Start without errors."""
         self._first: Exception | None = None
         self._reported = asyncio.Event()
 
@@ -159,7 +159,7 @@ class Daemon:
         """Run until a signal, drain, and return the exit status: 0, or 1 after a bug.
 
         Args:
-            facts: shown in the log line `started`.
+            facts: fields of the log line `started`.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -167,19 +167,19 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._log.info, "SIGHUP ignored: there is nothing to reload")
         running = [asyncio.create_task(task) for task in self._stages.before_inputs()]
         await self._stages.head_start(HEAD_START_SECONDS)
-        # The first attempt to bind comes before anything that could take long.
+        # The first attempt to bind comes before anything slow.
         running += [asyncio.create_task(self._bind(one)) for one in self._inputs]
         await asyncio.sleep(0)
         workers = [asyncio.create_task(worker) for worker in self._stages.workers()]
         running += [asyncio.create_task(task) for task in (*self._stages.timers(), self._errors.watch())]
-        # Objects made at start-up live as long as the process: the collector need not look at them again.
+        # Objects created at start-up live as long as the process: exclude them from garbage collection.
         gc.collect()
         gc.freeze()
         self._log.info("started", version=__version__, **facts, pid=os.getpid())
         crashed = await self._until_stopped([*running, *workers])
         await self.drain(running, workers)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            # One more signal must not turn a clean end into a killed process.
+            # Another signal must not kill a process that is ending cleanly.
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
         return 1 if crashed or self._errors else 0
@@ -187,7 +187,7 @@ class Daemon:
     # --- running ---------------------------------------------------------------------------------
 
     async def _bind(self, one: Input) -> None:
-        """Open an input; a port that is taken is tried again every second."""
+        """Open an input; retry every second while its port is in use."""
         listener = one.listener
         while not self._stop.is_set():
             try:
@@ -248,8 +248,8 @@ class Daemon:
             async with asyncio.timeout(max(CLOSING_SECONDS, deadline - self._clock.monotonic() - CLOSING_SECONDS)):
                 await self._stages.flush()
         except TimeoutError:
-            # A disk that does not answer, or more than could be flushed in time: what is still open is batched without
-            # yielding, so that it is sent, or abandoned and counted.
+            # The disk does not answer, or there was too much to flush in time: the rest is batched without yielding, so
+            # that it is sent, or abandoned and counted.
             await self._stages.flush(at_once=True)
         await self._stages.drain()
         await self._wait_for_workers(workers, deadline - CLOSING_SECONDS)

@@ -109,8 +109,8 @@ def fill(text: str, environ: Mapping[str, str], limit: int = MAX_BYTES) -> tuple
     """Fill `${VARIABLE}` and `${VARIABLE:-default}` in.
 
     Args:
-        text: any text; without such a place it comes back as it is.
-        environ: where the variables are; an empty one takes the default.
+        text: any text; without variables it is returned unchanged.
+        environ: the environment variables; the default replaces one that is missing or empty.
         limit: characters that the variables may add.
 
     Returns:
@@ -133,7 +133,7 @@ def fill(text: str, environ: Mapping[str, str], limit: int = MAX_BYTES) -> tuple
         added += len(found)
         return found if added <= limit else ""
 
-    # What follows the last brace holds no variable: without this, each "${A:-" of many would be searched to the end.
+    # There is no variable behind the last brace: without this, each "${A:-" of many would be searched to the end.
     end = text.rfind("}") + 1
     filled = _VARIABLE.sub(value, text[:end]) + text[end:]
     if added > limit:
@@ -277,8 +277,8 @@ def _sentence(error: yaml.YAMLError) -> str:
     if mark is None or problem is None:
         return f"not YAML: {' '.join(str(error).split())}"
     context = getattr(error, "context", None)
-    told = f"{context}: {problem}" if context else problem
-    return f"line {mark.line + 1}, column {mark.column + 1}: not YAML: {told}"
+    detail = f"{context}: {problem}" if context else problem
+    return f"line {mark.line + 1}, column {mark.column + 1}: not YAML: {detail}"
 
 
 def _quoted(text: str) -> str:

@@ -144,14 +144,14 @@ class _Reader:
     def _set(self, data: dict[Any, Any], path: tuple[str, ...], value: Any, variable: str) -> None:
         if value is _ABSENT:
             return
-        place = data
+        target = data
         for section in path[:-1]:
-            inner = place.setdefault(section, {})
+            inner = target.setdefault(section, {})
             if not isinstance(inner, dict):
                 self._refuse((section,), f"must hold keys and values, so that {variable} can set one")
                 return
-            place = inner
-        place[path[-1]] = value
+            target = inner
+        target[path[-1]] = value
         self.origins[".".join(path)] = variable
 
     def _refuse(self, path: Sequence[str], problem: str) -> None:

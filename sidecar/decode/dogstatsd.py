@@ -47,7 +47,7 @@ def decode_event(line: bytes) -> dict[str, object]:
     """Decode one event or service check.
 
     Args:
-        line: starts with one of `OPENINGS`; blanks at its end that are no part of an event's text are taken off.
+        line: starts with one of `OPENINGS`; blanks at its end are removed unless they belong to an event's text.
 
     Returns:
         The fields of a log event; `timestamp` (seconds) only where the line brought one,

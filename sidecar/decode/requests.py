@@ -47,8 +47,8 @@ def metric_items(items: Iterable[Item | None]) -> Items:
 def _datums(request: dict[str, Any]) -> int:
     """The number of datums in a request."""
     entities = request.get("EntityMetricData")
-    held = [request.get("MetricData"), *(_metric_data(entity) for entity in _listed(entities))]
-    return sum(len(_listed(datums)) for datums in held)
+    lists = [request.get("MetricData"), *(_metric_data(entity) for entity in _listed(entities))]
+    return sum(len(_listed(datums)) for datums in lists)
 
 
 def _metric_data(entity: object) -> object:

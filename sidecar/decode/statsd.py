@@ -6,7 +6,7 @@ Grammar:  <name>:<value>[:<value>...]|<type>[|@<rate>][|#<tag>[:<value>],...][|T
 Sources:  https://github.com/statsd/statsd/blob/master/docs/metric_types.md
           https://docs.datadoghq.com/developers/dogstatsd/datagram_shell (protocol 1.0 to 1.6)
           https://github.com/prometheus/statsd_exporter#tagging-extensions
-Differs:  an unusable rate refuses the line, it never quietly becomes 1; a counter keeps its fraction; a tag
+Differs:  an unusable rate refuses the line, it never silently becomes 1; a counter keeps its fraction; a tag
           without a value has the value `true`; an unknown field is ignored, the line is not lost; an empty packed
           value is skipped; blanks around a line are trimmed.
 Bounds:   100 tags, 64 fields and 2,048 parts a line; `split_values` divides a line of very many values.
@@ -47,7 +47,7 @@ VALUES_AT_ONCE: Final = 256  # values of one line decoded without yielding to th
 
 @dataclass(slots=True, frozen=True)
 class Line:
-    """What one line holds.
+    """The content of one line.
 
     Attributes:
         samples: in the order of the line; never empty.

@@ -1,4 +1,4 @@
-"""Every limit in one place: the services' own, and ours. Units are in the names.
+"""Every limit in one module: those of the services, and ours. Units are in the names.
 
 Sources, read 2026-11-20: the CloudWatch service model (PutMetricData, MetricDatum, Dimension), the
 CloudWatch Logs service model (PutLogEvents, InputLogEvent, CreateLogGroup, PutRetentionPolicy) and the

@@ -66,7 +66,7 @@ def dimensions(pairs: Dimensions, replace: str | None = None) -> Dimensions:
 
     Args:
         pairs: names and values in any order; a repeated name keeps its last value.
-        replace: what to put in place of a character CloudWatch disallows; None refuses.
+        replace: replaces a character that CloudWatch disallows; None refuses the name.
 
     Returns:
         The pairs sorted by name.

@@ -1,1 +1,1 @@
-"""What the daemon says of itself."""
+"""Observation: ledger, health, log, figures and the admin server."""

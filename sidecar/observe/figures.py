@@ -38,6 +38,7 @@ class Sources:
         series: returns the number of distinct series in the last hour.
         stall_seconds: returns the longest event-loop stall in the last two minutes.
         checkpoint_age: returns the seconds since the last checkpoint; None without a spool.
+        log_lines_dropped: returns the number of log lines that were not written.
     """
 
     ledger: Ledger
@@ -45,6 +46,7 @@ class Sources:
     series: Callable[[], int]
     stall_seconds: Callable[[], float]
     checkpoint_age: Callable[[], float] | None = None
+    log_lines_dropped: Callable[[], int] = lambda: 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +286,13 @@ FIGURES: Final[tuple[Figure, ...]] = (
         lambda sources: [] if sources.health.spool is None else _one(sources.health.spool()["set_aside"]),
         loss=True,
         path="spool.set_aside",
+    ),
+    Figure(
+        "sidecar_log_lines_dropped_total",
+        "counter",
+        "Log lines dropped because standard error was full, closed or not read.",
+        lambda sources: _one(sources.log_lines_dropped()),
+        path="log_lines_dropped",
     ),
     Figure(
         "sidecar_build_info",

@@ -69,6 +69,11 @@ def write(text: str) -> None:
         sys.stderr.write(text)
 
 
+def lines_dropped() -> int:
+    """The number of lines that were not written, since standard error was full, closed or not read."""
+    return 0 if console is None else console.lost
+
+
 def close() -> None:
     """Wait up to half a second for queued lines to be written, at the end of the process."""
     if console is not None:
@@ -85,8 +90,8 @@ def _json(event: dict[str, Any], **_: object) -> str:
 class Limiter:
     """Logs a line the first time and then at most once a minute, with the number of lines omitted.
 
-    Lines are told apart by a key. Where more than `MOST_KEYS` keys were used within a minute, lines of further keys
-    are told apart by their level and event, so that a flood of keys neither fills the log nor hides an event that
+    Each line has a key, by which it is limited. Beyond `MOST_KEYS` keys within a minute, lines are limited by their level
+    and event, so that a flood of keys neither fills the log nor hides an event that
     has not been logged yet.
     """
 

@@ -104,7 +104,7 @@ class Keeper:
             return 0.0
         full, self._full = self._full, False
         turns = Turns(self._clock.monotonic)
-        # A full checkpoint deletes older ones: samples that a flush has taken out of windows and not offered yet would be
+        # A full checkpoint deletes older ones: samples of closed windows that a flush has not offered yet would be
         # in neither.
         async with self._pipeline.flushing if full else nullcontext():
             statements = await self._statements(turns, full=full)
@@ -113,7 +113,7 @@ class Keeper:
             )  # even without statements: submitting checks that the files still exist
         turns.end()
         if not statements:
-            await self._metrics.committed()  # a flush may have taken all there was: durable once its batches are
+            await self._metrics.committed()  # a flush may have closed all windows: durable once its batches are
         if await submitted and self._spool.usable:
             self._last_checkpoint = begun
         else:
@@ -161,14 +161,14 @@ class Keeper:
         for segment in left.segments:
             events.recovered += segment.units
             try:
-                kept = LogCodec().decode(segment.head, segment.body, segment.parts)
+                restored = LogCodec().decode(segment.head, segment.body, segment.parts)
                 size = len(segment.head) + len(segment.body) + len(segment.parts)
             except (ValueError, TypeError) as error:
                 events.dropped[Reason.SPOOL_DAMAGED] += segment.units
                 self._damaged("logs", str(error), segment.head, segment.units, delete_segments([segment.id]))
             else:
                 self._logs.count_segment(segment.id, size, segment.units)
-                self._pipeline.restore_log_events(segment.id, kept)
+                self._pipeline.restore_log_events(segment.id, restored)
         blobs = []
         for serial, body in left.deltas:
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Iterator
 from typing import Final
@@ -54,6 +55,7 @@ class ElementPath:
         self._clock = observer.clock
         self._waiting: deque[bytes] = deque()
         self._events: Iterator[DecodeError | None] = iter(())  # the rest of an element of several events
+        self._deferred = False
 
     def ingest(self, elements: list[bytes]) -> bool:
         """Process elements; blank ones are nothing.
@@ -66,10 +68,17 @@ class ElementPath:
         now = self._clock.wall()
         self._metrics.note_time(now)
         ends = self._clock.monotonic() + SLICE_SECONDS
-        more = self._work(now, ends)
+        self._deferred = self._work(now, ends)
         self._flushes.check_thresholds()
         self._logs.save()
-        return more
+        return self._deferred
+
+    async def finish(self, *, at_once: bool) -> None:
+        """Ingest what is still deferred when the inputs have stopped; `at_once`: without yielding to the event loop."""
+        while self._deferred:
+            self.ingest([])
+            if not at_once:
+                await asyncio.sleep(0)
 
     def _work(self, now: float, ends: float) -> bool:
         waiting = self._waiting

@@ -19,11 +19,11 @@ from sidecar.runtime.turns import Turns
 
 EARLY_SECONDS: Final = 5.0  # between two early flushes
 FULL_AT: Final = 2  # times metrics.flush_entries are open: further samples are refused
-FLUSH_BYTES: Final = 8_000_000  # of finished batches that a flush holds before it offers them
+FLUSH_BYTES: Final = 8_000_000  # of finished batches, which a flush then offers
 
 
 class MetricFlushes:
-    """Closes windows, batches what they hold and offers the batches to the sink.
+    """Closes windows, batches their content and offers the batches to the sink.
 
     Attributes:
         flushing: held while samples are neither in a window nor offered to the sink.
@@ -44,7 +44,7 @@ class MetricFlushes:
             config: the section `metrics`.
             windows: the open windows.
             sink: where batches go.
-            observer: counts flushes, and samples that are being batched as pending; logs; tells the time.
+            observer: counts flushes, and samples that are being batched as pending; logs; reads the clock.
             pace: has the seconds after the boundary at which to flush, so that a fleet spreads; it notes each flush.
         """
         self._config = config
@@ -95,7 +95,7 @@ class MetricFlushes:
         spread_seconds: float | None = None,
         at_once: bool = False,
     ) -> None:
-        """Close windows, batch what they hold and offer it, yielding to the event loop every half millisecond.
+        """Close windows, batch their content and offer it, yielding to the event loop every half millisecond.
 
         Args:
             cause: timer, threshold or drain, for the count.

@@ -60,11 +60,12 @@ class Pipeline:
             shape: what the configuration makes of events.
             metrics: where metric batches go.
             logs: where log batches go.
-            observer: counts, logs and tells the time.
+            observer: counts, logs and reads the clock.
             pace: of metrics: when to flush.
         """
         self._config = config
         self._observer = observer
+        self._deferring: list[DatagramPath | ElementPath] = []  # may have the rest of a burst still to ingest
         max_series = config.metrics.max_series
         self.windows = Windows(checkpointed=metrics.keeps, max_levels=max_series)
         self._shortcuts = Shortcuts(shape, self.windows, max_series, observer)
@@ -98,7 +99,7 @@ class Pipeline:
             json_input: that of datagrams that are JSON.
             emf: decodes items in embedded metric format; None: they are log events like any other.
         """
-        return DatagramPath(
+        path = DatagramPath(
             input_=input_,
             json_input=json_input,
             emf=emf,
@@ -110,6 +111,8 @@ class Pipeline:
             flushes=self._flushes,
             observer=self._observer,
         )
+        self._deferring.append(path)
+        return path
 
     def elements(self, decode: Decode, signal: Signal, input_: str) -> ElementPath:
         """The way of datagrams and frames of one listener, each an element of a dialect.
@@ -119,7 +122,7 @@ class Pipeline:
             signal: where one is counted that cannot be decoded.
             input_: the label under which the ledger counts events.
         """
-        return ElementPath(
+        path = ElementPath(
             decode,
             signal,
             input_,
@@ -129,6 +132,8 @@ class Pipeline:
             flushes=self._flushes,
             observer=self._observer,
         )
+        self._deferring.append(path)
+        return path
 
     def refuse(self, signal: Signal, input_: str, error: DecodeError) -> None:
         """Count and log an element that did not arrive whole, as one unit of a signal."""
@@ -192,12 +197,14 @@ class Pipeline:
         await self._logs.flush(cause)
 
     async def flush_everything(self, *, at_once: bool = False) -> None:
-        """Flush all windows and buffers, for the drain.
+        """Ingest what is deferred, then flush all windows and buffers, for the drain.
 
         Args:
             at_once: neither wait for bodies that are being processed nor yield to the event loop.
         """
         if not at_once:
             await self.bodies.idle()
+        for path in self._deferring:
+            await path.finish(at_once=at_once)
         await self._logs.flush("drain", at_once=at_once)
         await self._flushes.flush("drain", unfinished=True, at_once=at_once)

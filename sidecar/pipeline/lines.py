@@ -6,6 +6,7 @@ that repeat are parsed once.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import deque
 from collections.abc import Iterator
@@ -91,6 +92,7 @@ class DatagramPath:
         self._logs = logs
         ledger = self._ledger = observer.ledger
         self._limiter = observer.limiter
+        self._refusals = observer.refusals
         self._dispatch = dispatch
         self._input = input_
         self._line_source = Source(input_, ledger.samples, self._decode)
@@ -99,6 +101,7 @@ class DatagramPath:
         self._clock = observer.clock
         self._numbers: dict[bytes, float] = {}
         # What was deferred: the rest of a datagram of lines, and the datagrams behind it.
+        self._deferred = False
         self._lines: Iterator[bytes] = iter(())
         self._waiting: deque[bytes] = deque()
         self._json = JsonDatagrams(json_input, emf, dispatch=dispatch, observer=observer)
@@ -169,7 +172,20 @@ class DatagramPath:
         self._lines = lines
         self._repeating = repeats * REPEATS_PAY >= added
         self._count(added + repeats)
-        return work >= WORK_PER_CLOCK_READ
+        self._deferred = work >= WORK_PER_CLOCK_READ
+        return self._deferred
+
+    async def finish(self, *, at_once: bool) -> None:
+        """Ingest what is still deferred when the inputs have stopped; `at_once`: without yielding to the event loop."""
+        while self._deferred:
+            try:
+                self.ingest([])
+            except Exception:  # noqa: BLE001  # a bug costs the rest of the burst, counted and logged; the drain goes on
+                self._deferred = False
+                self._ledger.samples.received[self._input] += 1
+                self._refusals.bug(self._ledger.samples, 1, self._input)
+            if not at_once:
+                await asyncio.sleep(0)
 
     def _open(self, datagram: bytes, now: float, turn_ends: float) -> tuple[Iterator[bytes], int]:
         """Split a datagram into lines; one that is JSON is ingested here, and has none.

@@ -33,9 +33,9 @@ class LogPath:
         Args:
             config: the section `logs`.
             shape: chooses the destinations.
-            open_bytes: the most that all buffers together hold: 500 streams must not hold a megabyte each.
+            open_bytes: the most of all buffers together: 500 streams must not buffer a megabyte each.
             sink: where batches go.
-            observer: counts, logs and tells the time.
+            observer: counts, logs and reads the clock.
         """
         self._config = config
         self.shape = shape
@@ -56,8 +56,8 @@ class LogPath:
 
     def room_for(self, size_bytes: int) -> bool:
         """True if `size_bytes` more fit; False becomes a 429."""
-        held = self._buffered_bytes + MEMORY_PER_ELEMENT * self._buffered_events
-        return self._sink.room_for(held + size_bytes)
+        buffered = self._buffered_bytes + MEMORY_PER_ELEMENT * self._buffered_events
+        return self._sink.room_for(buffered + size_bytes)
 
     def prepare(self, event: LogEvent, now: float, input_: str) -> tuple[Destination, int, bytes, int]:
         """Route and encode one log event that arrived at `now` (wall seconds).

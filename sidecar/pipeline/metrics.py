@@ -57,7 +57,7 @@ class MetricPath:
             shortcuts: are cleared where the clock was set back.
             flushes: knows whether memory for samples is full.
             sink: knows whether there is room for another body.
-            observer: counts, logs and tells the time.
+            observer: counts, logs and reads the clock.
         """
         self.shape = shape
         self._windows = windows

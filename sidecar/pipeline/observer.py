@@ -12,7 +12,7 @@ from sidecar.runtime.clock import Clock
 
 @dataclass(frozen=True, slots=True)
 class Observer:
-    """Counts, logs and tells the time.
+    """Counts, logs and reads the clock.
 
     Attributes:
         ledger: where samples, log events, flushes and changes are counted.

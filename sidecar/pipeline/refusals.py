@@ -21,7 +21,7 @@ class Refusals:
     ) -> None:
         """Count units that could not be decoded or were not accepted; `line` is shown in the log."""
         account.dropped[error.reason] += units
-        drop_traceback(error)  # the caller holds the error on, and a frame of its traceback the whole body
+        drop_traceback(error)  # the caller stores the error, and a frame of its traceback refers to the whole body
         fields: dict[str, object] = {"input": input_, "reason": error.reason, "detail": error.detail}
         if line is not None:
             fields["line"] = line[:200].decode("utf-8", "backslashreplace")

@@ -61,7 +61,7 @@ def tune_process() -> None:
     import structlog  # not for commands that end at once
 
     try:
-        # Every connection is a descriptor: take what we are allowed.
+        # Every connection needs a descriptor: raise the limit as far as allowed.
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
         if soft != resource.RLIM_INFINITY and soft < most:

@@ -17,7 +17,7 @@ from sidecar.model.samples import Series
 
 OTHER: Final = "__other__"
 IDLE_SECONDS: Final = 3_600.0
-CHOICE_SECONDS: Final = 60.0  # how long the choice of a metric's exploding dimension holds
+CHOICE_SECONDS: Final = 60.0  # until the exploding dimension of a metric is chosen again
 FOLDED_SHARE: Final = 0.25  # of the cap: so many folded series may come on top of it
 FORGOTTEN_AT_ONCE: Final = 64  # idle series removed when one is added: about 0.1 ms
 EXAMINED: Final = 2_048  # dimension values counted to find the dimension with the most: about 0.2 ms

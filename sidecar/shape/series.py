@@ -1,4 +1,4 @@
-"""The series of a sample: what it says of itself, rules, configured dimensions and defaults, checked names. Pure."""
+"""The series of a sample: its own fields, rules, configured dimensions and defaults; names are checked. Pure."""
 
 from __future__ import annotations
 

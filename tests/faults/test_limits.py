@@ -138,11 +138,11 @@ def test_few_descriptors_mean_few_connections_and_no_failure(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "patch",
     [
-        "DatagramPath.take = lambda self, burst: int('a bug in a callback')",
+        "DatagramPath.ingest = lambda self, burst: int('a bug in a callback')",
         # Only when it is called again for what was put off.
         """
-        take = DatagramPath.take
-        DatagramPath.take = lambda self, burst: (take(self, burst), True)[1] if burst else int('a bug in a callback')
+        ingest = DatagramPath.ingest
+        DatagramPath.ingest = lambda self, burst: (ingest(self, burst), True)[1] if burst else int('a bug in a callback')
         """,
     ],
     ids=["reader", "catching-up"],

@@ -17,6 +17,7 @@ from sidecar.app import App
 from sidecar.config.schema import Config
 from sidecar.deliver.backlog import Backlog
 from sidecar.model.errors import BusyError, UnsupportedError
+from sidecar.model.events import Outcome
 from sidecar.spool.files import FILE
 from tests.life.far_end import Target, all_saved, in_hand
 from tests.life.loop import HandLoop, HandThread
@@ -69,7 +70,7 @@ class Life:
         delivery.closers = self._remembered(delivery.closers)  # type: ignore[method-assign]
         self.spool, self.keeper = spool, keeper
         self.pipeline, self.ledger = self.app._pipeline, self.app._ledger
-        self.inputs = Inputs(self.pipeline)
+        self.inputs = Inputs(self.pipeline, emf_as="both")
         self.disk_works = True
         self.disk_hung = False
         self.stalled = False  # at some time: batches may have gone on in memory alone
@@ -144,27 +145,39 @@ class Life:
     # --- what comes in ---
 
     def datagrams(self, burst: list[bytes], samples: Counter[int], events: Counter[int]) -> None:
-        def take() -> None:
-            more = self.inputs.datagrams(burst)
+        self._at_once(self.inputs.datagrams, burst, samples, events)
+
+    def emf_documents(self, documents: list[bytes], samples: Counter[int], events: Counter[int]) -> None:
+        self._at_once(self.inputs.emf_documents, documents, samples, events)
+
+    def _at_once(
+        self, ingest: Callable[[list[bytes]], bool], given: list[bytes], samples: Counter[int], events: Counter[int]
+    ) -> None:
+        def work() -> None:
+            more = ingest(given)
             while more:
-                more = self.inputs.datagrams([])
+                more = ingest([])
             self._received(samples, events)
 
         self.target.metrics.sent += samples
         self.target.logs.takes(events)
-        self.call(take)
+        self.call(work)
 
     def body(self, route: str, body: bytes, type_: str, samples: Counter[int], events: Counter[int]) -> None:
-        """Begin to take a body."""
+        """Begin to process a body."""
+        ingest = self.inputs.ingest_metrics if route == "metrics" else self.inputs.ingest_logs
+        self._in_time(ingest(body, type_), samples, events)
 
-        async def take() -> None:
+    def aws_call(self, service: str, operation: str, body: bytes, samples: Counter[int], events: Counter[int]) -> None:
+        """Begin to process a call of an AWS SDK."""
+        self._in_time(self.inputs.ingest_call(service, operation, body, self.clock.now), samples, events)
+
+    def _in_time(self, ingest: Coroutine[Any, Any, Outcome], samples: Counter[int], events: Counter[int]) -> None:
+        async def work() -> None:
             try:
-                if route == "metrics":
-                    outcome = await self.inputs.ingest_metrics(body, type_)
-                else:
-                    outcome = await self.inputs.ingest_logs(body, type_)
+                outcome = await ingest
             except (BusyError, UnsupportedError):
-                self.target.metrics.sent -= samples  # nothing of it was taken
+                self.target.metrics.sent -= samples  # nothing of it was accepted
                 self.target.logs.sent -= events
                 return
             self._received(samples, Counter())
@@ -177,7 +190,7 @@ class Life:
 
         self.target.metrics.sent += samples
         self.target.logs.takes(events)
-        self.bodies.append(self.loop.create_task(take()))
+        self.bodies.append(self.loop.create_task(work()))
         self.turn()
 
     def _received(self, samples: Counter[int], events: Counter[int]) -> None:

@@ -99,6 +99,38 @@ class Numbers:
         item = {"name": name, plan.form: given[plan.form]}
         return item if plan.type_ is None else {**item, "type": plan.type_}
 
+    def datum(self, plan: Metric, samples: Counter[int]) -> dict[str, Any]:
+        """A datum of PutMetricData."""
+        name, values = self._take(
+            "sum" if plan.form == "statistics" else "spread",
+            2 if plan.form == "values" else 1,
+            poisoned=plan.poisoned,
+            samples=samples,
+        )
+        value = values[0]
+        given: dict[str, dict[str, Any]] = {
+            "value": {"Value": value},
+            "values": {"Values": values, "Counts": [1.0] * len(values)},
+            "statistics": {"StatisticValues": {"SampleCount": 1, "Sum": value, "Minimum": value, "Maximum": value}},
+        }
+        return {"MetricName": name, **given[plan.form]}
+
+    def log_event(self, plan: Event, events: Counter[int]) -> dict[str, Any]:
+        """A log event of PutLogEvents."""
+        return {"timestamp": int(self._clock.now * 1_000), "message": self.text(events, poisoned=plan.poisoned)}
+
+    def document(self, plans: list[Metric], samples: Counter[int], events: Counter[int]) -> bytes:
+        """A document in embedded metric format with these metrics, as `emf.as: both` reads it."""
+        members: dict[str, Any] = {}
+        for plan in plans:
+            name, values = self._take(
+                "spread", 2 if plan.form == "values" else 1, poisoned=plan.poisoned, samples=samples
+            )
+            members.setdefault(name, []).extend(values)
+        directive = {"Namespace": "App", "Dimensions": [[]], "Metrics": [{"Name": name} for name in members]}
+        metadata = {"Timestamp": int(self._clock.now * 1_000), "CloudWatchMetrics": [directive]}
+        return orjson.dumps({"_aws": metadata, "note": self.text(events, poisoned=False), **members})
+
     def event(self, plan: Event, events: Counter[int]) -> dict[str, Any]:
         item = {"message": self.text(events, poisoned=plan.poisoned)}
         return item if plan.stream is None else {**item, "log_stream": plan.stream}

@@ -115,6 +115,27 @@ class WholeLife(RuleBasedStateMachine):
         items = [self.numbers.event(one, events) if isinstance(one, Event) else one for one in planned]
         self.life.body("logs", b"\n".join(map(orjson.dumps, items)), "application/x-ndjson", Counter(), events)
 
+    @rule(planned=st.lists(METRIC_PLANS, min_size=1, max_size=6), times=_times)
+    def put_metric_data(self, planned: list[Metric], times: int) -> None:
+        samples: Counter[int] = Counter()
+        datums = [self.numbers.datum(one, samples) for one in planned * times]
+        body = orjson.dumps({"Namespace": "App", "MetricData": datums})
+        self.life.aws_call("metrics", "PutMetricData", body, samples, Counter())
+
+    @rule(planned=st.lists(EVENT_PLANS, min_size=1, max_size=6), times=_times)
+    def put_log_events(self, planned: list[Event], times: int) -> None:
+        events: Counter[int] = Counter()
+        given = [self.numbers.log_event(one, events) for one in planned * times]
+        names = {"logGroupName": "/sdk", "logStreamName": planned[0].stream or "s"}
+        self.life.aws_call("logs", "PutLogEvents", orjson.dumps({**names, "logEvents": given}), Counter(), events)
+
+    @rule(planned=st.lists(st.lists(METRIC_PLANS, min_size=1, max_size=3), min_size=1, max_size=4))
+    def emf_documents(self, planned: list[list[Metric]]) -> None:
+        samples: Counter[int] = Counter()
+        events: Counter[int] = Counter()
+        documents = [self.numbers.document(one, samples, events) for one in planned]
+        self.life.emf_documents(documents, samples, events)
+
     @rule(body=json_bodies, door=st.sampled_from(["metrics", "logs", "datagram"]))
     def anything(self, body: bytes, door: str) -> None:
         if door == "datagram":

@@ -6,14 +6,18 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 import orjson
+from multidict import CIMultiDict
 
 from sidecar.config.schema import Config
-from sidecar.decode import json_bodies
+from sidecar.decode import emf, json_bodies
+from sidecar.decode.aws import AwsCalls
+from sidecar.decode.emf import EmfAs
 from sidecar.deliver.pace import Pace
 from sidecar.model.batches import LogBatch, MetricBatch
 from sidecar.model.errors import Reason
 from sidecar.model.events import Outcome
 from sidecar.model.exchange import Request
+from sidecar.model.log_groups import LogGroups
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
 from sidecar.pipeline.intake import Pipeline
@@ -24,6 +28,7 @@ from tests.support.strategies import NOW
 
 B = TypeVar("B", MetricBatch, LogBatch)
 MINUTE: Final = int(NOW) - 20  # the start of the minute NOW is in
+AWS_JSON: Final = {"metrics": ("1.0", "GraniteServiceVersion20100801"), "logs": ("1.1", "Logs_20140328")}
 SERIES: Final = 1_000  # metrics.max_series: more than most tests have
 TICK: Final = 0.001  # seconds: a flush yields to the event loop at every opportunity
 
@@ -70,11 +75,26 @@ class Recording(Generic[B]):
 
 
 class Inputs:
-    """What the rows `statsd` and `http` of the inputs make of a pipeline, without their transports."""
+    """What rows of the inputs make of a pipeline, without their transports.
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    Args:
+        emf_as: as `emf.as`.
+    """
+
+    def __init__(self, pipeline: Pipeline, emf_as: EmfAs = "logs") -> None:
         self._bodies = pipeline.bodies
+        self._aws = AwsCalls(LogGroups(), strict=False, new_id=lambda: "id")
         self.datagrams = pipeline.lines("statsd", "json_udp").ingest
+        self.emf_documents = pipeline.elements(emf.Decoder(emf_as).decode, "samples", "emf").ingest
+
+    async def ingest_call(self, service: str, operation: str, body: bytes, now: float) -> Outcome:
+        """Process a call of an AWS SDK in a JSON protocol; `now` is its arrival, wall seconds."""
+        version, target = AWS_JSON[service]
+        content_type = f"application/x-amz-json-{version}"
+        headers = CIMultiDict({"X-Amz-Target": f"{target}.{operation}", "Content-Type": content_type})
+        reading = self._aws.read(Request("POST", "/", headers, content_type, body), now)
+        assert reading is not None
+        return await self._bodies.process(reading, "aws")
 
     async def ingest_metrics(self, body: bytes, content_type: str) -> Outcome:
         """Process the body of a request to /ingest/metrics."""
