@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final, TypeVar
@@ -79,21 +79,26 @@ class Spool:
         """Whether what is submitted now is written at all: the disk answers, and it is time to try."""
         return not self.stalled and asyncio.get_running_loop().time() >= self._retry_at
 
-    async def open(self, take_over: Callable[[Leftovers], None] = lambda _: None) -> bool:
+    async def open(self, take_over: Callable[[Leftovers], Awaitable[None]] | None = None) -> bool:
         """Open the spool, or try again; True if it is open now. A failure is logged once for each cause.
 
         Args:
-            take_over: given what an earlier process left, before anything new can be submitted.
+            take_over: awaited with what an earlier process left, before anything new can be submitted.
         """
         try:
             store, left = await self._work(self._open)
         except SpoolError as error:
             self._say(UNUSABLE, str(error))
             return False
-        # In this order, without a pause: an id given before those on disk are known would be one of theirs, and
-        # what is written from now on must not be taken for what was left.
+        # In this order: an id given before those on disk are known would be one of theirs, and what is written from now
+        # on must not be taken for what was left.
         self._ids = {"batch": left.batch, "segment": left.segment}
-        take_over(left)
+        try:
+            if take_over is not None:
+                await take_over(left)
+        except BaseException:
+            store.close()
+            raise
         self._store, self.error, self._said = store, None, None
         if store.set_aside is not None:
             self.set_aside += 1

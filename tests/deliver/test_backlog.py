@@ -20,6 +20,7 @@ from sidecar.model.errors import Reason
 from sidecar.model.limits import PAST_SECONDS
 from sidecar.observe.ledger import SignalLedger
 from sidecar.observe.log import Limiter
+from sidecar.runtime.turns import Turns
 from sidecar.spool.codec import LogCodec
 from sidecar.spool.rows import Statement
 from sidecar.spool.store import SpoolStore
@@ -61,7 +62,7 @@ class Rig:
 
     async def start(self) -> None:
         if self.spool is not None:
-            opened = await self.spool.open(lambda left: self.backlog.recover(left.batches))
+            opened = await self.spool.open(lambda left: self.backlog.recover(left.batches, Turns(self.clock.monotonic)))
             assert opened, self.spool.error
         self._refill = asyncio.create_task(self.backlog.run())
         await self.turns()
