@@ -74,8 +74,8 @@ def identify(directory: Path) -> Identity | None:
     return tuple((status.st_dev, status.st_ino) for status in found)
 
 
-def make_reserve(directory: Path) -> None:
-    """Set space aside, no more than the disk can spare; nothing where it has none."""
+def make_reserve(directory: Path) -> bool:
+    """Allocate the reserve, no more than the disk can spare; False where it has no room for one."""
     path = directory / RESERVE
     for size in RESERVE_BYTES:
         try:
@@ -87,12 +87,17 @@ def make_reserve(directory: Path) -> None:
         except OSError:
             path.unlink(missing_ok=True)
         else:
-            return
+            return True
+    return False
 
 
-def give_up_reserve(directory: Path) -> None:
-    """Free the space that was set aside."""
-    (directory / RESERVE).unlink(missing_ok=True)
+def give_up_reserve(directory: Path) -> bool:
+    """Free the space of the reserve; False if there was none."""
+    try:
+        (directory / RESERVE).unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def free_bytes(directory: Path) -> int:

@@ -223,7 +223,7 @@ class Spool:
             return False
         if removed:
             self._limiter.error("spool_removed", "the spool's files were removed or replaced, and are written anew")
-        self._succeeded()
+        self._succeeded(full=store.full)
         return True
 
     async def _run(
@@ -280,8 +280,13 @@ class Spool:
             self._retry_at = now + min(RETRY_MAX_SECONDS, RETRY_SECONDS * 2.0 ** min(over - 1, 10))
         self._say(UNWRITABLE, error)
 
-    def _succeeded(self) -> None:
-        """A commit: durable again at once; logged only once it lasts, so that a disk that fails now and then is logged once."""
+    def _succeeded(self, *, full: bool) -> None:
+        """A commit: durable again at once; logged only once it lasts, so that a disk that fails now and then is logged once.
+
+        On a `full` disk only what is small was written: the error stays.
+        """
+        if full and self.error is not None:
+            return
         self.error = None
         if self._said is None and not self._failures:
             return
