@@ -39,12 +39,6 @@ PROGRAM: Final[dict[str, Callable[[], list[str]]]] = {
 }
 
 
-@pytest.fixture
-def double() -> Iterator[ThreadedCloudWatchDouble]:
-    with ThreadedCloudWatchDouble() as running:
-        yield running
-
-
 @contextmanager
 def application(library: str, endpoint: str) -> Iterator[subprocess.Popen[str]]:
     """Start a program; it ends with the block."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
@@ -42,12 +42,6 @@ ERRORS: Final = ["InvalidParameterValueException", "ResourceAlreadyExistsExcepti
 OLD_ERRORS: Final = ["InvalidParameterValue", "ResourceAlreadyExistsException"]  # of the Query protocol
 
 pytestmark = pytest.mark.timeout(300)  # the first run on a machine builds or installs the clients
-
-
-@pytest.fixture
-def double() -> Iterator[ThreadedCloudWatchDouble]:
-    with ThreadedCloudWatchDouble() as running:
-        yield running
 
 
 def run(client: str, url: str, rounds: int = ROUNDS) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,12 +17,6 @@ from tests.support.sdk import METRIC_PROTOCOLS, sdk_client
 Start = Callable[..., Daemon]
 JSON = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": "GraniteServiceVersion20100801.PutMetricData"}
 LOGS = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "Logs_20140328.PutLogEvents"}
-
-
-@pytest.fixture
-def double() -> Iterator[ThreadedCloudWatchDouble]:
-    with ThreadedCloudWatchDouble() as running:
-        yield running
 
 
 def settings(double: ThreadedCloudWatchDouble, config: dict[str, Any] | None = None) -> dict[str, Any]:
