@@ -152,6 +152,7 @@ class App:
             open_accumulators=lambda: self._pipeline.open_accumulators,
             queues={"metrics": self._delivery.metrics.backlog, "logs": self._delivery.logs.backlog},
             totals=self._delivery.target.totals,
+            rules=self._pipeline.rules,
         )
 
 

@@ -43,6 +43,12 @@ class Members:
             self._unsaved.append(key)
             self._tally.entries += 1
 
+    def merge(self, other: Members) -> None:
+        """See the members of another set."""
+        for key in other._members:
+            self._add(key)
+        self.samples += other.samples
+
     def unsaved(self, *, full: bool) -> State | None:
         """The members since the last call, or all of them where `full` asks for it."""
         samples = self.samples - (0 if full else self._saved)

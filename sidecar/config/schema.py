@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from sidecar.config.metric_rules import MAX_RULES, MetricRule
 from sidecar.model import names
 from sidecar.model.errors import DecodeError
 from sidecar.model.limits import METRICS_SHARE, RETENTION_DAYS
@@ -50,13 +51,6 @@ def _namespace(text: str) -> str:
 def _dimensions(pairs: dict[str, str]) -> dict[str, str]:
     try:
         return dict(names.dimensions(tuple(pairs.items())))
-    except DecodeError as error:
-        raise ValueError(error.detail) from None
-
-
-def _unit(name: str) -> str:
-    try:
-        return names.unit(name)
     except DecodeError as error:
         raise ValueError(error.detail) from None
 
@@ -143,16 +137,6 @@ class Listen(_Section):
     allowed_hosts: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,253}$")]] = []
 
 
-class MetricRule(_Section):
-    """A rule for metrics whose name matches a glob; the first that matches applies."""
-
-    match: Annotated[str, Field(min_length=1, max_length=255)]
-    unit: Annotated[str, AfterValidator(_unit)] | None = None
-    resolution: Literal[1, 60] | None = None
-    percentiles: bool | None = None
-    signed_gauges: Literal["auto", "delta", "value"] | None = None
-
-
 class Metrics(_Section):
     """How samples become datums."""
 
@@ -165,7 +149,7 @@ class Metrics(_Section):
     percentiles: bool = True
     signed_gauges: Literal["auto", "delta", "value"] = "auto"
     replace_invalid: Annotated[str, AfterValidator(_printable)] | None = None
-    rules: list[MetricRule] = []
+    rules: Annotated[list[MetricRule], Field(max_length=MAX_RULES)] = []
 
 
 class Logs(_Section):

@@ -50,6 +50,8 @@ class Reason(StrEnum):
     EMPTY_MESSAGE = "empty_message"
     TOO_MANY_ITEMS = "too_many_items"
     LINE_TOO_LONG = "line_too_long"
+    # What the configuration asks for; no loss.
+    RULE = "rule"
     # The request around it.
     REQUEST_REFUSED = "request_refused"
     # On the way out.

@@ -23,6 +23,7 @@ class Stats:
         queues: Mapping[str, Sized],
         totals: Callable[[], Awaitable[dict[str, Any] | None]],
         figures: Iterable[Figure] = FIGURES,
+        rules: Callable[[], dict[str, Any]] | None = None,
     ) -> None:
         """Describe what is shown.
 
@@ -33,6 +34,7 @@ class Stats:
             queues: the waiting batches, by signal.
             totals: returns what the local target holds, or None.
             figures: the table.
+            rules: returns what the rules of the configuration applied to; None where there are none.
         """
         self._target_name = target_name
         self._sources = sources
@@ -40,6 +42,7 @@ class Stats:
         self._queues = queues
         self._totals = totals
         self._figures = tuple(figures)
+        self._rules = rules
 
     async def summary(self) -> dict[str, Any]:
         """The JSON of `/stats`."""
@@ -60,6 +63,8 @@ class Stats:
         }
         if health.spool is not None:
             stats["spool"] = health.spool()
+        if self._rules is not None:
+            stats["rules"] = self._rules()
         local = await self._totals()
         if local is not None:
             stats["local"] = local

@@ -20,6 +20,7 @@ from sidecar.model.batches import LogBatch, MetricBatch
 from sidecar.model.errors import DecodeError
 from sidecar.model.exchange import Decode, Signal
 from sidecar.model.limits import RESOLUTIONS
+from sidecar.pipeline import hits
 from sidecar.pipeline.bodies import Bodies
 from sidecar.pipeline.dispatch import Dispatch
 from sidecar.pipeline.elements import ElementPath
@@ -154,6 +155,10 @@ class Pipeline:
     def shape(self, shape: Shape) -> None:
         self._metrics.shape = self._logs.shape = self._shortcuts.shape = shape
         self._shortcuts.clear()
+
+    def rules(self) -> dict[str, Any]:
+        """What each rule applied to, in open windows too, and the names of those that never applied: for `/stats`."""
+        return hits.summary(self.shape.rules, self.windows)
 
     @property
     def series(self) -> int:

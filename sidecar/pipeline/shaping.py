@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sidecar.config.metric_rules import MetricRule
 from sidecar.config.schema import Config
 from sidecar.model.template import Template
 from sidecar.shape.cardinality import Cardinality
@@ -34,7 +35,11 @@ def make_shape(config: Config, hostname: str, environment: Mapping[str, str], *,
             dimensions=config.dimensions,
             resolution=metrics.resolution,
             replace_invalid=metrics.replace_invalid,
-            rules=Rules([Rule(**rule.model_dump()) for rule in metrics.rules]),
+            rules=Rules(
+                [rule_of(rule, f"metrics.rules.{number}") for number, rule in enumerate(metrics.rules)],
+                hostname=hostname,
+                context=context,
+            ),
         ),
         cardinality=Cardinality(metrics.max_series) if before is None else before.cardinality,
         router=Router(
@@ -42,4 +47,29 @@ def make_shape(config: Config, hostname: str, environment: Mapping[str, str], *,
         ),
         percentiles=metrics.percentiles,
         signed_gauges=metrics.signed_gauges,
+    )
+
+
+def rule_of(configured: MetricRule, origin: str) -> Rule:
+    """A rule of the configuration as the shape has it; `origin` is its path."""
+    keep, drop, rollups = configured.keep_dimensions, configured.drop_dimensions, configured.rollups
+    return Rule(
+        tuple(configured.patterns),
+        when={name: tuple(globs) for name, globs in configured.when.items()},
+        stop=configured.stop,
+        drop=configured.drop,
+        name=configured.name,
+        namespace=configured.namespace,
+        unit=configured.unit,
+        resolution=configured.resolution,
+        percentiles=configured.percentiles,
+        signed_gauges=configured.signed_gauges,
+        scale=configured.scale,
+        keep_dimensions=None if keep is None else tuple(keep),
+        drop_dimensions=None if drop is None else tuple(drop),
+        rename_dimensions=configured.rename_dimensions,
+        dimensions=configured.dimensions,
+        rollups=None if rollups is None else tuple(dict.fromkeys(tuple(sorted(set(names))) for names in rollups)),
+        max_series=configured.max_series,
+        origin=origin,
     )
