@@ -88,7 +88,7 @@ class App:
     def _make_pipeline(self, clock: Clock) -> Pipeline:
         return Pipeline(
             self._config,
-            make_shape(self._config, socket.gethostname(), os.environ),
+            make_shape(self._config, socket.gethostname(), os.environ, groups=self._groups),
             metrics=self._delivery.metrics.backlog,
             logs=self._delivery.logs.backlog,
             observer=Observer(self._ledger, self._limiter, clock),
@@ -149,6 +149,7 @@ class App:
             open_accumulators=lambda: self._pipeline.open_accumulators,
             queues={"metrics": self._delivery.metrics.backlog, "logs": self._delivery.logs.backlog},
             totals=self._delivery.target.totals,
+            rule_hits=lambda: self._pipeline.rule_hits,
         )
 
 

@@ -50,6 +50,10 @@ class Reason(StrEnum):
     EMPTY_MESSAGE = "empty_message"
     TOO_MANY_ITEMS = "too_many_items"
     LINE_TOO_LONG = "line_too_long"
+    # Rules of the configuration.
+    RULE = "rule"
+    SAMPLED = "sampled"
+    REDACTED = "redacted"
     # The request around it.
     REQUEST_REFUSED = "request_refused"
     # On the way out.

@@ -22,6 +22,7 @@ class Stats:
         open_accumulators: Callable[[], int],
         queues: Mapping[str, Sized],
         totals: Callable[[], Awaitable[dict[str, Any] | None]],
+        rule_hits: Callable[[], Mapping[str, Any]] = dict,
         figures: Iterable[Figure] = FIGURES,
     ) -> None:
         """Describe what is shown.
@@ -32,6 +33,7 @@ class Stats:
             open_accumulators: returns the number of accumulators in open windows.
             queues: the waiting batches, by signal.
             totals: returns what the local target holds, or None.
+            rule_hits: returns how often each rule matched, by configuration key.
             figures: the table.
         """
         self._target_name = target_name
@@ -39,6 +41,7 @@ class Stats:
         self._open_accumulators = open_accumulators
         self._queues = queues
         self._totals = totals
+        self._rule_hits = rule_hits
         self._figures = tuple(figures)
 
     async def summary(self) -> dict[str, Any]:
@@ -57,6 +60,7 @@ class Stats:
             "series": {"open": self._open_accumulators()},
             "listeners": {listener.name: listener.summary() for listener in health.listeners},
             "dogstatsd_clients": dict(ledger.client_telemetry),
+            "rules": dict(self._rule_hits()),
         }
         if health.spool is not None:
             stats["spool"] = health.spool()

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, TypeAlias
 
+from sidecar.model.regex import compile_regex
+
 Condition: TypeAlias = Callable[[Mapping[str, object], str], bool]
 """True if a condition holds of an event's fields and its message."""
 Test: TypeAlias = Callable[[object], bool]
@@ -18,7 +20,6 @@ Test: TypeAlias = Callable[[object], bool]
 PATTERN_CHARACTERS: Final = 1_024  # FilterPattern of PutMetricFilter
 NESTING: Final = 16  # parentheses within parentheses
 ABSENT: Final = object()  # the value of a field that an event does not have
-REGEX_BYTES: Final = 1 << 20  # memory for one compiled regular expression
 
 _NUMBER: Final = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?")
 _STEP: Final = r"""\.?(?:\[[0-9]{1,6}\]|\[\*\]|\['[^']*'\]|\["[^"]*"\])|\.(?:\*|[\w-]+)"""
@@ -163,19 +164,14 @@ def regex(token: Token) -> Callable[[str], bool]:
     Raises:
         ConditionError: it cannot be compiled, or AWS would not accept it.
     """
-    import re2  # an extension module, which only few configurations need
-
     pattern = token.text[1:-1].replace(r"\%", "%")
     refused = _NO_REGEX.search(pattern)
     if refused is not None:
         raise wrong(token.at, f"{refused.group()[-1]!r} is not supported in a regular expression of a filter pattern")
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = REGEX_BYTES
     try:
-        search = re2.compile(pattern, options).search
-    except re2.error as error:
-        raise wrong(token.at, f"not a regular expression: {error.args[0]}") from None
+        search = compile_regex(pattern).search
+    except ValueError as error:
+        raise wrong(token.at, str(error)) from None
     return lambda text: search(text) is not None
 
 
