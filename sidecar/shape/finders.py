@@ -93,6 +93,6 @@ FINDERS: Final = {
     # To its end, or where it was cut as far as it goes. In JSON the line ends are escaped.
     "private_key": Finder(
         r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----(?:[A-Za-z0-9+/=\s\\:,-]*?-----END (?:[A-Z0-9]+ )*PRIVATE KEY-----"
-        r"|[A-Za-z0-9+/=\s\\:,-]*)",
+        r"|(?:[A-Za-z0-9+/=\s\\:,-]*[A-Za-z0-9+/=])?)",
     ),
 }

@@ -18,22 +18,25 @@ _ESCAPE: Final = re.compile(rb"\\(.)", re.DOTALL)
 _UNICODE_ESCAPE: Final = re.compile(
     r"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|.)", re.DOTALL
 )
+_SHORT: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _BLANK_ESCAPES: Final = (b"\\n", b"\\t", b"\\r", b"\\b", b"\\f")
 PATH_STEPS: Final = 16  # objects around a field; beyond, only its name counts: joining all would take quadratic time
 NESTED: Final = 3  # JSON within the strings of JSON is read so deep
 
 
 def plain(text: str) -> str:
-    r"""Replace escapes such as `\u0040` by the character they stand for, where that needs none; the meaning stays."""
-    if "\\u" not in text:
+    r"""Replace escapes such as `\u0040` by the character they stand for, or its short escape; the meaning stays."""
+    if "\\u" not in text and "\\/" not in text:
         return text
 
     def character(match: re.Match[str]) -> str:
         high, low, code = match.groups()
         if high:
             return chr(0x10000 + (int(high, 16) - 0xD800 << 10) + int(low, 16) - 0xDC00)
-        one = chr(int(code, 16)) if code else ""
-        return one if one.isprintable() and one and one not in '"\\' else match.group()
+        if not code:
+            return "/" if match.group() == "\\/" else match.group()
+        one = chr(int(code, 16))
+        return _SHORT.get(one) or (one if one.isprintable() else match.group())
 
     return _UNICODE_ESCAPE.sub(character, text)
 
