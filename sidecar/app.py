@@ -91,7 +91,7 @@ class App:
     def _make_pipeline(self, clock: Clock) -> Pipeline:
         return Pipeline(
             self._config,
-            make_shape(self._config, socket.gethostname(), os.environ),
+            make_shape(self._config, socket.gethostname(), os.environ, groups=self._groups),
             metrics=self._delivery.metrics.backlog,
             logs=self._delivery.logs.backlog,
             observer=Observer(self._ledger, self._limiter, clock),
@@ -153,6 +153,7 @@ class App:
             queues={"metrics": self._delivery.metrics.backlog, "logs": self._delivery.logs.backlog},
             totals=self._delivery.target.totals,
             rules=self._pipeline.rules,
+            rule_hits=lambda: self._pipeline.rule_hits,
         )
 
 

@@ -89,6 +89,7 @@ class _CloudWatch:
             create=config.logs.create,
             retention_days=config.logs.retention_days,
             asked=groups.retention_days,
+            settings=groups.settings,
             monotonic=clock.monotonic,
         )
 
