@@ -8,15 +8,18 @@ Source: RFC 8949; Smithy, "Smithy RPC v2 CBOR protocol", read 2026-11-21.
 
 No library, since one request must not hold the event loop: cbor2 6.2 (measured) bounds nesting and claimed lengths,
 but builds a document in one call, which takes 0.45 s for 1 MB of empty maps, and reads tags as regular expressions,
-e-mail messages and decimals. This reader pauses; a datum costs it three times what it costs cbor2.
+e-mail messages and decimals. This reader pauses; a datum costs it three times what it costs cbor2, unless its name and
+dimensions came before (`aws_known`).
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
+from sidecar.decode.aws_known import KEY_BYTES, Beginning, Table
 from sidecar.model.errors import DecodeError, Reason
 
 Value: TypeAlias = Mapping[str, "Value"] | Sequence["Value"] | str | int | float | bool | None
@@ -29,6 +32,11 @@ CONTAINER_BYTES: Final = 8
 REMEMBERED: Final = 8  # arrays of dimensions of one request
 REMEMBERED_KEY: Final = "Dimensions"
 MAX_CHUNKS: Final = 1_000  # of one text; no SDK sends text in chunks
+
+DATUM_LEVEL: Final = 2  # a datum is in the array of a member of the document
+BEGINNING_CONTAINERS: Final = 32  # maps and arrays of a beginning that is remembered: bounds its memory
+_VARYING: Final = frozenset(("Value", "Timestamp"))
+_VARYING_KEY: Final = re.compile(rb"\x65Value[^\x60-\x7f]|\x69Timestamp")  # a dimension has a Value, too, of text
 
 _TEXT: Final = 0x60
 _SHORT_TEXT_END: Final = 0x78
@@ -48,11 +56,13 @@ class _CborError(Exception):
     """Raised within this module where the bytes are not what is read here."""
 
 
-def decode(body: bytes) -> Generator[None, None, dict[str, Any] | DecodeError]:
+def decode(body: bytes, known: Table[Beginning] | None = None) -> Generator[None, None, dict[str, Any] | DecodeError]:
     """Read one map.
 
     Args:
         body: the whole document; nothing may follow it.
+        known: how datums of earlier documents began; receives those of this one. What is read shares them: only the
+            datum itself, not what is in it, may be changed.
 
     Yields:
         None now and then: a moment to let others run.
@@ -61,7 +71,7 @@ def decode(body: bytes) -> Generator[None, None, dict[str, Any] | DecodeError]:
         The map, or why it could not be read: `invalid_cbor`, or `invalid_utf8`.
     """
     try:
-        value, end = yield from _read(body)
+        value, end = yield from _read(body, Table() if known is None else known)
     except (IndexError, struct.error):
         return DecodeError(Reason.INVALID_CBOR, "not CBOR: it ends within a value")
     except UnicodeDecodeError:
@@ -77,7 +87,7 @@ def decode(body: bytes) -> Generator[None, None, dict[str, Any] | DecodeError]:
     return value
 
 
-def _read(data: bytes) -> Generator[None, None, tuple[Any, int]]:  # noqa: C901, PLR0912, PLR0915  # a call an item costs double
+def _read(data: bytes, known: Table[Beginning]) -> Generator[None, None, tuple[Any, int]]:  # noqa: C901, PLR0912, PLR0915  # a call an item costs double
     """Read one value and where it ends, which is behind the end of the data where a string is cut off."""
     # A slice of this is a str at once where all of it is ASCII; decoding bytes takes half as long again.
     characters = data.decode("latin-1")
@@ -90,6 +100,8 @@ def _read(data: bytes) -> Generator[None, None, tuple[Any, int]]:  # noqa: C901,
     # Most datums of a request have the dimensions of one before them. No value in CBOR begins with another whole one,
     # so the bytes of an array, found again, are the array. {bytes: array}, shared by the maps it is found in.
     remembered: dict[bytes, list[Any]] = {}
+    datum: Any = None  # the datum being read, while its members are those of its beginning
+    datum_at = datum_containers = 0
     containers = len(data) // CONTAINER_BYTES + MAX_DEPTH
     at = 0
     pause = PAUSE_BYTES
@@ -107,6 +119,7 @@ def _read(data: bytes) -> Generator[None, None, tuple[Any, int]]:  # noqa: C901,
             pause = at + PAUSE_BYTES
             yield
         left -= 1
+        begin = at
         head = data[at]
         at += 1
         if keyed:
@@ -120,6 +133,11 @@ def _read(data: bytes) -> Generator[None, None, tuple[Any, int]]:  # noqa: C901,
                 key, at = _text(data, at, head)
             else:
                 raise _CborError(f"a key at byte {at - 1} is not text")
+            if into is datum and key in _VARYING:
+                datum = None
+                used = datum_containers - containers
+                if used <= BEGINNING_CONTAINERS:
+                    known.learn(data[datum_at:begin], Beginning(into.copy(), left + 1, used))
             head = data[at]
             at += 1
         value: Any
@@ -131,10 +149,10 @@ def _read(data: bytes) -> Generator[None, None, tuple[Any, int]]:  # noqa: C901,
                 value = value.encode("latin-1").decode()
         elif _ARRAY <= head < _TAG:
             if keyed and key == REMEMBERED_KEY:
-                known = next((known for known in remembered if data.startswith(known, at - 1)), None)
-                if known is not None:
-                    into[key] = remembered[known]
-                    at += len(known) - 1
+                again = next((again for again in remembered if data.startswith(again, at - 1)), None)
+                if again is not None:
+                    into[key] = remembered[again]
+                    at += len(again) - 1
                     continue
             value = {} if head >= _MAP else []
             if keyed:
@@ -147,6 +165,18 @@ def _read(data: bytes) -> Generator[None, None, tuple[Any, int]]:  # noqa: C901,
             outer.append((into, keyed, left, start))
             start = at - 1 if keyed and key == REMEMBERED_KEY else -1
             into, keyed = value, head >= _MAP
+            if head >= _MAP and len(outer) == DATUM_LEVEL + 1 and not outer[-1][1]:
+                datum, datum_at, datum_containers = value, begin, containers
+                found = _VARYING_KEY.search(data, at, at + KEY_BYTES)
+                beginning = known.get(data[begin : found.start()]) if found is not None else None
+                if beginning is not None and beginning.containers <= containers:
+                    # The same bytes in the same place are the same members.
+                    value.update(beginning.members)
+                    left = beginning.left
+                    containers -= beginning.containers
+                    at = found.start()
+                    datum = None
+                    continue
             left = head & 0x1F
             if left == 0x1F:
                 left = -1
