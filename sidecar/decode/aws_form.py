@@ -30,10 +30,6 @@ PAUSE_PAIRS: Final = 256  # between two pauses: some 0.3 ms
 KNOWN_BYTES: Final = 1_024  # longer datums are read pair by pair
 _KNOWN_PAIRS: Final = 8  # a datum found again costs as much as so many pairs at most
 _PAIR: Final = re.compile(rb"&*+([^&]+)")
-# Pairs whose keys begin alike; possessive, so that nothing makes it backtrack.
-_ALIKE: Final = re.compile(
-    rb"((?:EntityMetricData\.member\.[0-9]{1,6}\.)?MetricData\.member\.[0-9]{1,6}\.)[^&]++(?:&\1[^&]++)*+"
-)
 _DATUM: Final = re.compile(rb"(?:EntityMetricData\.member\.([0-9]{1,6})\.)?MetricData\.member\.([0-9]{1,6})\.")
 _FIELD: Final = re.compile(
     r"(?P<name>[A-Za-z]+)"
@@ -41,10 +37,12 @@ _FIELD: Final = re.compile(
     r"|(?P<list>Values|Counts)\.member\.(?P<number>[0-9]{1,6})"
     r"|(?P<dimensions>Dimensions)\.member\.(?P<at>[0-9]{1,6})\.(?P<part>Name|Value)"
 )
-_ENDS: Final = (b"", b"&")
 _LISTS: Final = ("Dimensions", "Values", "Counts")
 _STRUCTURES: Final = (*_LISTS, "StatisticValues")
-_VARYING: Final = frozenset(("", "Values", "Counts", "StatisticValues"))  # a datum with one of these is read each time
+_LISTED: Final = frozenset(("", "Values", "Counts", "StatisticValues"))  # a datum with one of these is read each time
+_VALUE: Final = b"&Value="
+_TIMESTAMP: Final = b"&Timestamp="
+_VARYING: Final = ("Value", "Timestamp")
 _NOT_TEXT: Final = frozenset(("", "Value", "StorageResolution", "Values", "Counts", "StatisticValues"))
 _ERROR: Final = ""  # no field has this name
 _TOP: Final = (b"Namespace", b"Action", b"Version")
@@ -118,16 +116,16 @@ def _read(
                 datums += 1
                 if datums > ITEMS_PER_BODY:
                     return _too_many()
-                alike = _ALIKE.match(body, found.start(1), found.start(1) + KNOWN_BYTES)
-                if alike is not None and body[alike.end() : alike.end() + 1] in _ENDS:
-                    at = alike.end()
-                    numbers[index] = reader.read(alike[0], prefix)
+                end, fields = _together(body, found.start(1), prefix)
+                if fields:
+                    at = end
+                    numbers[index] = reader.read(fields, prefix)
                     pairs += _KNOWN_PAIRS
                     prefix = b"&"  # if there are more of its pairs, they come as those of a datum met before
                     continue
                 numbers[index] = {}
             datum = numbers[index] = _reopened(numbers[index])
-        reader.put(datum, key, key[len(prefix) :], value)
+        reader.put(datum, key[len(prefix) :], value, prefix)
     return (yield from _with_lists(parameters, entities))
 
 
@@ -144,34 +142,36 @@ class _Datums:
         # {as escaped: text}: units, times and dimensions are repeated from datum to datum
         self._texts: dict[bytes, str] = {}
 
-    def read(self, pairs: bytes, prefix: bytes) -> Tree:
-        """Read the pairs of one datum, all of whose keys begin with `prefix`."""
-        fields = b"&" + pairs[len(prefix) :].replace(b"&" + prefix, b"&")
-        others, value = _cut_out(fields, b"&Value=")
-        others, stamp = _cut_out(others, b"&Timestamp=")
-        plain = None if value is None else plain_number(value)
-        if plain is None or b"&Value=" in others or b"&Timestamp=" in others:
-            return self._read(pairs, prefix)
+    def read(self, fields: bytes, prefix: bytes) -> Tree:
+        """Read the pairs of one datum, each behind a `&` and with a key that begins with the field's name."""
+        before, found, rest = fields.partition(_VALUE)
+        raw, more, rest = rest.partition(b"&")
+        others = before + more + rest  # with no Value, as they came
+        stamp = None
+        if _TIMESTAMP in others:
+            before, _, rest = others.partition(_TIMESTAMP)
+            stamp, more, rest = rest.partition(b"&")
+            others = before + more + rest
+        value = plain_number(raw) if found else None
+        if value is None or _VALUE in others or _TIMESTAMP in others:
+            return self._read(fields, prefix)
         known = self._known.get(others)
         if known is None:
-            tree = self._read(pairs, prefix)
-            if _VARYING.isdisjoint(tree) and isinstance(_datum(tree), dict):
-                constant = tree.copy()
-                constant.pop("Value", None)
-                constant.pop("Timestamp", None)
-                self._known.learn(others, constant)
+            tree = self._read(fields, prefix)
+            if _LISTED.isdisjoint(tree) and isinstance(_datum(tree), dict):
+                self._known.learn(others, {name: tree[name] for name in tree if name not in _VARYING})
             return tree
         datum = known.copy()
-        datum["Value"] = plain
+        datum["Value"] = value
         if stamp is not None:
             datum["Timestamp"] = self._text(stamp)
         return datum
 
-    def put(self, datum: Tree, key: bytes, rest: bytes, value: bytes) -> None:
-        """Set what one pair says; `rest` is the part of its key that names the field."""
-        path = self._paths.get(rest)
+    def put(self, datum: Tree, name: bytes, value: bytes, prefix: bytes) -> None:
+        """Set what one pair says; its key is `prefix` and the name of a field."""
+        path = self._paths.get(name)
         if path is None:
-            path = self._paths[rest] = _path(rest, key)
+            path = self._paths[name] = _path(name, prefix + name)
         if path[0] in _NOT_TEXT:
             _put_other(datum, path, value)
         elif len(path) == 1:
@@ -179,11 +179,11 @@ class _Datums:
         else:  # a dimension
             datum.setdefault(path[0], {}).setdefault(path[1], {})[path[2]] = self._text(value)
 
-    def _read(self, pairs: bytes, prefix: bytes) -> Tree:
+    def _read(self, fields: bytes, prefix: bytes) -> Tree:
         datum: Tree = {}
-        for pair in pairs.split(b"&"):
-            key, _, value = pair.partition(b"=")
-            self.put(datum, key, key[len(prefix) :], value)
+        for pair in fields[1:].split(b"&"):
+            name, _, value = pair.partition(b"=")
+            self.put(datum, name, value, prefix)
         return datum
 
     def _text(self, raw: bytes) -> str:
@@ -193,13 +193,22 @@ class _Datums:
         return text
 
 
-def _cut_out(pairs: bytes, name: bytes) -> tuple[bytes, bytes | None]:
-    """The pairs, each behind a `&`, without the first of this name, and its value; None where there is none."""
-    before, found, rest = pairs.partition(name)
-    if not found:
-        return pairs, None
-    value, more, rest = rest.partition(b"&")
-    return before + more + rest, value
+def _together(body: bytes, begin: int, prefix: bytes) -> tuple[int, bytes]:
+    """Find the pairs from here on whose keys begin with this.
+
+    Returns:
+        Where they end, and the pairs, each behind a `&` and without `prefix`; empty where others are between them, or
+        they take much space.
+    """
+    last = max(begin, body.rfind(b"&" + prefix, begin, begin + KNOWN_BYTES) + 1)
+    end = body.find(b"&", last, last + KNOWN_BYTES)
+    if end < 0:
+        end = len(body)
+    if end - begin > 2 * KNOWN_BYTES:
+        return begin, b""
+    pairs = b"&" + body[begin:end]
+    fields = pairs.replace(b"&" + prefix, b"&")
+    return end, fields if len(pairs) - len(fields) == pairs.count(b"&") * len(prefix) else b""
 
 
 def _reopened(datum: Tree) -> Tree:

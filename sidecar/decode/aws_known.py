@@ -1,4 +1,4 @@
-"""What datums of earlier calls had before their first varying field: found again as bytes, it is not read again. Pure.
+"""Datums of earlier calls: where the bytes around time and value are the same, they are not read again. Pure.
 
 An application sends the same few metrics in every call, with other values and times. To read their names and
 dimensions takes most of the time of a call in CBOR or of a form, for which there are no parsers in C that pause.
@@ -28,17 +28,19 @@ class Table(dict[bytes, V], Generic[V]):
         self[key] = value
 
 
-class Beginning(NamedTuple):
-    """The first members of a map in CBOR.
+class Datum(NamedTuple):
+    """A datum in CBOR.
 
     Attributes:
-        members: as read.
-        left: how many members follow; below zero: until a break.
-        containers: how many maps and arrays are in it.
+        members: all of them, of which time and value are replaced.
+        tail: its bytes behind the value.
+        stamped: it has a time, which stands before the value.
+        containers: how many maps and arrays it is.
     """
 
     members: dict[str, Any]
-    left: int
+    tail: bytes
+    stamped: bool
     containers: int
 
 
@@ -46,11 +48,11 @@ class Known:
     """The tables of one dialect.
 
     Attributes:
-        cbor: by the bytes of a datum from its head to its first varying member.
+        cbor: by the bytes of a datum from its head to its time or, where it has none, its value.
         forms: datums by their pairs without the varying ones, and without what comes before the fields' names.
     """
 
     def __init__(self) -> None:
         """Start with empty tables."""
-        self.cbor: Table[Beginning] = Table()
+        self.cbor: Table[Datum] = Table()
         self.forms: Table[dict[str, Any]] = Table()
