@@ -13,6 +13,7 @@ from typing import Any, Final
 from sidecar.decode import aws_answers, aws_faults, json_metrics
 from sidecar.decode.aws_events import datums, log_events, rejected_info
 from sidecar.decode.aws_faults import Fault, Service
+from sidecar.decode.aws_known import Known
 from sidecar.decode.aws_lists import Group, Stream, list_groups, list_streams
 from sidecar.decode.aws_operations import (
     CreateLogGroup,
@@ -71,6 +72,7 @@ class AwsCalls:
             forward: sends them; None: none is sent.
         """
         self._groups = groups
+        self._known = Known()
         self._strict = strict
         self._new_id = new_id
         self._pass_through = frozenset(pass_through if forward is not None else ())
@@ -90,7 +92,10 @@ class AwsCalls:
             return FaultReading(call, aws_faults.unavailable(_LOOP), self._new_id())
         if self._forward is not None and call.service is not None and call.operation in self._pass_through:
             return PassedReading(call, request, self._forward, self._new_id())
-        return AwsReading(call, request.body, now, self._groups, strict=self._strict, request_id=self._new_id())
+        request_id = self._new_id()
+        return AwsReading(
+            call, request.body, now, self._groups, self._known, strict=self._strict, request_id=request_id
+        )
 
     def refused(self, request: Request, refusal: Refusal) -> Answer:
         """Write a refusal as an error that SDKs raise typed: 429 as throttling, which they retry."""
@@ -105,7 +110,15 @@ class AwsReading:
     """One call; see `model.exchange.Reading`."""
 
     def __init__(
-        self, call: Call, body: bytes, now: float, groups: LogGroups, *, strict: bool, request_id: str
+        self,
+        call: Call,
+        body: bytes,
+        now: float,
+        groups: LogGroups,
+        known: Known,
+        *,
+        strict: bool,
+        request_id: str,
     ) -> None:
         """Begin to read.
 
@@ -114,6 +127,7 @@ class AwsReading:
             body: inflated.
             now: the time of arrival, wall seconds.
             groups: as of `AwsCalls`.
+            known: what datums of earlier calls had.
             strict: as of `AwsCalls`.
             request_id: for the answer.
         """
@@ -121,6 +135,7 @@ class AwsReading:
         self._body = body
         self._now = now
         self._groups = groups
+        self._known = known
         self._request_id = request_id
         self.signal: Signal | None = _SIGNALS.get(call.operation) if call.answered else None
         self.documents = self.signal == "samples" and not strict
@@ -137,7 +152,7 @@ class AwsReading:
         """The datums as items, or the log events; of a request that is refused whole one error, which is counted."""
         given: Any = {}
         if self._call.answered:
-            given = yield from parameters(self._call, self._body)
+            given = yield from parameters(self._call, self._body, self._known)
         if isinstance(given, DecodeError):
             self._fault = aws_faults.of_error(self._call.service, given)
             if self.signal is not None:
