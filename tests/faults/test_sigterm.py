@@ -107,8 +107,10 @@ def test_what_one_attempt_did_not_deliver_is_on_disk_and_arrives_after_a_restart
     assert_balanced(after)
     assert (after["samples"]["recovered"], after["log_events"]["recovered"]) == (kept["metrics"], kept["logs"])
     assert after["samples"]["dropped"] == after["log_events"]["dropped"] == 0
-    # The service stored nothing while it failed: nothing may arrive twice.
-    traffic.assert_arrived(double)
+    # The service stored nothing while it failed: twice arrives only what it answered too late now, on a busy machine.
+    traffic.assert_arrived(
+        double, ambiguous_samples=after["samples"]["ambiguous"], ambiguous_events=after["log_events"]["ambiguous"]
+    )
 
 
 @pytest.mark.parametrize("state", PASSING)

@@ -110,7 +110,7 @@ class Traffic:
         hits = double.metrics.statistics("App", "hits")
         waits = double.metrics.statistics("App", "wait")
         count = len(self.sent)
-        assert count <= hits.sample_count <= count + ambiguous_samples
+        assert count <= hits.sample_count <= count + ambiguous_samples, (count, hits.sample_count)
         assert count <= waits.sample_count <= count + ambiguous_samples
         assert hits.sum == hits.sample_count
         waited = [number % 50 + 1 for number in self.sent]
