@@ -80,7 +80,13 @@ class Pipeline:
         )
         open_bytes = config.deliver.memory_bytes // LOG_OPEN_SHARE
         self._logs = LogPath(
-            config.logs, shape, open_bytes=open_bytes, sink=logs, metrics=self._metrics, observer=observer
+            config.logs,
+            shape,
+            open_bytes=open_bytes,
+            sink=logs,
+            metrics=self._metrics,
+            shortcuts=self._shortcuts,
+            observer=observer,
         )
         self._redact_log_lines(shape)
         self._dispatch = Dispatch(metrics=self._metrics, logs=self._logs, shortcuts=self._shortcuts, observer=observer)
