@@ -50,7 +50,7 @@ class Distribution:
         self._shift = 0  # how often the widths have doubled
         self._huge = 0.0  # the sum of weights beyond what `add` may be given without a check
 
-    def check_range(self, count: float, _total: float = 0.0) -> None:
+    def check_range(self, count: float, _total: float = 0.0, _scale: float = 1.0) -> None:
         """Check that so much may be added; nothing but counts can leave the range, since values are sent as they are.
 
         Raises:

@@ -48,8 +48,8 @@ class StatisticSet:
         if value > self.maximum:  # noqa: PLR1730
             self.maximum = value
 
-    def check_range(self, count: float, total: float) -> None:
-        """Check that so much may be added: one datum out of range would take the whole window with it.
+    def check_range(self, count: float, total: float, scale: float = 1.0) -> None:
+        """Check that so much may be added, and the sum multiplied by `scale` then: one datum out of range would take the whole window with it.
 
         `add` does not check: it is for values so small that they cannot lead there (`PLAIN_MAGNITUDE`), or for those
         that were checked.
@@ -57,7 +57,7 @@ class StatisticSet:
         Raises:
             DecodeError: `value_out_of_range`: the sum or the count would leave what CloudWatch takes.
         """
-        for what, reached in (("sum", self.sum + total), ("sample count", self.count + count)):
+        for what, reached in (("sum", (self.sum + total) * scale), ("sample count", self.count + count)):
             if not -VALUE_MAGNITUDE <= reached <= VALUE_MAGNITUDE:
                 detail = f"the {what} of the window would be {reached:g}, outside -2^360..2^360"
                 raise DecodeError(Reason.VALUE_OUT_OF_RANGE, detail)
@@ -78,7 +78,7 @@ class StatisticSet:
         return State(self.samples, numbers=array("d", (self.count, self.sum, self.minimum, self.maximum)))
 
     def restore(self, state: State) -> None:
-        """Add a state that a checkpoint kept."""
+        """Add a state that a checkpoint stored."""
         self.merge(Statistics(*state.numbers))
         self.samples += state.samples - 1
 

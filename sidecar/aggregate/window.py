@@ -15,7 +15,9 @@ from sidecar.aggregate.members import Members
 from sidecar.aggregate.state import State
 from sidecar.aggregate.statistic_set import Gauge, Level, StatisticSet
 from sidecar.aggregate.tally import Tally
-from sidecar.model.limits import MIN_SERIES_BYTES, RESOLUTIONS, SERIES_BYTES
+from sidecar.model.closing import PLAIN, Closing
+from sidecar.model.errors import DecodeError, Reason
+from sidecar.model.limits import MIN_SERIES_BYTES, RESOLUTIONS, SERIES_BYTES, VALUE_MAGNITUDE
 from sidecar.model.samples import Kind, Sample, Series, Statistics
 
 Numeric: TypeAlias = StatisticSet | Distribution
@@ -36,13 +38,15 @@ class Window(NamedTuple):
         start: wall seconds, a multiple of the resolution.
         resolution: seconds.
         accumulators: `{(series, form): accumulator}`; a series may be counted in several forms side by side.
-        serial: tells it from an earlier window of the same interval.
+        serial: distinguishes it from an earlier window of the same interval.
+        closing: what is done with its content when it closes; an interval has one window for each.
     """
 
     start: int
     resolution: int
     accumulators: dict[Key, Accumulator]
     serial: int
+    closing: Closing = PLAIN
 
     def ended(self, now: float) -> bool:
         """Tell whether the interval is over."""
@@ -56,14 +60,14 @@ class Windows:
         """Start with none.
 
         Args:
-            checkpointed: distributions can tell what they gained since the last checkpoint.
+            checkpointed: distributions record what they gained since the last checkpoint.
             max_levels: how many gauges' last values are remembered, and 1.5 kB of their names for each; the least
                 recently opened goes first.
         """
         self.tally = Tally()
         self._checkpointed = checkpointed
         self._serial = 0
-        self._open: dict[tuple[int, int], Window] = {}
+        self._open: dict[tuple[int, int, Closing], Window] = {}
         self._levels: OrderedDict[Series, Level] = OrderedDict()
         self._moved: dict[Series, Level] = {}  # those of them that signed lines have moved
         self._levels_lost = False  # some of those were forgotten since the last checkpoint
@@ -76,7 +80,9 @@ class Windows:
         """How many accumulators are open, over all windows."""
         return sum(len(window.accumulators) for window in self._open.values())
 
-    def add(self, series: Series, sample: Sample, now: float, *, percentiles: bool = True) -> Accumulator:
+    def add(
+        self, series: Series, sample: Sample, now: float, *, percentiles: bool = True, closing: Closing = PLAIN
+    ) -> Accumulator:
         """Add a sample to its window.
 
         Args:
@@ -84,6 +90,7 @@ class Windows:
             sample: the sample; its timestamp chooses the window, else `now` does.
             now: wall seconds.
             percentiles: keep the values of a distribution; False makes it a statistic set.
+            closing: what is done with the accumulator's content when its window closes.
 
         Raises:
             DecodeError: a gauge, a sum or a count would leave CloudWatch's range.
@@ -93,7 +100,7 @@ class Windows:
         """
         at = now if sample.timestamp is None else sample.timestamp
         form = _form(sample, percentiles=percentiles)
-        accumulator = self.open(series, form, at)
+        accumulator = self.open(series, form, at, closing)
         values = sample.values
         if sample.delta and isinstance(accumulator, Gauge):
             values = (accumulator.change(values[0]),)
@@ -101,7 +108,9 @@ class Windows:
                 self._moved[series] = accumulator.level
                 accumulator.level.relative = accumulator.level.value == 0.0
         if not isinstance(accumulator, Members):
-            accumulator.check_range(*_added(sample.statistics, values, sample.weights))
+            if closing.scale > 1.0:
+                _check_scaled(sample.statistics, values, closing.scale)
+            accumulator.check_range(*_added(sample.statistics, values, sample.weights), closing.scale)
         self.tally.samples += sample.size
         if sample.statistics is not None and isinstance(accumulator, StatisticSet):
             accumulator.merge(sample.statistics)
@@ -113,14 +122,15 @@ class Windows:
                 accumulator.add(value, weight)
         return accumulator
 
-    def open(self, series: Series, form: type[Accumulator], at: float) -> Accumulator:
-        """Find or make the accumulator of this form for samples of this series and time (wall seconds)."""
+    def open(self, series: Series, form: type[Accumulator], at: float, closing: Closing = PLAIN) -> Accumulator:
+        """Find or make the accumulator of this form for samples of this series, time (wall seconds) and closing."""
         resolution = series.resolution
         start = int(at) - int(at) % resolution
-        window = self._open.get((start, resolution))
+        window = self._open.get((start, resolution, closing))
         if window is None:
             self._serial += 1
-            window = self._open[start, resolution] = Window(start, resolution, {}, self._serial)
+            window = Window(start, resolution, {}, self._serial, closing)
+            self._open[start, resolution, closing] = window
         accumulator = window.accumulators.get((series, form))
         if accumulator is None:
             until = float(start + resolution)
@@ -128,9 +138,9 @@ class Windows:
             window.accumulators[series, form] = accumulator
         return accumulator
 
-    def reopen(self, series: Series, accumulator: Numeric, now: float) -> Numeric:
+    def reopen(self, series: Series, accumulator: Numeric, now: float, closing: Closing = PLAIN) -> Numeric:
         """Find or make the accumulator that follows one whose window is over."""
-        following = self.open(series, FORMS[accumulator.form], now)
+        following = self.open(series, FORMS[accumulator.form], now, closing)
         assert not isinstance(following, Members)  # noqa: S101  # it has the form of the one before
         return following
 
@@ -139,12 +149,12 @@ class Windows:
 
         Accumulators stay valid until each is taken in turn: what is added meanwhile is in what they give.
         """
-        keys = sorted(
+        keys = [
             key
             for key, window in self._open.items()
             if window.resolution in resolutions and (unfinished or window.ended(now))
-        )
-        return [self._open.pop(key) for key in keys]
+        ]
+        return sorted((self._open.pop(key) for key in keys), key=_age)
 
     def windows(self) -> list[Window]:
         """The open windows."""
@@ -154,9 +164,9 @@ class Windows:
         """Give no window a serial that an earlier process may have given."""
         self._serial = max(self._serial, highest)
 
-    def restore(self, series: Series, form: str, start: int, state: State) -> None:
-        """Add a state that a checkpoint kept to the window it belongs to."""
-        accumulator = self.open(series, FORMS[form], start)
+    def restore(self, series: Series, form: str, start: int, state: State, closing: Closing = PLAIN) -> None:
+        """Add a state that a checkpoint stored to the window it belongs to."""
+        accumulator = self.open(series, FORMS[form], start, closing)
         assert isinstance(accumulator, Checkpointed)  # noqa: S101  # these windows are made for checkpoints
         accumulator.restore(state)
         self.tally.samples += state.samples
@@ -214,6 +224,22 @@ class Windows:
         else:
             self._levels.move_to_end(series)
         return Gauge(until, self.tally, level)
+
+
+def _age(window: Window) -> tuple[int, int, int]:
+    return window.start, window.resolution, window.serial
+
+
+def _check_scaled(statistics: Statistics | None, values: tuple[float, ...], scale: float) -> None:
+    """Check that each value is in range once it is scaled.
+
+    Raises:
+        DecodeError: `value_out_of_range`.
+    """
+    for value in values if statistics is None else (statistics.minimum, statistics.maximum):
+        if abs(value) * scale > VALUE_MAGNITUDE:
+            detail = f"a rule of metrics.rules would scale {value:g} by {scale:g}, outside -2^360..2^360"
+            raise DecodeError(Reason.VALUE_OUT_OF_RANGE, detail)
 
 
 def _added(statistics: Statistics | None, values: tuple[float, ...], weights: tuple[float, ...]) -> tuple[float, float]:

@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from sidecar.config import file
+from sidecar.config.lines import Lines
 from sidecar.config.log_rules import REDACT_KEY
 from sidecar.config.problems import bounded, key_of, path_of, section_of, sentence
 from sidecar.config.schema import NOT_BUILT, Config, Deliver, Emf, Listen, Logs, Metrics, Observe, impossible
@@ -38,13 +39,14 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         ConfigError: with every problem there is, up to `config_problems.MAX_PROBLEMS`.
     """
     reader = _Reader(environ)
-    data = reader.substituted(Config, {} if path is None else _read(path), ())
+    given, lines = ({}, None) if path is None else _read(path)
+    data = reader.substituted(Config, given, ())
     reader.overlay(data)
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
         for detail in error.errors(include_url=False):
-            reader.problems.append(sentence(Config, detail, reader.origins))
+            reader.problems.append(sentence(Config, detail, reader.origins) + reader.place(detail["loc"], lines))
             reader.refused.add(key_of(Config, detail["loc"]))
         config = Config.model_validate(_without(Config, data, reader.refused))
     # A combination is checked only if all its keys have their configured values: a refused key has its default.
@@ -84,7 +86,19 @@ def dump(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(by_alias=True), sort_keys=False)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def rule_lines(path: Path | None, environ: Mapping[str, str], key: str, count: int) -> list[int | None]:
+    """The line of each element of a list, such as `metrics.rules`; None where it is not from the file."""
+    variable = PREFIX + key.upper().replace(".", "__")
+    if path is None or variable in environ or not path.is_file():
+        return [None] * count
+    try:
+        _, lines = _read(path)
+    except ConfigError:  # the file has changed meanwhile
+        return [None] * count
+    return [lines.line([*key.split("."), number]) for number in range(count)]
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Lines]:
     try:
         text = file.read_text(path)
     except ConfigError as error:
@@ -94,10 +108,10 @@ def _read(path: Path) -> dict[str, Any]:
     except ConfigError as error:
         raise ConfigError(bounded([f"{path_of([path])}: {problem}" for problem in error.problems])) from None
     if data is None:
-        return {}
+        return {}, Lines(text)
     if not isinstance(data, dict):
         raise ConfigError(bounded([f"{path_of([path])} must have keys and values at its top level"]))
-    return data
+    return data, Lines(text)
 
 
 class _Reader:
@@ -119,6 +133,14 @@ class _Reader:
     def is_refused(self, key: str) -> bool:
         """Return True if the key, or the section it is in, has a problem."""
         return key in self.refused or key.partition(".")[0] in self.refused
+
+    def place(self, steps: Sequence[Any], lines: Lines | None) -> str:
+        """Where in the file an element of a list is, as the end of a sentence; empty for what is not from the file."""
+        if lines is None or not any(isinstance(step, int) for step in steps):
+            return ""
+        paths = (".".join(map(str, steps[:length])) for length in range(1, len(steps) + 1))
+        line = None if any(one in self.origins for one in paths) else lines.line(steps)
+        return "" if line is None else f" (line {line})"
 
     def substituted(self, model: type[BaseModel], data: dict[Any, Any], path: tuple[str, ...]) -> dict[Any, Any]:
         """Fill `${VARIABLE}` and `${VARIABLE:-default}` in; a whole value then has the type its key asks for."""

@@ -12,8 +12,8 @@ from sidecar.config.checks import group_template as _group_template
 from sidecar.config.checks import namespace as _namespace
 from sidecar.config.checks import retention as _retention
 from sidecar.config.checks import stream_template as _stream_template
-from sidecar.config.checks import unit as _unit
 from sidecar.config.log_rules import LogMetric, LogRoute, RedactRule
+from sidecar.config.metric_rules import MAX_RULES, MetricRule
 from sidecar.model import names
 from sidecar.model.errors import DecodeError
 from sidecar.model.limits import METRICS_SHARE
@@ -106,16 +106,6 @@ class Listen(_Section):
     allowed_hosts: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,253}$")]] = []
 
 
-class MetricRule(_Section):
-    """A rule for metrics whose name matches a glob; the first that matches applies."""
-
-    match: Annotated[str, Field(min_length=1, max_length=255)]
-    unit: Annotated[str, AfterValidator(_unit)] | None = None
-    resolution: Literal[1, 60] | None = None
-    percentiles: bool | None = None
-    signed_gauges: Literal["auto", "delta", "value"] | None = None
-
-
 class Metrics(_Section):
     """How samples become datums."""
 
@@ -128,7 +118,7 @@ class Metrics(_Section):
     percentiles: bool = True
     signed_gauges: Literal["auto", "delta", "value"] = "auto"
     replace_invalid: Annotated[str, AfterValidator(_printable)] | None = None
-    rules: list[MetricRule] = []
+    rules: Annotated[list[MetricRule], Field(max_length=MAX_RULES)] = []
 
 
 class Logs(_Section):

@@ -127,7 +127,7 @@ class Disk(Generic[B]):
             batch = self._codec.decode(row.head, row.body, row.parts)
         except TypeError as error:
             raise ValueError(str(error)) from None
-        if not batch.units:
+        if not len(batch) or not row.body:  # a batch of rollups has datums and no samples
             raise ValueError("a row without elements")
         parcel.batch, parcel.memory_bytes, parcel.place = batch, batch.memory_bytes, row.place
 

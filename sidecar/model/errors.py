@@ -50,7 +50,7 @@ class Reason(StrEnum):
     EMPTY_MESSAGE = "empty_message"
     TOO_MANY_ITEMS = "too_many_items"
     LINE_TOO_LONG = "line_too_long"
-    # Rules of the configuration.
+    # Rules of the configuration; RULE is no loss.
     RULE = "rule"
     SAMPLED = "sampled"
     REDACTED = "redacted"

@@ -33,6 +33,10 @@ class Template:
         """True if it depends on the event."""
         return bool(self._fields)
 
+    def lacks(self, fields: Mapping[str, object]) -> bool:
+        """True if `render` would put `unknown` in the place of a placeholder, since nothing has its name."""
+        return any(otherwise is UNKNOWN and fields.get(name) in (None, "") for name, otherwise in self._fields)
+
     def render(self, fields: Mapping[str, object]) -> str:
         """Replace the placeholders by the event's fields; a field that is neither text nor a number is not used."""
         if self._only is not None:

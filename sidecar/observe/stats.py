@@ -24,6 +24,7 @@ class Stats:
         totals: Callable[[], Awaitable[dict[str, Any] | None]],
         rule_hits: Callable[[], Mapping[str, Any]] = dict,
         figures: Iterable[Figure] = FIGURES,
+        rules: Callable[[], dict[str, Any]] | None = None,
     ) -> None:
         """Describe what is shown.
 
@@ -35,6 +36,7 @@ class Stats:
             totals: returns what the local target holds, or None.
             rule_hits: returns how often each rule matched, by configuration key.
             figures: the table.
+            rules: returns what the rules of the configuration applied to; None where there are none.
         """
         self._target_name = target_name
         self._sources = sources
@@ -43,6 +45,7 @@ class Stats:
         self._totals = totals
         self._rule_hits = rule_hits
         self._figures = tuple(figures)
+        self._rules = rules
 
     async def summary(self) -> dict[str, Any]:
         """The JSON of `/stats`."""
@@ -64,6 +67,8 @@ class Stats:
         }
         if health.spool is not None:
             stats["spool"] = health.spool()
+        if self._rules is not None:
+            stats["rules"] = dict(self._rule_hits()) | self._rules()
         local = await self._totals()
         if local is not None:
             stats["local"] = local

@@ -87,7 +87,7 @@ class Dispatch:
                 added = self._metrics.add(event, now)
                 self._samples.received[input_] += event.size
                 if key and not added.adjusted:  # else each is decoded in full, and counted as adjusted
-                    self._shortcuts.learn_document(key, event, added.accumulator, added.series)
+                    self._shortcuts.learn_document(key, event, added.accumulator, added.series, added.closing)
                 return added
             if type(event) is not LogEvent:
                 if isinstance(event, DecodeError):

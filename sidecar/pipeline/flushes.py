@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import groupby
+from operator import attrgetter
 from typing import Final
 
-from sidecar.aggregate.window import Windows
+from sidecar.aggregate.rollups import ClosingInterval
+from sidecar.aggregate.window import Window, Windows
 from sidecar.batch.metrics import Packer, encode
 from sidecar.config.schema import Metrics
 from sidecar.deliver.pace import Pace
 from sidecar.model.batches import MetricBatch
 from sidecar.model.limits import RESOLUTIONS
-from sidecar.model.samples import Series
+from sidecar.model.samples import Measurement, Series
 from sidecar.pipeline.observer import Observer
 from sidecar.pipeline.sink import Sink
 from sidecar.runtime.turns import Turns
@@ -123,24 +127,21 @@ class MetricFlushes:
         turns = Turns(self._clock.monotonic)
         serials: list[int] = []
         requests = 0
-        for window in self._windows.take(self._clock.wall(), unfinished=unfinished, resolutions=resolutions):
-            accumulators = window.accumulators
-            while accumulators:
-                # One by one: freeing 10,000 at once would block the event loop for 10 ms.
-                (series, _), accumulator = accumulators.popitem()
-                measurement = accumulator.take()
-                if measurement is None:
-                    continue
+        taken = self._windows.take(self._clock.wall(), unfinished=unfinished, resolutions=resolutions)
+        # Windows of one interval have their rollups in common: they are offered together.
+        for (start, _), windows in groupby(taken, key=attrgetter("start", "resolution")):
+            interval = list(windows)
+            for series, measurement in self._close(interval):
                 self._packing += measurement.samples
                 if measurement.counts is not None and measurement.values[0] < 0.0:
                     self._warn_of_negative(series)
-                batches += packer.add(series.namespace, encode(series, window.start, measurement))
+                batches += packer.add(series.namespace, encode(series, start, measurement))
                 if turns.due() and not cancelled:
                     try:
                         await turns.give()
                     except asyncio.CancelledError:
                         cancelled = True  # closed windows cannot be opened again: finish first, without yielding
-            serials.append(window.serial)
+            serials += [window.serial for window in interval]
             if sum([batch.size_bytes for batch in batches]) >= FLUSH_BYTES:
                 batches += packer.close()
                 requests += len(batches)
@@ -151,6 +152,21 @@ class MetricFlushes:
             self._pace.flushed(requests + len(batches), spread_seconds)
         self._offer(batches, serials)
         return cancelled and not at_once
+
+    def _close(self, interval: list[Window]) -> Iterator[tuple[Series, Measurement]]:
+        """Take the accumulators of an interval's windows, then yield what they add up to by rollups."""
+        closing = ClosingInterval()
+        for window in interval:
+            accumulators = window.accumulators
+            while accumulators:
+                # One by one: freeing 10,000 at once would block the event loop for 10 ms.
+                (series, _), accumulator = accumulators.popitem()
+                measurement = closing.take(window.closing, series, accumulator)
+                if measurement is not None:
+                    yield series, measurement
+        yield from closing.rollups()
+        if closing.out_of_range:
+            self._observer.ledger.adjusted["rollup_out_of_range"] += closing.out_of_range
 
     def _offer(self, batches: list[MetricBatch], serials: list[int]) -> None:
         """Offer the batches of whole windows; in the spool they replace the checkpoints of these windows."""

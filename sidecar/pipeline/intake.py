@@ -20,6 +20,7 @@ from sidecar.model.batches import LogBatch, MetricBatch
 from sidecar.model.errors import DecodeError
 from sidecar.model.exchange import Decode, Signal
 from sidecar.model.limits import RESOLUTIONS
+from sidecar.pipeline import hits
 from sidecar.pipeline.bodies import Bodies
 from sidecar.pipeline.dispatch import Dispatch
 from sidecar.pipeline.elements import ElementPath
@@ -172,6 +173,10 @@ class Pipeline:
     def rule_hits(self) -> dict[str, list[dict[str, Any]]]:
         """How often each rule of log events has matched since it came into effect."""
         return {} if self.shape.log_rules is None else self.shape.log_rules.hits()
+
+    def rules(self) -> dict[str, Any]:
+        """What each rule applied to, in open windows too, and the names of those that never applied: for `/stats`."""
+        return hits.summary(self.shape.rules, self.windows)
 
     @property
     def series(self) -> int:

@@ -7,11 +7,12 @@ from typing import Final, NamedTuple
 from sidecar.aggregate.window import Accumulator, Windows
 from sidecar.decode.fields import check_timestamp
 from sidecar.model.batches import MetricBatch
+from sidecar.model.closing import PLAIN, Closing
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.samples import Sample, Series
 from sidecar.pipeline.flushes import MetricFlushes
 from sidecar.pipeline.observer import Observer
-from sidecar.pipeline.shortcuts import Shortcuts
+from sidecar.pipeline.shortcuts import Discard, Shortcuts
 from sidecar.pipeline.sink import Sink
 from sidecar.shape.shape import Shape
 
@@ -22,14 +23,17 @@ class Added(NamedTuple):
     """Where a sample was added.
 
     Attributes:
-        accumulator: accepts more samples of the same series, kind and time.
+        accumulator: accepts more samples of the same series, kind and time; or counts them as dropped by a rule.
         series: the sample's own, or the one it was folded into.
-        adjusted: what was changed, each once: the sample's own kinds, `name_repaired`, `series_folded`.
+        adjusted: what was changed, each once: the sample's own kinds, `name_repaired`, `series_folded`,
+            `placeholder_unknown`.
+        closing: of the accumulator's window.
     """
 
-    accumulator: Accumulator
+    accumulator: Accumulator | Discard
     series: Series
     adjusted: tuple[str, ...]
+    closing: Closing = PLAIN
 
 
 class MetricPath:
@@ -88,6 +92,8 @@ class MetricPath:
     def add(self, sample: Sample, now: float) -> Added:
         """Shape a sample and add it to its window: that of its own time, else that of `now` (wall seconds).
 
+        One that a rule drops is counted as dropped.
+
         Raises:
             DecodeError: it is refused.
         """
@@ -98,6 +104,10 @@ class MetricPath:
         observer = self._observer
         shaped = self.shape.shape(sample, observer.clock.monotonic())
         series = shaped.series
+        if shaped.drop:
+            discard = self._shortcuts.discard(shaped.closing)
+            discard.count(sample.size)
+            return Added(discard, series, (), shaped.closing)
         adjusted = sample.adjusted
         if sample.ignored:
             observer.limiter.warning(
@@ -109,10 +119,17 @@ class MetricPath:
             adjusted += ("series_folded",)
             observer.limiter.warning(
                 "series_folded",
-                "metrics.max_series is reached: new series are folded",
+                "metrics.max_series is reached, or that of a rule: new series are folded",
                 into=str(series)[:SHOWN_CHARACTERS],
             )
-        accumulator = self._windows.add(series, sample, now, percentiles=shaped.percentiles)
+        if shaped.unknown:
+            adjusted += ("placeholder_unknown",)
+            observer.limiter.warning(
+                "placeholder_unknown",
+                "a placeholder of a rule has no value: neither a hole nor a dimension nor a variable has its name",
+                metric=sample.name,
+            )
+        accumulator = self._windows.add(series, sample, now, percentiles=shaped.percentiles, closing=shaped.closing)
         for kind in adjusted:
             observer.ledger.adjusted[kind] += sample.size
-        return Added(accumulator, series, adjusted)
+        return Added(accumulator, series, adjusted, shaped.closing)

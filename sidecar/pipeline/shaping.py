@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from sidecar.config.log_rules import REDACT_KEY
+from sidecar.config.metric_rules import MetricRule
 from sidecar.config.schema import Config, Logs
 from sidecar.model.conditions import Condition, compile_condition
 from sidecar.model.log_groups import GroupSettings, LogGroups
@@ -52,7 +53,11 @@ def make_shape(
             dimensions=config.dimensions,
             resolution=metrics.resolution,
             replace_invalid=metrics.replace_invalid,
-            rules=Rules([Rule(**rule.model_dump()) for rule in metrics.rules]),
+            rules=Rules(
+                [rule_of(rule, f"metrics.rules.{number}") for number, rule in enumerate(metrics.rules)],
+                hostname=hostname,
+                context=context,
+            ),
         ),
         cardinality=Cardinality(metrics.max_series) if before is None else before.cardinality,
         router=Router(
@@ -66,6 +71,31 @@ def make_shape(
         percentiles=metrics.percentiles,
         signed_gauges=metrics.signed_gauges,
         log_rules=_log_rules(logs, template, environment.get(REDACT_KEY)),
+    )
+
+
+def rule_of(configured: MetricRule, origin: str) -> Rule:
+    """A rule of the configuration as the shape has it; `origin` is its path."""
+    keep, drop, rollups = configured.keep_dimensions, configured.drop_dimensions, configured.rollups
+    return Rule(
+        tuple(configured.patterns),
+        when={name: tuple(globs) for name, globs in configured.when.items()},
+        stop=configured.stop,
+        drop=configured.drop,
+        name=configured.name,
+        namespace=configured.namespace,
+        unit=configured.unit,
+        resolution=configured.resolution,
+        percentiles=configured.percentiles,
+        signed_gauges=configured.signed_gauges,
+        scale=configured.scale,
+        keep_dimensions=None if keep is None else tuple(keep),
+        drop_dimensions=None if drop is None else tuple(drop),
+        rename_dimensions=configured.rename_dimensions,
+        dimensions=configured.dimensions,
+        rollups=None if rollups is None else tuple(dict.fromkeys(tuple(sorted(set(names))) for names in rollups)),
+        max_series=configured.max_series,
+        origin=origin,
     )
 
 

@@ -9,14 +9,18 @@ decoded and shaped once; afterwards it is the key of an `Entry`:
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias
+from collections import Counter
+from math import inf
+from typing import Any, ClassVar, Final, TypeAlias
 
 import orjson
 
 from sidecar.aggregate.members import Members
+from sidecar.aggregate.tally import Tally
 from sidecar.aggregate.window import Accumulator, Numeric, Windows
 from sidecar.decode.fields import check_timestamp, read_timestamp
-from sidecar.model.errors import DecodeError
+from sidecar.model.closing import PLAIN, Closing, Hits
+from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.limits import PLAIN_MAGNITUDE
 from sidecar.model.samples import Kind, Sample, Series
 from sidecar.pipeline.observer import Observer
@@ -54,7 +58,36 @@ class Adjusted:
         self._accumulator.add(value, weight)
 
 
-Target: TypeAlias = Numeric | Adjusted
+class Discard:
+    """In place of an accumulator, for samples that a rule drops: counts each of them.
+
+    Attributes:
+        until: the end of time: a rule holds until there are others.
+    """
+
+    __slots__ = ("_dropped", "_hits", "_tally")
+
+    until: ClassVar[float] = inf
+
+    def __init__(self, hits: tuple[Hits, ...], dropped: Counter[Reason], tally: Tally) -> None:
+        """Count in `hits`, which are of the rules, and in `dropped`; take what a table's reader counts off `tally`."""
+        self._hits = hits
+        self._dropped = dropped
+        self._tally = tally
+
+    def add(self, _value: float, _weight: float) -> None:
+        """Drop a sample that was found in a table: its reader counts it as one that is in a window."""
+        self._tally.samples -= 1
+        self.count(1)
+
+    def count(self, samples: int) -> None:
+        """Count samples as dropped."""
+        self._dropped[Reason.RULE] += samples
+        for hits in self._hits:
+            hits.samples += samples
+
+
+Target: TypeAlias = Numeric | Adjusted | Discard
 
 
 class Entry:
@@ -62,23 +95,25 @@ class Entry:
 
     Attributes:
         accumulator: accepts samples until the wall clock reaches its `until`.
+        closing: of the accumulator's window.
         weight: of each sample: 1/rate.
         series: the accumulator's.
         start: of the accumulator's window, wall seconds.
     """
 
-    __slots__ = ("accumulator", "series", "start", "weight")
+    __slots__ = ("accumulator", "closing", "series", "start", "weight")
 
-    def __init__(self, accumulator: Target, weight: float, series: Series) -> None:
-        """Point to an accumulator of this series."""
+    def __init__(self, accumulator: Target, weight: float, series: Series, closing: Closing = PLAIN) -> None:
+        """Point to an accumulator of this series and closing."""
         self.weight = weight
+        self.closing = closing
         self.point_to(accumulator, series)
 
     def point_to(self, accumulator: Target, series: Series) -> None:
         """Point to another accumulator."""
         self.accumulator = accumulator
         self.series = series
-        self.start = accumulator.until - series.resolution
+        self.start = -inf if isinstance(accumulator, Discard) else accumulator.until - series.resolution
 
 
 class Shortcuts:
@@ -104,6 +139,7 @@ class Shortcuts:
         self._windows = windows
         self._clock = observer.clock
         self._adjusted = observer.ledger.adjusted
+        self._dropped = observer.ledger.samples.dropped
         self.lines: dict[tuple[bytes, bytes], Entry] = {}
         self.whole_lines: dict[bytes, tuple[Entry, float]] = {}
         self.documents: dict[bytes, Entry] = {}
@@ -133,26 +169,35 @@ class Shortcuts:
         series that was folded may be admitted itself by now.
         """
         accumulator, series = entry.accumulator, entry.series
+        if isinstance(accumulator, Discard):
+            return True
         if isinstance(accumulator, Adjusted):
             return False
         if not self.shape.cardinality.refresh(series, self._clock.monotonic()):
             return False
-        entry.point_to(self._windows.reopen(series, accumulator, at), series)
+        entry.point_to(self._windows.reopen(series, accumulator, at, entry.closing), series)
         return True
+
+    def discard(self, closing: Closing) -> Discard:
+        """What is in place of an accumulator for samples that the rules of a closing drop."""
+        return Discard(closing.hits, self._dropped, self._windows.tally)
 
     def learn_line(
         self,
         line: bytes,
         key: tuple[bytes, bytes],
         sample: Sample,
-        accumulator: Accumulator,
+        accumulator: Accumulator | Discard,
         series: Series,
         adjusted: tuple[str, ...],
+        closing: Closing = PLAIN,
     ) -> None:
         """Add entries for a line whose sample was added, and for lines that differ from it in the value only."""
-        if isinstance(accumulator, Members) or len(line) > LINE_BYTES:
+        if isinstance(accumulator, Members) or sample.members or len(line) > LINE_BYTES:
             return
-        target = Adjusted(accumulator, adjusted, self._adjusted) if adjusted else accumulator
+        target: Target = accumulator
+        if adjusted and not isinstance(accumulator, Discard):
+            target = Adjusted(accumulator, adjusted, self._adjusted)
         entry = self.lines.get(key)
         if entry is None:
             self._line_bytes += ENTRY_BYTES + len(line)
@@ -160,8 +205,9 @@ class Shortcuts:
                 self.lines.clear()
                 self.whole_lines.clear()
                 self._line_bytes = ENTRY_BYTES + len(line)
-            entry = self.lines[key] = Entry(target, sample.weights[0], series)
+            entry = self.lines[key] = Entry(target, sample.weights[0], series, closing)
         else:
+            entry.closing = closing
             entry.point_to(target, series)  # which is also the entry of whole lines of this name and tail
         plain = len(sample.values) == 1 and abs(sample.values[0]) <= PLAIN_MAGNITUDE
         if sample.kind is Kind.COUNTER and plain and len(line) <= WHOLE_LINE_BYTES:
@@ -202,15 +248,22 @@ class Shortcuts:
             document[time_field] = stamp
         return key
 
-    def learn_document(self, key: bytes, sample: Sample, accumulator: Accumulator, series: Series) -> None:
+    def learn_document(
+        self,
+        key: bytes,
+        sample: Sample,
+        accumulator: Accumulator | Discard,
+        series: Series,
+        closing: Closing = PLAIN,
+    ) -> None:
         """Add an entry for a document whose sample was added; `key` is what `add_document` returned."""
         single = len(sample.values) == 1 and sample.statistics is None
-        if not single or isinstance(accumulator, Members) or not 0 < len(key) <= KEY_BYTES:
+        if not single or sample.members or isinstance(accumulator, Members) or not 0 < len(key) <= KEY_BYTES:
             return
         if len(self.documents) >= self._documents_limit:
             self.documents.clear()
         # A copy: what orjson returns is the front of a block of some kilobytes, which would stay allocated.
-        self.documents[bytes(memoryview(key))] = Entry(accumulator, sample.weights[0], series)
+        self.documents[bytes(memoryview(key))] = Entry(accumulator, sample.weights[0], series, closing)
 
     def add_value(self, key: bytes, value: float, at: float) -> bool:
         """Add a number measured at a time (wall seconds) to the accumulator of its entry; False where it has none."""

@@ -2,15 +2,18 @@
 
 CloudWatch bills a series for every hour in which it got a sample. Beyond `max_series` distinct series in the
 last hour, or beyond their limit in bytes, a new combination is folded: the dimension of its metric with the most
-values becomes `__other__`, so that the metric's total over all series is still the sum of what was sent.
+values becomes `__other__`, so that the metric's total over all series is still the sum of what was sent. The same
+holds for one metric beyond the `max_series` of its rule. Rollups count as well; they are never folded themselves, but
+follow the series that they add up, so that there are no more of them than of those for each set of dimensions.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
+from sidecar.model.closing import Rollups, rolled_up
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.limits import MIN_SERIES_BYTES, SERIES_BYTES
 from sidecar.model.samples import Series
@@ -32,12 +35,35 @@ class _Entry:
         seen: monotonic seconds of its last sample.
         memory_bytes: its approximate size in memory.
         quota: the quota it is counted in.
+        kind: `own`, `folded` (other than entirely), or none of both: entirely folded, or a rollup.
+        rollups: the series that it is added up in.
     """
 
     series: Series
     seen: float
     memory_bytes: int
     quota: _Quota
+    kind: str = ""
+    rollups: tuple[Series, ...] = ()
+
+
+@dataclass(slots=True)
+class _Metric:
+    """The series of one namespace and name.
+
+    Attributes:
+        series: all of them, folded ones and rollups included.
+        own: how many of them are neither.
+        folded: how many of them are folded, other than entirely.
+    """
+
+    series: set[Series] = field(default_factory=set)
+    own: int = 0
+    folded: int = 0
+
+    def __len__(self) -> int:
+        """How many series."""
+        return len(self.series)
 
 
 @dataclass(slots=True)
@@ -63,13 +89,13 @@ class Cardinality:
         self._own = _Quota(max_series, max_bytes)
         self._folded = _Quota(max(2, int(max_series * FOLDED_SHARE)), int(max_bytes * FOLDED_SHARE))
         self._entries: dict[Series, _Entry] = {}  # the least recently seen first
-        self._of_metric: dict[tuple[str, str], set[Series]] = {}  # the same by namespace and name
+        self._of_metric: dict[tuple[str, str], _Metric] = {}  # the same by namespace and name
         self._idle_from = float("-inf")  # monotonic seconds; before that none can have been idle for an hour
         self._exploding: dict[tuple[str, str], str] = {}  # {(namespace, name): dimension}
         self._chosen = float("-inf")  # monotonic seconds when the first of these was chosen
 
     def __len__(self) -> int:
-        """How many series there were in the last hour, folded ones included."""
+        """How many series there were in the last hour, folded ones and rollups included."""
         return len(self._entries)
 
     @property
@@ -77,12 +103,14 @@ class Cardinality:
         """Their approximate size in memory."""
         return self._own.memory_bytes + self._folded.memory_bytes
 
-    def admit(self, series: Series, now: float) -> Series:
+    def admit(self, series: Series, now: float, *, max_series: int | None = None, rollups: Rollups = ()) -> Series:
         """The series to aggregate a sample in: its own, or a folded one.
 
         Args:
             series: what the sample asks for.
             now: monotonic seconds.
+            max_series: of its metric; None for no limit but that of all metrics.
+            rollups: the sets of dimensions over which the series is added up.
 
         Returns:
             The instance stored here, which may be another than the one asked for though they are equal.
@@ -90,30 +118,44 @@ class Cardinality:
         Raises:
             DecodeError: `too_many_series`: even folded series are at their limit, since there are too many metric names.
         """
-        entry = self._seen(series, now)
-        if entry is not None:
-            return entry.series
+        entry = self._seen(series, now) or self._admit(series, now, max_series, rollups)
+        if rollups or entry.rollups:
+            self._roll_up(entry, rollups, now)
+        return entry.series
+
+    def _admit(self, series: Series, now: float, max_series: int | None, rollups: Rollups) -> _Entry:
         self._forget_idle(now)
         size = series.memory_bytes
-        if self._own.fits(size):
-            return self._add(series, size, now, self._own)
-        # Half of the quota of folded series is reserved for those with every dimension folded: one for each metric.
-        for folded, share in zip(self._foldings(series, now), (0.5, 1.0), strict=False):
+        metric = self._of_metric.get((series.namespace, series.name)) or _Metric()
+        if self._own.fits(size) and (max_series is None or metric.own < max_series):
+            return self._add(series, size, now, self._own, "own")
+        entirely = series._replace(dimensions=tuple((name, OTHER) for name, _ in series.dimensions))
+        # A part of the quota of folded series is reserved for those with every dimension folded: one for each metric.
+        for folded, share in zip(self._foldings(series, rollups, now), (0.5, 0.75, 1.0), strict=False):
             entry = self._seen(folded, now)
             if entry is not None:
-                return entry.series
+                return entry
             size = folded.memory_bytes
-            if self._folded.fits(size, share):
-                return self._add(folded, size, now, self._folded)
+            last = folded == entirely
+            few = last or max_series is None or metric.folded < max(1, int(max_series * FOLDED_SHARE))
+            if few and self._folded.fits(size, 1.0 if last else share):
+                return self._add(folded, size, now, self._folded, "" if last else "folded")
         detail = (
             f"{len(self._entries)} series of {self.memory_bytes} bytes in the last hour, metrics.max_series is"
             f" {self._own.max_count}, for {self._own.max_bytes} bytes"
         )
+        if max_series is not None:
+            detail += f", that of {series.name!r} is {max_series}"
         raise DecodeError(Reason.TOO_MANY_SERIES, detail)
 
     def refresh(self, series: Series, now: float) -> bool:
         """Note another sample of a series at `now` (monotonic seconds); False if it is not among those of the last hour."""
-        return self._seen(series, now) is not None
+        entry = self._seen(series, now)
+        if entry is None:
+            return False
+        for rollup in entry.rollups:
+            self._note(rollup, now)
+        return True
 
     def _seen(self, series: Series, now: float) -> _Entry | None:
         entry = self._entries.pop(series, None)
@@ -122,12 +164,24 @@ class Cardinality:
             self._entries[entry.series] = entry
         return entry
 
-    def _add(self, series: Series, size: int, now: float, quota: _Quota) -> Series:
+    def _roll_up(self, entry: _Entry, rollups: Rollups, now: float) -> None:
+        """Note the rollups of a series, however many series there are."""
+        wanted = tuple(rolled_up(entry.series, rollups))
+        entry.rollups = tuple([self._note(rollup, now) for rollup in wanted])
+
+    def _note(self, rollup: Series, now: float) -> Series:
+        entry = self._seen(rollup, now) or self._add(rollup, rollup.memory_bytes, now, self._own)
+        return entry.series
+
+    def _add(self, series: Series, size: int, now: float, quota: _Quota, kind: str = "") -> _Entry:
         quota.count += 1
         quota.memory_bytes += size
-        self._entries[series] = _Entry(series, now, size, quota)
-        self._of_metric.setdefault((series.namespace, series.name), set()).add(series)
-        return series
+        entry = self._entries[series] = _Entry(series, now, size, quota, kind)
+        metric = self._of_metric.setdefault((series.namespace, series.name), _Metric())
+        metric.series.add(series)
+        metric.own += kind == "own"
+        metric.folded += kind == "folded"
+        return entry
 
     def _forget_idle(self, now: float) -> None:
         """Remove series that were idle for an hour, at most 64 of them."""
@@ -148,36 +202,51 @@ class Cardinality:
             del self._entries[series]
             entry.quota.count -= 1
             entry.quota.memory_bytes -= entry.memory_bytes
-            metric = (series.namespace, series.name)
-            of_metric = self._of_metric[metric]
-            of_metric.discard(series)
-            if not of_metric:
-                del self._of_metric[metric]
-                self._exploding.pop(metric, None)
+            key = (series.namespace, series.name)
+            metric = self._of_metric[key]
+            metric.series.discard(series)
+            metric.own -= entry.kind == "own"
+            metric.folded -= entry.kind == "folded"
+            if not metric.series:
+                del self._of_metric[key]
+                self._exploding.pop(key, None)
 
-    def _foldings(self, series: Series, now: float) -> list[Series]:
-        """What a series may be folded into: with its exploding dimension folded, then with every dimension folded."""
+    def _foldings(self, series: Series, rollups: Rollups, now: float) -> list[Series]:
+        """What a series may be folded into: with its exploding dimension folded, then with every dimension folded.
+
+        Between the two, dimensions that rollups are made over are left as they are.
+        """
         if not series.dimensions:
             return []
         if now - self._chosen >= CHOICE_SECONDS:
             self._exploding.clear()
             self._chosen = now
-        metric = (series.namespace, series.name)
-        exploding = self._exploding.get(metric)
+        key = (series.namespace, series.name)
+        spared = {name for names in rollups for name in names}
+        exploding = self._exploding.get(key)
         if exploding is None or exploding not in dict(series.dimensions):
-            exploding = self._most_values(series)
-            if metric in self._of_metric:  # only metrics with series: their number is bounded
-                self._exploding[metric] = exploding
-        once = tuple((name, OTHER if name == exploding else value) for name, value in series.dimensions)
-        entirely = tuple((name, OTHER) for name, _ in series.dimensions)
-        return [series._replace(dimensions=once), series._replace(dimensions=entirely)]
+            exploding = self._most_values(series, spared)
+            if key in self._of_metric:  # only metrics with series: their number is bounded
+                self._exploding[key] = exploding
+        folded = [{exploding}, {name for name, _ in series.dimensions if name not in spared or name == exploding}]
+        every = {name for name, _ in series.dimensions}
+        return [
+            series._replace(
+                dimensions=tuple((name, OTHER if name in names else value) for name, value in series.dimensions)
+            )
+            for names in (*(folded if spared else folded[:1]), every)
+        ]
 
-    def _most_values(self, series: Series) -> str:
-        """The dimension with the most distinct values, over the metric's series or a sample of them."""
+    def _most_values(self, series: Series, spared: set[str]) -> str:
+        """The dimension with the most distinct values, over the metric's series or a sample of them.
+
+        One that rollups are made over is chosen only where there is no other.
+        """
         values: dict[str, set[str]] = {name: {value} for name, value in series.dimensions}
-        of_metric = self._of_metric.get((series.namespace, series.name), ())
+        of_metric = self._of_metric.get((series.namespace, series.name), _Metric()).series
         # Sets have no order: of a metric with very many series this is a random sample.
         for seen in islice(of_metric, max(1, EXAMINED // len(series.dimensions))):
             for name, value in seen.dimensions:
                 values.setdefault(name, set()).add(value)
-        return max((name for name, _ in series.dimensions), key=lambda name: len(values[name]))
+        names = [name for name, _ in series.dimensions if name not in spared]
+        return max(names or list(dict(series.dimensions)), key=lambda name: len(values[name]))

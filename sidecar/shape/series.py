@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from sidecar.model import names
+from sidecar.model.closing import PLAIN, Closing
+from sidecar.model.limits import DIMENSIONS_PER_METRIC, TAGS_PER_LINE
 from sidecar.model.samples import DEFAULT_UNIT, Sample, Series, SignedGauges
-from sidecar.shape.rules import Rules
+from sidecar.shape.rules import Decision, Rules
 
 # The cache of series has few entries: a line or document that repeats is found in the tables of `pipeline.shortcuts`
 # before it comes here, and 16,384 entries were measured at 0.6 kB each.
@@ -17,6 +19,28 @@ CACHED_SERIES_BYTES: Final = 2_048  # larger ones are not cached
 # Python 3.12 never frees an interned text.
 SHARED_TEXTS: Final = 8_192
 SHARED_CHARACTERS: Final = 128
+
+
+class Named(NamedTuple):
+    """What a sample becomes by its names, before the cap on the number of series.
+
+    Attributes:
+        series: its own.
+        closing: what is done with its accumulator when the window closes.
+        drop: True if a rule drops it.
+        percentiles: whether values are stored for percentiles, by rule; None for the default.
+        max_series: the most series its metric may have, by rule; None for no such limit.
+        repaired: True if a character of its names was replaced.
+        unknown: True if a placeholder of a rule was filled with `unknown`.
+    """
+
+    series: Series
+    closing: Closing = PLAIN
+    drop: bool = False
+    percentiles: bool | None = None
+    max_series: int | None = None
+    repaired: bool = False
+    unknown: bool = False
 
 
 class SeriesNaming:
@@ -38,64 +62,85 @@ class SeriesNaming:
             dimensions: added to every sample; the sample's own of the same name wins.
             resolution: seconds, 1 or 60, of samples that bring none.
             replace_invalid: the character put in place of one CloudWatch disallows; None refuses the sample.
-            rules: by metric name.
+            rules: of `metrics.rules`.
         """
         self._namespace = namespace
         self._dimensions = tuple(dimensions.items())
         self._resolution = resolution
         self._replace = replace_invalid
         self._rules = rules or Rules([])
-        self._cache: dict[tuple[object, ...], Series] = {}
+        self._cache: dict[tuple[object, ...], Named] = {}
         self._texts: dict[str, str] = {}
 
-    def repaired(self, sample: Sample, series: Series) -> bool:
-        """True if a character of the sample's names was replaced in its series."""
-        if self._replace is None:
-            return False
-        if series.name != sample.name or sample.namespace not in (None, series.namespace):
-            return True
-        return not set(sample.dimensions) <= set(series.dimensions)
-
-    def percentiles(self, sample: Sample, default: bool) -> bool:  # noqa: FBT001  # a value, not a mode
-        """True if the sample's values are to be stored for percentiles, by rule or by default."""
-        percentiles = self._rules.find(sample.name).percentiles
-        return default if percentiles is None else percentiles
+    @property
+    def rules(self) -> Rules:
+        """The rules of `metrics.rules`, with their counts."""
+        return self._rules
 
     def signed_gauges(self, name: str, default: SignedGauges) -> SignedGauges:
         """How the sign of a gauge is read, by rule or by default; `name` is the gauge's as it was sent."""
-        return self._rules.find(name).signed_gauges or default
+        return self._rules.signed_gauges(name) or default
 
     def series(self, sample: Sample) -> Series:
-        """Name the series.
+        """The series of a sample.
+
+        Raises:
+            DecodeError: CloudWatch would refuse the name, namespace, dimensions or unit.
+        """
+        return self.name(sample).series
+
+    def name(self, sample: Sample) -> Named:
+        """Name the series of a sample.
 
         Raises:
             DecodeError: CloudWatch would refuse the name, namespace, dimensions or unit.
         """
         # Checking names takes three times as long as all the rest of an event.
         key = (sample.name, sample.kind, sample.dimensions, sample.unit, sample.resolution, sample.namespace)
-        series = self._cache.get(key)
-        if series is None:
-            series = self._name(sample)
-            if series.memory_bytes <= CACHED_SERIES_BYTES:
+        named = self._cache.get(key)
+        if named is None:
+            named = self._name(sample)
+            if named.series.memory_bytes <= CACHED_SERIES_BYTES:
                 if len(self._cache) >= CACHED_SERIES:
                     self._cache.clear()
-                self._cache[key] = series
-        return series
+                self._cache[key] = named
+        return named
 
-    def _name(self, sample: Sample) -> Series:
-        namespace = sample.namespace
-        metric_name = names.metric_name(sample.name, self._replace)  # before it is matched: rules see valid names only
-        rule = self._rules.find(sample.name)
-        unit = rule.unit if sample.unit is None else names.unit(sample.unit)
-        resolution = rule.resolution if sample.resolution is None else sample.resolution
-        dimensions = names.dimensions(self._dimensions + sample.dimensions, self._replace)
-        shared = self._shared
-        return Series(
-            self._namespace if namespace is None else shared(names.namespace(namespace, self._replace)),
-            shared(metric_name),
-            tuple([(shared(name), shared(value)) for name, value in dimensions]),
+    def _name(self, sample: Sample) -> Named:
+        replace, shared = self._replace, self._shared
+        sent_name = names.metric_name(sample.name, replace)  # before it is matched: rules see valid names only
+        sent = self._dimensions + sample.dimensions
+        if len(sent) > TAGS_PER_LINE + DIMENSIONS_PER_METRIC:  # before they are compared with rules
+            names.dimensions(sent, replace)
+        decision = self._rules.decide(sample.name, dict(sent)) or Decision(sent)
+        if decision.drop:
+            series = Series(self._namespace, shared(sent_name), (), DEFAULT_UNIT[sample.kind], self._resolution)
+            return Named(series, Closing(hits=decision.hits), drop=True)
+        name = sent_name if decision.name is None else names.metric_name(decision.name, replace)
+        given_namespace = sample.namespace if decision.namespace is None else decision.namespace
+        namespace = self._namespace if given_namespace is None else names.namespace(given_namespace, replace)
+        unit = decision.unit if sample.unit is None or decision.scales else names.unit(sample.unit)
+        resolution = decision.resolution if sample.resolution is None else sample.resolution
+        dimensions = names.dimensions(decision.dimensions, replace)
+        series = Series(
+            self._namespace if given_namespace is None else shared(namespace),
+            shared(name),
+            tuple([(shared(key), shared(value)) for key, value in dimensions]),
             DEFAULT_UNIT[sample.kind] if unit is None else unit,
             self._resolution if resolution is None else resolution,
+        )
+        repaired = replace is not None and not (
+            (sent_name == sample.name if decision.name is None else name == decision.name)
+            and given_namespace in (None, namespace)
+            and set(decision.dimensions) - set(self._dimensions) <= set(dimensions)
+        )
+        return Named(
+            series,
+            _closing(decision),
+            percentiles=decision.percentiles,
+            max_series=decision.max_series,
+            repaired=repaired,
+            unknown=decision.unknown,
         )
 
     def _shared(self, text: str) -> str:
@@ -108,3 +153,8 @@ class SeriesNaming:
                 self._texts.clear()
             shared = self._texts[text] = text
         return shared
+
+
+def _closing(decision: Decision) -> Closing:
+    """What is done with an accumulator when its window closes."""
+    return Closing(decision.scale, decision.rollups, decision.hits) if decision.hits else PLAIN

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from sidecar.model.closing import PLAIN, Closing
 from sidecar.model.samples import Sample, Series, SignedGauges
 from sidecar.shape.cardinality import Cardinality
 from sidecar.shape.log_rules import LogRules
 from sidecar.shape.routing import Router
+from sidecar.shape.rules import Rules
 from sidecar.shape.series import SeriesNaming
 
 
@@ -18,13 +20,19 @@ class ShapedSample(NamedTuple):
         series: its own, or the one it is folded into.
         percentiles: True if the values of a distribution are to be stored; False makes it a statistic set.
         repaired: True if a character of its names was replaced (`metrics.replace_invalid`).
-        folded: True if `series` is not its own, because of `metrics.max_series`.
+        folded: True if `series` is not its own, because of `metrics.max_series` or that of a rule.
+        closing: what is done with its accumulator when the window closes.
+        drop: True if a rule drops it; its series is not counted then.
+        unknown: True if a placeholder of a rule was filled with `unknown`.
     """
 
     series: Series
     percentiles: bool
     repaired: bool
     folded: bool
+    closing: Closing = PLAIN
+    drop: bool = False
+    unknown: bool = False
 
 
 class Shape:
@@ -75,15 +83,14 @@ class Shape:
         Raises:
             DecodeError: CloudWatch would refuse a name, the unit or the dimensions; or `too_many_series`.
         """
-        naming = self._naming
-        own = naming.series(sample)
-        series = self.cardinality.admit(own, now)
-        return ShapedSample(
-            series,
-            naming.percentiles(sample, self._percentiles),
-            naming.repaired(sample, own),
-            series is not own and series != own,
-        )
+        own, closing, drop, percentiles, max_series, repaired, unknown = self._naming.name(sample)
+        if percentiles is None:
+            percentiles = self._percentiles
+        if drop:
+            return ShapedSample(own, percentiles, repaired, folded=False, closing=closing, drop=True)
+        series = self.cardinality.admit(own, now, max_series=max_series, rollups=closing.rollups)
+        folded = series is not own and series != own
+        return ShapedSample(series, percentiles, repaired, folded, closing, unknown=unknown)
 
     def check(self, sample: Sample) -> None:
         """Check the names of a sample without counting its series.
@@ -91,7 +98,12 @@ class Shape:
         Raises:
             DecodeError: CloudWatch would refuse a name, the unit or the dimensions.
         """
-        self._naming.series(sample)
+        self._naming.name(sample)
+
+    @property
+    def rules(self) -> Rules:
+        """The rules of `metrics.rules`, with their counts."""
+        return self._naming.rules
 
     def signed_gauges(self, name: str) -> SignedGauges:
         """How the sign of a StatsD gauge of this name is read: by rule, else `metrics.signed_gauges`."""

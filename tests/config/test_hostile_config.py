@@ -272,13 +272,13 @@ def test_a_combination_with_a_wrong_value_is_not_judged(tmp_path: Path) -> None:
 def test_a_wrong_rule_does_not_hide_the_others(tmp_path: Path) -> None:
     told = problems_of(
         tmp_path,
-        "listen: {http_port: 9127}\nmetrics: {rules: [{match: a, unti: x}, {unit: Parsecs}, {match: b, stop: 1}]}",
+        "listen: {http_port: 9127}\nmetrics: {rules: [{match: a, unti: x}, {unit: Parsecs}, {match: b, stopp: 1}]}",
     )
 
     assert any(problem.startswith("metrics.rules.0.unti: unknown key; known here: match, unit") for problem in told)
     assert any(problem.startswith("metrics.rules.1.match: ") for problem in told)
     assert any(problem.startswith("metrics.rules.1.unit: ") for problem in told)
-    assert any(problem.startswith("metrics.rules.2.stop: unknown key") for problem in told)
+    assert any(problem.startswith("metrics.rules.2.stopp: unknown key") for problem in told)
     assert any("listen.http_port and listen.admin_port" in problem for problem in told)
 
 

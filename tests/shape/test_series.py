@@ -90,6 +90,6 @@ def test_a_repaired_name_is_told_from_one_that_was_right() -> None:
     right = Sample("fine", Kind.COUNTER, (1.0,), (1.0,), dimensions=(("a", "b"),))
     wrong = Sample("fine", Kind.COUNTER, (1.0,), (1.0,), dimensions=(("a", "Zürich"),))
 
-    assert not mending.repaired(right, mending.series(right))
-    assert mending.repaired(wrong, mending.series(wrong))
+    assert not mending.name(right).repaired
+    assert mending.name(wrong).repaired
     assert mending.series(wrong).dimensions == (("Env", "x"), ("a", "Z_rich"))

@@ -46,7 +46,7 @@ class CloudWatchLogs:
         Args:
             client: must know PutLogEvents as a finished operation.
             create: whether missing groups and streams are made.
-            retention_days: set on groups this process made; None keeps events for ever.
+            retention_days: set on groups this process created; None: events never expire.
             monotonic: the clock by which a failed retention policy is tried again, hourly.
             asked: returns the retention that a sender asked for a group, in days, or None; it goes before the other,
                 and is set on groups that existed, too.

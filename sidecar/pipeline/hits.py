@@ -1,0 +1,38 @@
+"""How often each rule of the configuration applied, as `/stats` shows it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from sidecar.aggregate.window import Windows
+from sidecar.model.closing import Hits
+from sidecar.shape.rules import Rules
+
+SHOWN_CHARACTERS = 100  # of what a rule matches
+
+
+def summary(rules: Rules, windows: Windows) -> dict[str, Any]:
+    """Every rule of `metrics.rules` with the samples it applied to, and the paths of those that never applied.
+
+    A sample is counted once for each rule that applied to it. Rules are decided once for a series: the samples are those
+    of the windows that the rules belong to, closed and open.
+    """
+    open_: Counter[Hits] = Counter()
+    for window in windows.windows():
+        if window.closing.hits:
+            samples = sum([accumulator.samples for accumulator in window.accumulators.values()])
+            for hits in window.closing.hits:
+                open_[hits] += samples
+    counted = rules.hits()
+    return {
+        "metrics": [
+            {
+                "rule": rule.origin,
+                "match": ", ".join(rule.patterns)[:SHOWN_CHARACTERS],
+                "hits": hits.samples + open_[hits],
+            }
+            for rule, hits in counted
+        ],
+        "never_hit": [rule.origin for rule, hits in counted if not hits.decided],
+    }
