@@ -75,9 +75,14 @@ class LogRules:
         """How often each rule matched, in the order of the configuration; of redactions, how often each replaced."""
         redacted = {} if self._redactor is None else self._redactor.hits
         return {
-            "logs.redact": [{"rule": rule, "name": name, "hits": hits} for (rule, name), hits in redacted.items()],
-            "logs.metrics": [
-                {"rule": index, "name": metric.name, "hits": metric.hits} for index, metric in enumerate(self._metrics)
+            "redact": [
+                {"rule": f"logs.redact.{rule}", "name": name, "hits": hits} for (rule, name), hits in redacted.items()
             ],
-            "logs.routes": [{"rule": index, "hits": route.hits} for index, route in enumerate(self._routes)],
+            "metrics": [
+                {"rule": f"logs.metrics.{index}", "name": metric.name, "hits": metric.hits}
+                for index, metric in enumerate(self._metrics)
+            ],
+            "routes": [
+                {"rule": f"logs.routes.{index}", "hits": route.hits} for index, route in enumerate(self._routes)
+            ],
         }

@@ -64,7 +64,7 @@ def test_the_first_route_that_matches_decides() -> None:
         "/test/a": 1, "/test/errors": 1, "/app": 2, "/own": 1,
     }  # fmt: skip
     assert rig.ledger.log_events.dropped == {Reason.RULE: 1}
-    assert [one["hits"] for one in rig.pipeline.rule_hits["logs.routes"]] == [1, 2, 1]
+    assert [one["hits"] for one in rig.pipeline.rules()["logs"]["routes"]] == [1, 2, 1]
     rig.assert_balanced()
 
 
@@ -105,7 +105,7 @@ def test_metrics_see_events_that_are_dropped_or_sampled_and_are_samples_of_the_l
     assert datum(rig, "Users")["Value"] == 3.0
     assert rig.ledger.adjusted["unreadable_metric_value"] == 10
     assert rig.ledger.log_events.dropped[Reason.RULE] == 5
-    assert [one["hits"] for one in rig.pipeline.rule_hits["logs.metrics"]] == [10, 10, 1, 10, 10]
+    assert [one["hits"] for one in rig.pipeline.rules()["logs"]["metrics"]] == [10, 10, 1, 10, 10]
     rig.assert_balanced()
 
 
@@ -151,7 +151,7 @@ def test_redaction_comes_before_metrics_routes_and_the_cut() -> None:
     assert b"topsecret" not in stored
     assert {one["Dimensions"][-1]["Value"] for one in rig.datums()} == {"[email]", "c", "unknown"}
     assert rig.ledger.log_events.dropped == {Reason.REDACTED: 1}
-    assert [one["hits"] for one in rig.pipeline.rule_hits["logs.redact"]] == [5, 1, 1]
+    assert [one["hits"] for one in rig.pipeline.rules()["logs"]["redact"]] == [5, 1, 1]
     rig.assert_balanced()
 
 
