@@ -170,6 +170,23 @@ def test_no_log_line_has_what_is_redacted(capsys: pytest.CaptureFixture[str]) ->
         assert secret not in shown.out + shown.err
 
 
+def test_the_traceback_of_a_bug_has_nothing_that_is_redacted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = Rig(logs={"redact": REDACT})
+
+    def fail(*_: object) -> None:
+        raise ValueError(f"could not read {SECRET}")
+
+    monkeypatch.setattr(rig.pipeline.shape.router, "route", fail)
+    ingest(rig, {"m": "x"})
+    shown = capsys.readouterr()
+
+    assert rig.ledger.log_events.dropped == {Reason.INTERNAL_ERROR: 1}
+    assert "could not read [email]" in shown.out + shown.err
+    assert SECRET not in shown.out + shown.err
+
+
 def test_a_reload_replaces_the_rules_between_two_events() -> None:
     rig = Rig(logs={"routes": [{"drop": True}]})
     ingest(rig, {"m": 1})
