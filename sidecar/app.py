@@ -153,7 +153,6 @@ class App:
             queues={"metrics": self._delivery.metrics.backlog, "logs": self._delivery.logs.backlog},
             totals=self._delivery.target.totals,
             rules=self._pipeline.rules,
-            rule_hits=lambda: self._pipeline.rule_hits,
         )
 
 

@@ -83,10 +83,9 @@ class LogGroups:
 
     def configure(self, group: str, settings: GroupSettings) -> None:
         """Note what the configuration says of a group that events were routed to."""
-        if self._settings.get(group) != settings:
-            if len(self._settings) >= MOST_GROUPS:
-                del self._settings[next(iter(self._settings))]
-            self._settings[group] = settings
+        if group not in self._settings and len(self._settings) >= MOST_GROUPS:
+            del self._settings[next(iter(self._settings))]
+        self._settings[group] = settings
 
     def settings(self, group: str) -> GroupSettings | None:
         """What the configuration says of a group; None where no route led there."""

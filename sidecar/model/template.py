@@ -25,6 +25,8 @@ class Template:
         parts = _PLACEHOLDER.split(text.replace("{hostname}", hostname))
         self._literals = parts[0::2]
         self._fields = [(name, context.get(name, UNKNOWN)) for name in parts[1::2]]
+        # The field of a template that is nothing else, as most of dimensions are.
+        self._only = self._fields[0] if self._literals == ["", ""] else None
 
     @property
     def varies(self) -> bool:
@@ -37,12 +39,20 @@ class Template:
 
     def render(self, fields: Mapping[str, object]) -> str:
         """Replace the placeholders by the event's fields; a field that is neither text nor a number is not used."""
+        if self._only is not None:
+            name, otherwise = self._only
+            return _text(fields.get(name), otherwise)
         if not self._fields:
             return self._literals[0]
         rendered = [self._literals[0]]
         for (name, otherwise), literal in zip(self._fields, self._literals[1:], strict=True):
-            value = fields.get(name)
-            usable = isinstance(value, str | int | float) and not isinstance(value, bool) and value != ""
-            rendered.append(str(value) if usable else otherwise)
+            rendered.append(_text(fields.get(name), otherwise))
             rendered.append(literal)
         return "".join(rendered)
+
+
+def _text(value: object, otherwise: str) -> str:
+    """A field as text."""
+    if value.__class__ is str:
+        return value or otherwise
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else otherwise

@@ -81,7 +81,13 @@ class Pipeline:
         )
         open_bytes = config.deliver.memory_bytes // LOG_OPEN_SHARE
         self._logs = LogPath(
-            config.logs, shape, open_bytes=open_bytes, sink=logs, metrics=self._metrics, observer=observer
+            config.logs,
+            shape,
+            open_bytes=open_bytes,
+            sink=logs,
+            metrics=self._metrics,
+            shortcuts=self._shortcuts,
+            observer=observer,
         )
         self._redact_log_lines(shape)
         self._dispatch = Dispatch(metrics=self._metrics, logs=self._logs, shortcuts=self._shortcuts, observer=observer)
@@ -163,14 +169,13 @@ class Pipeline:
     def _redact_log_lines(self, shape: Shape) -> None:
         self._observer.refusals.redact = None if shape.log_rules is None else shape.log_rules.redact
 
-    @property
-    def rule_hits(self) -> dict[str, list[dict[str, Any]]]:
-        """How often each rule of log events has matched since it came into effect."""
-        return {} if self.shape.log_rules is None else self.shape.log_rules.hits()
-
     def rules(self) -> dict[str, Any]:
         """What each rule applied to, in open windows too, and the names of those that never applied: for `/stats`."""
-        return hits.summary(self.shape.rules, self.windows)
+        summary = hits.summary(self.shape.rules, self.windows)
+        if self.shape.log_rules is not None:
+            summary["logs"] = logs = self.shape.log_rules.hits()
+            summary["never_hit"] += [rule["rule"] for rules in logs.values() for rule in rules if not rule["hits"]]
+        return summary
 
     @property
     def series(self) -> int:

@@ -14,10 +14,11 @@ from sidecar.model.errors import DecodeError
 from sidecar.model.events import LogEvent
 from sidecar.pipeline.metrics import MetricPath
 from sidecar.pipeline.observer import Observer
+from sidecar.pipeline.shortcuts import Shortcuts
 from sidecar.pipeline.sink import Sink
 from sidecar.runtime.turns import Turns
 from sidecar.shape.log_routes import Route
-from sidecar.shape.log_rules import LogRules
+from sidecar.shape.log_rules import LogRules, Measured
 from sidecar.shape.routing import Destination
 from sidecar.shape.shape import Shape
 
@@ -40,6 +41,7 @@ class LogPath:
         open_bytes: int,
         sink: Sink[LogBatch],
         metrics: MetricPath,
+        shortcuts: Shortcuts,
         observer: Observer,
     ) -> None:
         """Connect the parts.
@@ -50,10 +52,12 @@ class LogPath:
             open_bytes: the most of all buffers together: 500 streams must not buffer a megabyte each.
             sink: where batches go.
             metrics: aggregates what `logs.metrics` measure.
+            shortcuts: to the accumulators of what was measured before.
             observer: counts, logs and reads the clock.
         """
         self._config = config
         self._metrics = metrics
+        self._shortcuts = shortcuts
         self._ledger = observer.ledger
         self._refusals = observer.refusals
         self.shape = shape
@@ -116,21 +120,33 @@ class LogPath:
 
     def _apply(self, rules: LogRules, event: LogEvent, now: float) -> tuple[bool, Route | None]:
         """Apply the rules: False for an event that is dropped, which is counted; the route of another."""
-        samples, unreadable, route, dropped = rules.apply(event)
-        account = self._ledger.samples
-        for sample in samples:
-            # One sample of the ledger each, whatever becomes of the event. The event's time has been checked.
-            account.received[METRICS_INPUT] += 1
-            try:
-                self._metrics.add(sample, now)
-            except DecodeError as error:
-                self._refusals.refuse(account, error, 1, METRICS_INPUT)
+        measured, unreadable, route, dropped = rules.apply(event)
+        if measured:
+            self._measure(measured, None if event.timestamp_ms is None else event.timestamp_ms / 1_000, now)
         if unreadable:
             self._adjusted["unreadable_metric_value"] += unreadable
         if dropped is None:
             return True, route
         self._ledger.log_events.dropped[dropped] += 1
         return False, route
+
+    def _measure(self, measured: list[Measured], timestamp: float | None, now: float) -> None:
+        """Aggregate what was measured of an event, whose time has been checked: one sample of the ledger each."""
+        account = self._ledger.samples
+        account.received[METRICS_INPUT] += len(measured)
+        at = now if timestamp is None else timestamp
+        for metric, value, dimensions in measured:
+            key = metric.key(dimensions)
+            if value.__class__ is float and self._shortcuts.add_value(key, value, at):
+                continue
+            try:
+                sample = metric.sample(value, dimensions, timestamp)
+                added = self._metrics.add(sample, now)
+            except DecodeError as error:
+                self._refusals.refuse(account, error, 1, METRICS_INPUT)
+                continue
+            if not added.adjusted:
+                self._shortcuts.learn_document(key, sample, added.accumulator, added.series)
 
     def buffer(self, destination: Destination, timestamp_ms: int, body: bytes, size: int) -> None:
         """Buffer a log event, by what `prepare` returned; flush what is full."""

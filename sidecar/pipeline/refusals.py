@@ -49,7 +49,7 @@ class Refusals:
             What a sender who waits is answered.
         """
         account.dropped[Reason.INTERNAL_ERROR] += units
-        self._limiter.error(
-            f"internal_error {input_}", "a bug: one event was dropped", input=input_, traceback=traceback.format_exc()
-        )
+        text = traceback.format_exc()  # the message of an error may quote the event
+        text = text if self.redact is None else self.redact(text)
+        self._limiter.error(f"internal_error {input_}", "a bug: one event was dropped", input=input_, traceback=text)
         return DecodeError(Reason.INTERNAL_ERROR, "an internal error of the sidecar, see its log")

@@ -109,16 +109,17 @@ def _log_rules(logs: Logs, template: Callable[[str], Template], key: str | None)
     ]
     metrics = [
         LogMetric(
+            index,
             _condition(rule.when),
             rule.name,
             Kind(rule.type or ("counter" if rule.value is None else "sample")),
             rule.value,
             {name: template(text) for name, text in rule.dimensions.items()},
-            rule.namespace,
-            rule.unit,
-            rule.resolution,
+            namespace=rule.namespace,
+            unit=rule.unit,
+            resolution=rule.resolution,
         )
-        for rule in logs.metrics
+        for index, rule in enumerate(logs.metrics)
     ]
     routes = [
         Route(

@@ -123,7 +123,7 @@ class Shortcuts:
         shape: replaced where the configuration is reloaded, and the tables cleared.
         lines: `{(name, tail): entry}`.
         whole_lines: `{line: (entry, value)}`, of counters.
-        documents: `{key: entry}`, of JSON metrics.
+        documents: `{key: entry}`, of JSON metrics and of metrics out of log events.
     """
 
     def __init__(self, shape: Shape, windows: Windows, max_series: int, observer: Observer) -> None:
@@ -264,6 +264,17 @@ class Shortcuts:
             self.documents.clear()
         # A copy: what orjson returns is the front of a block of some kilobytes, which would stay allocated.
         self.documents[bytes(memoryview(key))] = Entry(accumulator, sample.weights[0], series, closing)
+
+    def add_value(self, key: bytes, value: float, at: float) -> bool:
+        """Add a number measured at a time (wall seconds) to the accumulator of its entry; False where it has none."""
+        entry = self.documents.get(key)
+        if entry is None or not -PLAIN_MAGNITUDE <= value <= PLAIN_MAGNITUDE:
+            return False
+        if not (entry.start <= at < entry.accumulator.until or self.renew(entry, at)):
+            return False
+        entry.accumulator.add(value, entry.weight)
+        self._windows.tally.samples += 1
+        return True
 
     def _covers(self, entry: Entry, stamp: object, now: float) -> bool:
         """True if the window of an entry, renewed if need be, covers a document's time.

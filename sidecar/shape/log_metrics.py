@@ -3,75 +3,110 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import TypeAlias
 
 from sidecar.model.conditions import Condition
-from sidecar.model.conditions.lexer import ABSENT, text_of
+from sidecar.model.conditions.lexer import text_of
 from sidecar.model.conditions.mapping import find
-from sidecar.model.events import LogEvent
 from sidecar.model.limits import VALUE_MAGNITUDE
 from sidecar.model.samples import Kind, Sample
 from sidecar.model.template import Template
 
+Number: TypeAlias = float | str
+"""What is measured: a number; of a set, the text of a member."""
 
-@dataclass(slots=True)
+
 class LogMetric:
     """One rule of `logs.metrics`.
 
     Attributes:
         when: which events it is of; None for all.
-        name, namespace, unit, resolution: of its samples; None for the configured default.
-        kind: what its samples measure.
-        value: the path of the field with the value; None counts events.
-        dimensions: {name: template}.
+        name: the metric's.
         hits: events that matched.
     """
 
-    when: Condition | None
-    name: str
-    kind: Kind
-    value: str | None
-    dimensions: Mapping[str, Template]
-    namespace: str | None = None
-    unit: str | None = None
-    resolution: int | None = None
-    hits: int = 0
+    __slots__ = (
+        "_kind", "_names", "_namespace", "_path", "_prefix", "_resolution", "_steps", "_templates", "_unit",
+        "hits", "name", "when",
+    )  # fmt: skip
 
-    def __post_init__(self) -> None:
-        """Split the path, and sort the dimensions by name, as samples have them."""
-        self.dimensions = dict(sorted(self.dimensions.items()))
+    def __init__(
+        self,
+        index: int,
+        when: Condition | None,
+        name: str,
+        kind: Kind,
+        value: str | None,
+        dimensions: Mapping[str, Template],
+        *,
+        namespace: str | None = None,
+        unit: str | None = None,
+        resolution: int | None = None,
+    ) -> None:
+        """Read the rule.
 
-    def sample(self, event: LogEvent) -> Sample | None:
-        """The sample of an event, at the event's own time; None where the field has no number."""
-        values: tuple[float, ...] = (1.0,)
-        members: tuple[str, ...] = ()
-        if self.value is not None:
-            value = find(event.fields, self.value, tuple(self.value.split(".")))
-            if self.kind is Kind.SET:
-                text = text_of(value)
-                if text is None:
-                    return None
-                values, members = (), (text,)
-            elif isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= VALUE_MAGNITUDE:
-                values = (float(value),)
-            else:
-                return None
-        fields = event.fields
+        Args:
+            index: its place in the configuration.
+            when: which events it is of; None for all.
+            name: the metric's.
+            kind: what its samples measure.
+            value: the path of the field with the value; None counts events.
+            dimensions: {name: template}.
+            namespace: None for the configured default.
+            unit: None for that of the kind.
+            resolution: seconds; None for the configured default.
+        """
+        self.when = when
+        self.name = name
+        self.hits = 0
+        self._prefix = f"\0log metric {index}"
+        self._kind = kind
+        self._path = value
+        self._steps = () if value is None else tuple(value.split("."))
+        self._names = tuple(sorted(dimensions))  # as samples have them
+        self._templates = tuple([dimensions[name] for name in self._names])
+        self._namespace = namespace
+        self._unit = unit
+        self._resolution = resolution
+
+    def measure(self, fields: Mapping[str, object]) -> Number | bool:
+        """Find the value in the fields of an event.
+
+        Returns:
+            The value. False where the event has no such field, or null in it; True where it has something else than a
+            number in it, or for a set an object or array.
+        """
+        path = self._path
+        if path is None:
+            return 1.0
+        value = fields.get(path) if len(self._steps) == 1 else find(fields, path, self._steps)
+        if value.__class__ is int or value.__class__ is float:
+            if self._kind is Kind.SET:
+                return str(value)
+            return float(value) if -VALUE_MAGNITUDE <= value <= VALUE_MAGNITUDE else True
+        if self._kind is Kind.SET and isinstance(value, str | bool):
+            return text_of(value) or ""
+        return isinstance(value, str | bool | dict | list)
+
+    def dimensions(self, fields: Mapping[str, object]) -> tuple[str, ...]:
+        """The values of the dimensions, in the order of their names."""
+        return tuple([template.render(fields) for template in self._templates])
+
+    def key(self, dimensions: tuple[str, ...]) -> bytes:
+        """The same for all events whose samples are of the same series; no document of JSON is like it."""
+        return "\0".join((self._prefix, *dimensions)).encode("utf-8", "surrogatepass")
+
+    def sample(self, value: Number, dimensions: tuple[str, ...], timestamp: float | None) -> Sample:
+        """The sample of a value and dimensions, at a time (seconds since the epoch, or None for that of arrival)."""
         return Sample(
             self.name,
-            self.kind,
-            values,
-            (1.0,) if values else (),
-            members,
-            dimensions=tuple([(name, template.render(fields)) for name, template in self.dimensions.items()]),
-            unit=self.unit,
-            namespace=self.namespace,
-            resolution=self.resolution,
-            timestamp=None if event.timestamp_ms is None else event.timestamp_ms / 1_000,
+            self._kind,
+            () if isinstance(value, str) else (value,),
+            () if isinstance(value, str) else (1.0,),
+            (value,) if isinstance(value, str) else (),
+            dimensions=tuple(zip(self._names, dimensions, strict=True)),
+            unit=self._unit,
+            namespace=self._namespace,
+            resolution=self._resolution,
+            timestamp=timestamp,
         )
-
-    def has_value(self, event: LogEvent) -> bool:
-        """True if the event has the field of the value, whatever is in it."""
-        if self.value is None:
-            return True
-        return find(event.fields, self.value, tuple(self.value.split("."))) not in (ABSENT, None)

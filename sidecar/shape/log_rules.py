@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from sidecar.model.errors import Reason
 from sidecar.model.events import LogEvent
-from sidecar.model.samples import Sample
-from sidecar.shape.log_metrics import LogMetric
+from sidecar.shape.log_metrics import LogMetric, Number
 from sidecar.shape.log_routes import Route
 from sidecar.shape.redact import Redactor
+
+Measured: TypeAlias = tuple[LogMetric, Number, tuple[str, ...]]
 
 
 class Ruled(NamedTuple):
     """What becomes of a log event.
 
     Attributes:
-        samples: the metrics out of it.
+        measured: the metrics out of it: metric, value and values of the dimensions.
         unreadable: how many metrics found their field without a number in it.
         route: the first that matched, or None.
         dropped: why the event is dropped, or None.
     """
 
-    samples: list[Sample]
+    measured: list[Measured]
     unreadable: int
     route: Route | None
     dropped: Reason | None
@@ -45,26 +46,26 @@ class LogRules:
         """
         drop = self._redactor is not None and self._redactor.redact_event(event)
         fields, message = event.fields, event.message
-        samples: list[Sample] = []
+        measured: list[Measured] = []
         unreadable = 0
         for metric in self._metrics:
             if metric.when is None or metric.when(fields, message):
                 metric.hits += 1
-                sample = metric.sample(event)
-                if sample is not None:
-                    samples.append(sample)
-                elif metric.has_value(event):
-                    unreadable += 1
+                value = metric.measure(fields)
+                if value is not True and value is not False:
+                    measured.append((metric, value, metric.dimensions(fields)))
+                else:
+                    unreadable += value
         if drop:
-            return Ruled(samples, unreadable, None, Reason.REDACTED)
+            return Ruled(measured, unreadable, None, Reason.REDACTED)
         for route in self._routes:
             if route.when is None or route.when(fields, message):
                 route.hits += 1
                 if route.drop:
-                    return Ruled(samples, unreadable, route, Reason.RULE)
+                    return Ruled(measured, unreadable, route, Reason.RULE)
                 out = route.sampled_out(event)
-                return Ruled(samples, unreadable, route, Reason.SAMPLED if out else None)
-        return Ruled(samples, unreadable, None, None)
+                return Ruled(measured, unreadable, route, Reason.SAMPLED if out else None)
+        return Ruled(measured, unreadable, None, None)
 
     def redact(self, text: str) -> str:
         """Redact text that is to be logged."""
@@ -74,9 +75,14 @@ class LogRules:
         """How often each rule matched, in the order of the configuration; of redactions, how often each replaced."""
         redacted = {} if self._redactor is None else self._redactor.hits
         return {
-            "logs.redact": [{"rule": rule, "name": name, "hits": hits} for (rule, name), hits in redacted.items()],
-            "logs.metrics": [
-                {"rule": index, "name": metric.name, "hits": metric.hits} for index, metric in enumerate(self._metrics)
+            "redact": [
+                {"rule": f"logs.redact.{rule}", "name": name, "hits": hits} for (rule, name), hits in redacted.items()
             ],
-            "logs.routes": [{"rule": index, "hits": route.hits} for index, route in enumerate(self._routes)],
+            "metrics": [
+                {"rule": f"logs.metrics.{index}", "name": metric.name, "hits": metric.hits}
+                for index, metric in enumerate(self._metrics)
+            ],
+            "routes": [
+                {"rule": f"logs.routes.{index}", "hits": route.hits} for index, route in enumerate(self._routes)
+            ],
         }

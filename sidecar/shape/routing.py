@@ -80,16 +80,20 @@ class Router:
         return self._admit(Destination(names.group(group), names.stream(stream)), now)
 
     def _by_route(self, event: LogEvent, now: float, route: Route) -> Destination:
-        group, stream = event.group, event.stream
-        if group is None:
-            template = route.group or (self._events_group if event.from_statsd else self._group)
-            group = names.group(template.render(event.fields))
-        if stream is None:
-            stream = (route.stream or self._stream).render(event.fields)
-        destination = self._admit(Destination(names.group(group), names.stream(stream)), now)
-        if route.settings is not None and event.group is None and destination.group == group:
-            self._groups.configure(group, route.settings)
-        return destination
+        template = route.group or (self._events_group if event.from_statsd else self._group)
+        group = template.render(event.fields) if event.group is None else event.group
+        stream = (route.stream or self._stream).render(event.fields) if event.stream is None else event.stream
+        wanted = Destination(group, stream)
+        if wanted in self.last_used:
+            self.last_used[wanted] = now
+        else:
+            full = self.overflowed
+            wanted = self._admit(Destination(names.group(group), names.stream(stream)), now)
+            if self.overflowed > full:
+                return wanted
+        if route.settings is not None and event.group is None:
+            self._groups.configure(wanted.group, route.settings)
+        return wanted
 
     def _admit(self, wanted: Destination, now: float) -> Destination:
         if wanted == self.default:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sidecar.model.log_groups import MOST_GROUPS, MOST_STREAMS, LogGroups
+from sidecar.model.log_groups import MOST_GROUPS, MOST_STREAMS, GroupSettings, LogGroups
 
 
 def test_what_is_known_is_not_created_again() -> None:
@@ -36,3 +36,15 @@ def test_the_oldest_is_forgotten_where_there_are_too_many() -> None:
     assert sum(len(one.streams) for one in groups.groups()) == MOST_STREAMS
     assert list(groups.streams("one"))[-1] == f"s{MOST_STREAMS + 4}"
     assert groups.create_stream("one", "s0", 0)  # it had been forgotten
+
+
+def test_what_routes_say_of_groups_is_replaced_and_bounded() -> None:
+    groups = LogGroups()
+    for number in range(MOST_GROUPS + 1):
+        groups.configure(f"g{number}", GroupSettings(7, None))
+    groups.configure("g5", GroupSettings(30, "STANDARD"))
+
+    assert groups.settings("g0") is None
+    assert groups.settings("g1") == GroupSettings(7, None)
+    assert groups.settings("g5") == GroupSettings(30, "STANDARD")
+    assert groups.groups() == [], "no sender asked for them"

@@ -78,6 +78,27 @@ def test_calls_of_a_log_event() -> None:
     assert rig.ledger.log_events.received["http"] == EVENTS
 
 
+FIVE_REDACTIONS: Final = [
+    *({"find": [finder]} for finder in ("email", "card", "jwt", "bearer")),
+    {"fields": ["password", "*_token"]},
+]
+THREE_METRICS: Final = [
+    {"name": "Requests", "dimensions": {"Level": "{level}"}},
+    {"name": "Latency", "value": "ms", "type": "timer", "dimensions": {"Level": "{level}"}},
+    {"when": "{ $.ms > 2 }", "name": "Slow", "dimensions": {"Level": "{level}"}},
+]
+
+
+def test_calls_of_a_log_event_through_rules() -> None:
+    """Five redactions and three metrics: in time about 15 us more, of which a third is looking for the five."""
+    rig = Rig(logs={"redact": FIVE_REDACTIONS, "metrics": THREE_METRICS})
+    logs = b"\n".join(orjson.dumps({"message": f"number {n}", "level": "info", "ms": n % 9}) for n in range(EVENTS))
+    done(rig.pipeline.ingest_logs(logs, "json"))
+    assert calls(lambda: done(rig.pipeline.ingest_logs(logs, "json"))) <= 122.0
+    assert rig.ledger.log_events.received["http"] == 2 * EVENTS
+    assert rig.ledger.samples.received["logs"] == 2 * sum(2 + (n % 9 > 2) for n in range(EVENTS))
+
+
 def test_nothing_stays_of_a_line_that_is_known() -> None:
     rig = Rig()
     for lines in (COUNTERS, GAUGES, TIMERS):
