@@ -148,7 +148,9 @@ def test_percentiles_of_a_rollup_are_within_one_percent_of_those_of_all_samples(
 def test_a_rollup_of_sets_counts_the_members_of_all_once() -> None:
     windows = Windows()
     for env, members in (("a", "xyz"), ("b", "yzq")):
-        windows.add(series(env, "s", "u"), Sample("n", Kind.SET, members=tuple(members)), NOW, closing=Closing(1.0, SETS))
+        windows.add(
+            series(env, "s", "u"), Sample("n", Kind.SET, members=tuple(members)), NOW, closing=Closing(1.0, SETS)
+        )
     totals = {one.dimensions: sent for (_, one), sent in closed(windows)[1].items()}
 
     assert totals[()] == [Measurement(0, values=(4.0,))]
@@ -203,7 +205,9 @@ def test_values_that_scaling_makes_equal_are_one_value() -> None:
 
 
 @given(additions, st.data())
-def test_rollups_after_a_crash_are_those_without(added: list[tuple[Series, Sample, float]], data: st.DataObject) -> None:
+def test_rollups_after_a_crash_are_those_without(
+    added: list[tuple[Series, Sample, float]], data: st.DataObject
+) -> None:
     """Checkpoints have the parts and what is done with them; a rollup is made once, of all of them."""
     windows, whole = Windows(checkpointed=True), Windows(checkpointed=True)
     blobs: list[tuple[int, bytes]] = []

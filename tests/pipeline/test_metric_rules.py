@@ -207,7 +207,9 @@ def test_a_hundred_thousand_users_keep_a_metric_within_its_cap_with_exact_totals
     rules = [{"match": "hits", "drop_dimensions": "Env", "max_series": 500, "rollups": [["env"]]}]
     rig = Rig(metrics={"max_series": 20_000, "rules": rules})
     for first in range(0, 100_000, 1_000):
-        rig.send(*[b"hits:2|c|#env:%s,user:u%d" % (b"prod" if n % 4 else b"dev", n) for n in range(first, first + 1_000)])
+        rig.send(
+            *[b"hits:2|c|#env:%s,user:u%d" % (b"prod" if n % 4 else b"dev", n) for n in range(first, first + 1_000)]
+        )
     rig.send(b"other:1|c")
     sent = by_dimensions(rig)
     of_users = {values: datums for values, datums in sent.items() if len(values) == 2}
@@ -261,7 +263,9 @@ def test_a_known_line_costs_with_twenty_rules_what_it_costs_without(kind: bytes)
 
 
 def test_a_known_document_costs_with_twenty_rules_what_it_costs_without() -> None:
-    body = b"\n".join(orjson.dumps({"name": "shop.a", "value": n % 7, "dimensions": {"env": "prod"}}) for n in range(100))
+    body = b"\n".join(
+        orjson.dumps({"name": "shop.a", "value": n % 7, "dimensions": {"env": "prod"}}) for n in range(100)
+    )
     costs = []
     for rules in ([], TWENTY):
         rig = Rig(metrics={"rules": rules})
