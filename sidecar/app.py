@@ -9,6 +9,9 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+import structlog
+
+from sidecar.config.endpoints import own_endpoints
 from sidecar.config.schema import Config
 from sidecar.daemon import CallbackErrors, Daemon, Input
 from sidecar.deliver.delivery import Delivery
@@ -88,7 +91,7 @@ class App:
     def _make_pipeline(self, clock: Clock) -> Pipeline:
         return Pipeline(
             self._config,
-            make_shape(self._config, socket.gethostname(), os.environ),
+            make_shape(self._config, socket.gethostname(), os.environ, groups=self._groups),
             metrics=self._delivery.metrics.backlog,
             logs=self._delivery.logs.backlog,
             observer=Observer(self._ledger, self._limiter, clock),
@@ -150,6 +153,7 @@ class App:
             queues={"metrics": self._delivery.metrics.backlog, "logs": self._delivery.logs.backlog},
             totals=self._delivery.target.totals,
             rules=self._pipeline.rules,
+            rule_hits=lambda: self._pipeline.rule_hits,
         )
 
 
@@ -225,6 +229,10 @@ def run(config: Config) -> int:
     import uvloop
 
     tune_process()
+    for name in own_endpoints(os.environ, config.listen):
+        del os.environ[name]
+        advice = "it is the sidecar's own listener: set it for the application alone"
+        structlog.get_logger().warning("endpoint variable ignored", variable=name, fix=advice)
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
     # The runner is not closed: it would wait for threads that hang, past the deadline of the drain.
     return runner.run(_main(config))

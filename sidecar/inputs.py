@@ -66,7 +66,7 @@ class Element:
     """What datagrams or frames are handed to.
 
     Attributes:
-        handle: processes them; returns True if something is put off: call again, with nothing.
+        handle: processes them; returns True if something is deferred: call again, with nothing.
         refuse: counts one that did not arrive whole.
     """
 

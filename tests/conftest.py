@@ -9,11 +9,19 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.double import ThreadedCloudWatchDouble
 from tests.support.daemon import Daemon
 
 # No deadline: what is slow on a busy machine is not wrong.
 settings.register_profile("sidecar", max_examples=50, deadline=None)
 settings.load_profile("sidecar")
+
+
+@pytest.fixture
+def double() -> Iterator[ThreadedCloudWatchDouble]:
+    """The strict double of CloudWatch, running."""
+    with ThreadedCloudWatchDouble() as running:
+        yield running
 
 
 @pytest.fixture

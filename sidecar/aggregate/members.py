@@ -9,7 +9,7 @@ from sidecar.aggregate.state import State
 from sidecar.aggregate.tally import Tally
 from sidecar.model.samples import Measurement
 
-# A member may be as long as a datagram; a digest of 16 bytes keeps what a set holds small.
+# A member may be as long as a datagram; a digest of 16 bytes bounds the memory of a set.
 # Two of 10^9 members collide with a probability near 10^-21.
 LONG_MEMBER: Final = 32
 
@@ -33,7 +33,7 @@ class Members:
     def add_member(self, member: str) -> None:
         """See a member; seeing it again changes nothing but the number of samples."""
         self.samples += 1
-        # The NUL keeps a digest from being taken for a member that reads the same.
+        # The NUL distinguishes a digest from a member of the same bytes.
         long = len(member) > LONG_MEMBER
         self._add("\0" + blake2b(member.encode(), digest_size=16).hexdigest() if long else member)
 
@@ -59,7 +59,7 @@ class Members:
         return State(samples, members=members)
 
     def restore(self, state: State) -> None:
-        """Add a state that a checkpoint kept."""
+        """Add a state that a checkpoint stored."""
         self.samples += state.samples
         for key in state.members:
             self._add(key)

@@ -1,4 +1,4 @@
-"""What a checkpoint keeps of an accumulator, and how it is written. Pure."""
+"""What a checkpoint stores of an accumulator, and how it is written. Pure."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class StatisticSet:
         return State(self.samples, numbers=array("d", (self.count, self.sum, self.minimum, self.maximum)))
 
     def restore(self, state: State) -> None:
-        """Add a state that a checkpoint kept."""
+        """Add a state that a checkpoint stored."""
         self.merge(Statistics(*state.numbers))
         self.samples += state.samples - 1
 

@@ -1,4 +1,4 @@
-"""What all open windows hold together, kept as plain integers so that asking costs nothing."""
+"""What all open windows hold together, as plain integers, so that reading costs nothing."""
 
 from __future__ import annotations
 

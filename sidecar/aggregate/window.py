@@ -38,7 +38,7 @@ class Window(NamedTuple):
         start: wall seconds, a multiple of the resolution.
         resolution: seconds.
         accumulators: `{(series, form): accumulator}`; a series may be counted in several forms side by side.
-        serial: tells it from an earlier window of the same interval.
+        serial: distinguishes it from an earlier window of the same interval.
         closing: what is done with its content when it closes; an interval has one window for each.
     """
 
@@ -60,7 +60,7 @@ class Windows:
         """Start with none.
 
         Args:
-            checkpointed: distributions can tell what they gained since the last checkpoint.
+            checkpointed: distributions record what they gained since the last checkpoint.
             max_levels: how many gauges' last values are remembered, and 1.5 kB of their names for each; the least
                 recently opened goes first.
         """
@@ -165,7 +165,7 @@ class Windows:
         self._serial = max(self._serial, highest)
 
     def restore(self, series: Series, form: str, start: int, state: State, closing: Closing = PLAIN) -> None:
-        """Add a state that a checkpoint kept to the window it belongs to."""
+        """Add a state that a checkpoint stored to the window it belongs to."""
         accumulator = self.open(series, FORMS[form], start, closing)
         assert isinstance(accumulator, Checkpointed)  # noqa: S101  # these windows are made for checkpoints
         accumulator.restore(state)

@@ -65,7 +65,7 @@ class LogBuffer:
         self.size_bytes += size_bytes
 
     def restore(self, segment: int, events: Events) -> None:
-        """Put back the events of a segment that an earlier process kept, before those that came meanwhile."""
+        """Put back the events of a segment that an earlier process wrote, before those that arrived meanwhile."""
         held, saved = self._events, len(self._events) - self._unsaved
         self._events = held.range(0, saved) if self._unsaved else held
         self._events.extend(events)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from sidecar.config import file
 from sidecar.config.lines import Lines
+from sidecar.config.log_rules import REDACT_KEY
 from sidecar.config.problems import bounded, key_of, path_of, section_of, sentence
 from sidecar.config.schema import NOT_BUILT, Config, Deliver, Emf, Listen, Logs, Metrics, Observe, impossible
 from sidecar.model.errors import ConfigError
@@ -50,9 +51,17 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         config = Config.model_validate(_without(Config, data, reader.refused))
     # A combination is checked only if all its keys have their configured values: a refused key has its default.
     reader.problems += [one.sentence for one in impossible(config) if not any(map(reader.is_refused, one.keys))]
+    reader.problems += _missing_key(config, environ)
     if reader.problems:
         raise ConfigError(bounded(reader.problems))
     return config
+
+
+def _missing_key(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
+    """A problem for each rule that hashes where there is no key."""
+    for index, rule in enumerate(config.logs.redact):
+        if rule.replace == "hash" and not environ.get(REDACT_KEY):
+            yield f"logs.redact.{index}.replace: hash needs a key, in the environment variable {REDACT_KEY}"
 
 
 def warnings(config: Config, environ: Mapping[str, str]) -> list[str]:
@@ -63,7 +72,7 @@ def warnings(config: Config, environ: Mapping[str, str]) -> list[str]:
         for key in NOT_BUILT
         if _get(config, key) != _get(defaults, key)
     ]
-    known = {variable for variable, _, _ in _variables(Config, ())} | {f"{PREFIX}CONFIG"}
+    known = {variable for variable, _, _ in _variables(Config, ())} | {f"{PREFIX}CONFIG", REDACT_KEY}
     found += [
         f"{path_of([variable])} names no configuration key and is ignored"
         for variable in sorted(environ)

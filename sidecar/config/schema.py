@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from sidecar.config.checks import group_template as _group_template
+from sidecar.config.checks import namespace as _namespace
+from sidecar.config.checks import retention as _retention
+from sidecar.config.checks import stream_template as _stream_template
+from sidecar.config.log_rules import LogMetric, LogRoute, RedactRule
 from sidecar.config.metric_rules import MAX_RULES, MetricRule
 from sidecar.model import names
 from sidecar.model.errors import DecodeError
-from sidecar.model.limits import METRICS_SHARE, RETENTION_DAYS
-
-_PLACES: Final = re.compile(r"\{[^{}]+\}")
-
-
-def _template(text: str) -> str:
-    if not text or set(_PLACES.sub("", text)) & {"{", "}"}:
-        raise ValueError("must be text with {field} places, every brace closed")
-    return text
-
-
-def _group_template(text: str) -> str:
-    problem = names.group_problem(_PLACES.sub("x", _template(text)))
-    if problem:
-        raise ValueError(problem)
-    return text
-
-
-def _stream_template(text: str) -> str:
-    bare = _PLACES.sub("x", _template(text))
-    if names.stream(bare) != bare:
-        raise ValueError("must have 1-512 characters, none of them : or *")
-    return text
+from sidecar.model.limits import METRICS_SHARE
 
 
 def _octal(value: object) -> object:
@@ -41,24 +24,11 @@ def _octal(value: object) -> object:
     return int(value, 8) if isinstance(value, str) and re.fullmatch(r"0?o?[0-7]{3,4}", value) else value
 
 
-def _namespace(text: str) -> str:
-    try:
-        return names.namespace(text)
-    except DecodeError as error:
-        raise ValueError(error.detail) from None
-
-
 def _dimensions(pairs: dict[str, str]) -> dict[str, str]:
     try:
         return dict(names.dimensions(tuple(pairs.items())))
     except DecodeError as error:
         raise ValueError(error.detail) from None
-
-
-def _retention(days: int) -> int:
-    if days not in RETENTION_DAYS:
-        raise ValueError(f"must be one of {', '.join(map(str, RETENTION_DAYS))}")
-    return days
 
 
 def _endpoint(text: str) -> str:
@@ -108,7 +78,6 @@ Bytes = Annotated[int, Field(ge=65_536, le=2**40)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Host = Annotated[str, AfterValidator(_host)]
 Path = Annotated[str, AfterValidator(_path)]
-Rules = list[dict[str, Any]]
 
 _OWN_ADDRESSES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  # to recognise it
@@ -163,9 +132,9 @@ class Logs(_Section):
     flush_seconds: Seconds = 5.0
     flush_bytes: Annotated[int, Field(ge=1_024, le=1_048_576)] = 1_048_576
     max_streams: Count = 500
-    routes: Rules = []
-    redact: Rules = []
-    metrics: Rules = []
+    routes: list[LogRoute] = []
+    redact: Annotated[list[RedactRule], Field(max_length=100)] = []
+    metrics: list[LogMetric] = []
 
 
 class Aws(_Section):
@@ -247,10 +216,6 @@ def impossible(config: Config) -> list[Impossible]:
     if config.aws.pass_through and config.deliver.target != "cloudwatch":
         keys = ("aws.pass_through", "deliver.target")
         found.append(Impossible(keys, "aws.pass_through needs deliver.target cloudwatch: there is no AWS to ask"))
-    if config.logs.redact:
-        # Accepting it would store what the operator wants removed.
-        sentence = "logs.redact is not available in this version: nothing would be redacted"
-        found.append(Impossible(("logs.redact",), sentence))
     return found
 
 
@@ -304,5 +269,5 @@ def _deliver_problems(deliver: Deliver, listen: Listen) -> list[Impossible]:
     return found
 
 
-NOT_BUILT: Final = ("logs.routes", "logs.metrics", "observe.publish")
+NOT_BUILT: Final = ("observe.publish",)
 """Keys whose feature is not in this version: setting one is accepted with a warning."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 from sidecar.decode import aws_answers, aws_faults, json_metrics
 from sidecar.decode.aws_events import datums, log_events, rejected_info
 from sidecar.decode.aws_faults import Fault, Service
+from sidecar.decode.aws_known import Known
 from sidecar.decode.aws_lists import Group, Stream, list_groups, list_streams
 from sidecar.decode.aws_operations import (
     CreateLogGroup,
@@ -29,16 +30,22 @@ from sidecar.decode.aws_operations import (
 from sidecar.decode.aws_operations import (
     request as check,
 )
-from sidecar.decode.aws_request import METRICS_TARGET, Call, Protocol, parameters, recognise
+from sidecar.decode.aws_other import FaultReading, PassedReading, route
+from sidecar.decode.aws_request import Call, Protocol, parameters, recognise
 from sidecar.decode.forms import FORM
 from sidecar.decode.items import Item
 from sidecar.model.batches import MEMORY_PER_ELEMENT
-from sidecar.model.errors import BusyError, DecodeError, DeliveryError, Reason
+from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.events import LogEvent, Outcome
 from sidecar.model.exchange import Answer, Event, Events, Forward, Refusal, Request, Signal
 from sidecar.model.limits import VALUES_PER_DATUM
 from sidecar.model.log_groups import LogGroups
 
+OWN_AGENT: Final = "cloudwatch-sidecar"  # in the User-Agent of requests that a sidecar makes
+_LOOP: Final = (
+    "This request comes from a sidecar, which would deliver to a sidecar: set AWS_ENDPOINT_URL_CLOUDWATCH and "
+    "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS for the application alone."
+)
 _SIGNALS: Final[dict[str, Signal]] = {"PutMetricData": "samples", "PutLogEvents": "log_events"}
 _LATE: Final = (Reason.TIMESTAMP_TOO_OLD, Reason.TIMESTAMP_TOO_NEW)  # CloudWatch Logs drops these events alone
 
@@ -65,6 +72,7 @@ class AwsCalls:
             forward: sends them; None: none is sent.
         """
         self._groups = groups
+        self._known = Known()
         self._strict = strict
         self._new_id = new_id
         self._pass_through = frozenset(pass_through if forward is not None else ())
@@ -74,14 +82,20 @@ class AwsCalls:
         """True if it may be a call: its head says so, or its body is a form, which may."""
         return head.method == "POST" and (head.content_type == FORM or recognise(*head[:3], b"") is not None)
 
-    def read(self, request: Request, now: float) -> AwsReading | PassedReading | None:
+    def read(self, request: Request, now: float) -> AwsReading | PassedReading | FaultReading | None:
         """Begin to read a request; None where it is no call."""
         call = recognise(request.method, request.path, request.headers, request.body)
         if call is None:
             return None
+        if OWN_AGENT in request.headers.get("user-agent", ""):
+            # From an endpoint in a profile, or of another sidecar: what is delivered here would never reach AWS.
+            return FaultReading(call, aws_faults.unavailable(_LOOP), self._new_id())
         if self._forward is not None and call.service is not None and call.operation in self._pass_through:
             return PassedReading(call, request, self._forward, self._new_id())
-        return AwsReading(call, request.body, now, self._groups, strict=self._strict, request_id=self._new_id())
+        request_id = self._new_id()
+        return AwsReading(
+            call, request.body, now, self._groups, self._known, strict=self._strict, request_id=request_id
+        )
 
     def refused(self, request: Request, refusal: Refusal) -> Answer:
         """Write a refusal as an error that SDKs raise typed: 429 as throttling, which they retry."""
@@ -89,61 +103,22 @@ class AwsCalls:
         if call is None:  # a form whose body could not be read
             call = Call(Protocol.QUERY, Service.METRICS, "", query_mode=False)
         answer = aws_answers.failure(call, _fault(refusal), self._new_id())
-        return answer._replace(headers=answer.headers | refusal.headers(), route=_route(call))
-
-
-class PassedReading:
-    """One call that AWS answers; see `model.exchange.Reading`. It brings no events."""
-
-    signal = None
-    size_bytes = 0
-    documents = False
-    whole = False
-
-    def __init__(self, call: Call, request: Request, forward: Forward, request_id: str) -> None:
-        """Begin to read.
-
-        Args:
-            call: as recognised.
-            request: as it came.
-            forward: sends it to AWS.
-            request_id: for the answer where AWS gives none.
-        """
-        self._call = call
-        self._request = request
-        self._forward = forward
-        self._request_id = request_id
-
-    def elements(self) -> Iterator[Any | None]:
-        """None."""
-        return iter(())
-
-    def decode(self, element: Any, now: float) -> Event | Events:
-        """Never called."""
-        raise NotImplementedError
-
-    async def answer(self, outcome: Outcome, *, durable: bool | None) -> Answer:
-        """The answer of AWS; an error that SDKs retry where there is none."""
-        del outcome, durable
-        call, operation = self._call, self._call.operation
-        service = Service.METRICS if call.service is None else call.service
-        path = f"/service/{METRICS_TARGET}/operation/{operation}" if call.protocol is Protocol.CBOR else "/"
-        try:
-            answer = await self._forward(service.value, self._request._replace(path=path))
-        except BusyError:
-            fault = aws_faults.throttled("The sidecar passes too many calls through.")
-        except DeliveryError as error:
-            fault = aws_faults.unavailable(f"The sidecar could not pass {operation} through: {error}")
-        else:
-            return answer._replace(route=operation)
-        return aws_answers.failure(call, fault, self._request_id)._replace(route=operation, problem=fault.message)
+        return answer._replace(headers=answer.headers | refusal.headers(), route=route(call))
 
 
 class AwsReading:
     """One call; see `model.exchange.Reading`."""
 
     def __init__(
-        self, call: Call, body: bytes, now: float, groups: LogGroups, *, strict: bool, request_id: str
+        self,
+        call: Call,
+        body: bytes,
+        now: float,
+        groups: LogGroups,
+        known: Known,
+        *,
+        strict: bool,
+        request_id: str,
     ) -> None:
         """Begin to read.
 
@@ -152,6 +127,7 @@ class AwsReading:
             body: inflated.
             now: the time of arrival, wall seconds.
             groups: as of `AwsCalls`.
+            known: what datums of earlier calls had.
             strict: as of `AwsCalls`.
             request_id: for the answer.
         """
@@ -159,6 +135,7 @@ class AwsReading:
         self._body = body
         self._now = now
         self._groups = groups
+        self._known = known
         self._request_id = request_id
         self.signal: Signal | None = _SIGNALS.get(call.operation) if call.answered else None
         self.documents = self.signal == "samples" and not strict
@@ -175,7 +152,7 @@ class AwsReading:
         """The datums as items, or the log events; of a request that is refused whole one error, which is counted."""
         given: Any = {}
         if self._call.answered:
-            given = yield from parameters(self._call, self._body)
+            given = yield from parameters(self._call, self._body, self._known)
         if isinstance(given, DecodeError):
             self._fault = aws_faults.of_error(self._call.service, given)
             if self.signal is not None:
@@ -212,10 +189,10 @@ class AwsReading:
         fault = self._fault or self._refused(outcome)
         if fault is None:
             answer = aws_answers.success(self._call, self._output, self._request_id)
-            return answer._replace(route=_route(self._call))
+            return answer._replace(route=route(self._call))
         answer = aws_answers.failure(self._call, fault, self._request_id)
         problem = "" if self._call.answered else fault.message
-        return answer._replace(route=_route(self._call), problem=problem)
+        return answer._replace(route=route(self._call), problem=problem)
 
     @property
     def _now_ms(self) -> int:
@@ -287,7 +264,3 @@ def _fault(refusal: Refusal) -> Fault:
     if refusal.status == 408:
         return Fault("RequestTimeout", refusal.problem, 408)
     return aws_faults.unreadable(refusal.problem)
-
-
-def _route(call: Call) -> str:
-    return call.operation if call.answered else "other"

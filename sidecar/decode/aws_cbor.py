@@ -8,15 +8,18 @@ Source: RFC 8949; Smithy, "Smithy RPC v2 CBOR protocol", read 2026-11-21.
 
 No library, since one request must not hold the event loop: cbor2 6.2 (measured) bounds nesting and claimed lengths,
 but builds a document in one call, which takes 0.45 s for 1 MB of empty maps, and reads tags as regular expressions,
-e-mail messages and decimals. This reader pauses; a datum costs it three times what it costs cbor2.
+e-mail messages and decimals. This reader pauses; a datum costs it three times what it costs cbor2, unless its name and
+dimensions came before (`aws_known`).
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
+from sidecar.decode.aws_known import KEY_BYTES, Datum, Table
 from sidecar.model.errors import DecodeError, Reason
 
 Value: TypeAlias = Mapping[str, "Value"] | Sequence["Value"] | str | int | float | bool | None
@@ -30,12 +33,24 @@ REMEMBERED: Final = 8  # arrays of dimensions of one request
 REMEMBERED_KEY: Final = "Dimensions"
 MAX_CHUNKS: Final = 1_000  # of one text; no SDK sends text in chunks
 
+DATUM_LEVEL: Final = 2  # a datum is in the array of a member of the document
+KNOWN_CONTAINERS: Final = 32  # maps and arrays of a datum that is remembered: bounds its memory
+KNOWN_TAIL_BYTES: Final = 128
+# The members of a datum that differ from call to call: a time, and a value as SDKs write it.
+_VARYING: Final = re.compile(
+    rb"(?:\x69Timestamp\xc1(?:\xfb(?P<seconds>.{8})|\x1a(?P<whole_seconds>.{4}))\x65|\x65)"
+    rb"Value(?:\xfb(?P<value>.{8})|(?P<whole>[\x00-\x17]|\x18.|\x19..|\x1a.{4}))",
+    re.DOTALL,
+)
+
 _TEXT: Final = 0x60
 _SHORT_TEXT_END: Final = 0x78
 _ARRAY: Final = 0x80
 _MAP: Final = 0xA0
 _TAG: Final = 0xC0
 _EPOCH_TAG: Final = 0xC1
+_STAMP: Final = b"\x69Timestamp\xc1"
+_FLOAT_VALUE: Final = b"\x65Value\xfb"
 _FLOAT16, _FLOAT32, _FLOAT64 = 0xF9, 0xFA, 0xFB
 _BREAK: Final = 0xFF
 _SIMPLE: Final = {0xF4: False, 0xF5: True, 0xF6: None, 0xF7: None}  # undefined is read as null
@@ -48,11 +63,13 @@ class _CborError(Exception):
     """Raised within this module where the bytes are not what is read here."""
 
 
-def decode(body: bytes) -> Generator[None, None, dict[str, Any] | DecodeError]:
+def decode(body: bytes, known: Table[Datum] | None = None) -> Generator[None, None, dict[str, Any] | DecodeError]:
     """Read one map.
 
     Args:
         body: the whole document; nothing may follow it.
+        known: datums of earlier documents; receives those of this one. What is read shares their dimensions: only
+            the datum itself, not what is in it, may be changed.
 
     Yields:
         None now and then: a moment to let others run.
@@ -61,7 +78,7 @@ def decode(body: bytes) -> Generator[None, None, dict[str, Any] | DecodeError]:
         The map, or why it could not be read: `invalid_cbor`, or `invalid_utf8`.
     """
     try:
-        value, end = yield from _read(body)
+        value, end = yield from _read(body, Table() if known is None else known)
     except (IndexError, struct.error):
         return DecodeError(Reason.INVALID_CBOR, "not CBOR: it ends within a value")
     except UnicodeDecodeError:
@@ -77,7 +94,7 @@ def decode(body: bytes) -> Generator[None, None, dict[str, Any] | DecodeError]:
     return value
 
 
-def _read(data: bytes) -> Generator[None, None, tuple[Any, int]]:  # noqa: C901, PLR0912, PLR0915  # a call an item costs double
+def _read(data: bytes, known: Table[Datum]) -> Generator[None, None, tuple[Any, int]]:  # noqa: C901, PLR0912, PLR0915  # a call an item costs double
     """Read one value and where it ends, which is behind the end of the data where a string is cut off."""
     # A slice of this is a str at once where all of it is ASCII; decoding bytes takes half as long again.
     characters = data.decode("latin-1")
@@ -90,6 +107,8 @@ def _read(data: bytes) -> Generator[None, None, tuple[Any, int]]:  # noqa: C901,
     # Most datums of a request have the dimensions of one before them. No value in CBOR begins with another whole one,
     # so the bytes of an array, found again, are the array. {bytes: array}, shared by the maps it is found in.
     remembered: dict[bytes, list[Any]] = {}
+    datum: Any = None  # the datum being read
+    datum_at = datum_containers = stamp_at = value_at = 0
     containers = len(data) // CONTAINER_BYTES + MAX_DEPTH
     at = 0
     pause = PAUSE_BYTES
@@ -101,12 +120,15 @@ def _read(data: bytes) -> Generator[None, None, tuple[Any, int]]:  # noqa: C901,
                 return result[0], at
             if start >= 0 and len(remembered) < REMEMBERED:
                 remembered[data[start:at]] = into
+            if into is datum and value_at and datum_containers - containers <= KNOWN_CONTAINERS:
+                _learn(known, data, (datum_at, stamp_at, value_at, at), into, datum_containers - containers)
             into, keyed, left, start = outer.pop()
             continue
         if at >= pause:
             pause = at + PAUSE_BYTES
             yield
         left -= 1
+        begin = at
         head = data[at]
         at += 1
         if keyed:
@@ -120,6 +142,11 @@ def _read(data: bytes) -> Generator[None, None, tuple[Any, int]]:  # noqa: C901,
                 key, at = _text(data, at, head)
             else:
                 raise _CborError(f"a key at byte {at - 1} is not text")
+            if into is datum:
+                if key == "Value":
+                    value_at = begin
+                elif key == "Timestamp":
+                    stamp_at = begin
             head = data[at]
             at += 1
         value: Any
@@ -131,12 +158,24 @@ def _read(data: bytes) -> Generator[None, None, tuple[Any, int]]:  # noqa: C901,
                 value = value.encode("latin-1").decode()
         elif _ARRAY <= head < _TAG:
             if keyed and key == REMEMBERED_KEY:
-                known = next((known for known in remembered if data.startswith(known, at - 1)), None)
-                if known is not None:
-                    into[key] = remembered[known]
-                    at += len(known) - 1
+                again = next((again for again in remembered if data.startswith(again, at - 1)), None)
+                if again is not None:
+                    into[key] = remembered[again]
+                    at += len(again) - 1
                     continue
             value = {} if head >= _MAP else []
+            if len(outer) == DATUM_LEVEL and head >= _MAP and not keyed:
+                found = _find(known, data, begin)
+                if found is not None and found[0].containers <= containers:
+                    again_, varying = found
+                    # The same bytes in the same place are the same members.
+                    value = again_.members.copy()
+                    _vary(value, varying)
+                    into.append(value)
+                    containers -= again_.containers
+                    at = varying.end() + len(again_.tail)
+                    continue
+                datum, datum_at, datum_containers, stamp_at, value_at = value, begin, containers, 0, 0
             if keyed:
                 into[key] = value
             else:
@@ -168,6 +207,58 @@ def _read(data: bytes) -> Generator[None, None, tuple[Any, int]]:  # noqa: C901,
             into[key] = value
         else:
             into.append(value)
+
+
+def _learn(
+    known: Table[Datum], data: bytes, places: tuple[int, int, int, int], members: dict[str, Any], containers: int
+) -> None:
+    """Add a datum to the table, where its time and value stand together.
+
+    Args:
+        known: the table.
+        data: the document.
+        places: where the datum begins, its keys `Timestamp` (0: none) and `Value` are, and where it ends.
+        members: of the datum.
+        containers: how many maps and arrays it is.
+    """
+    begin, stamp_at, value_at, end = places
+    varying = _VARYING.match(data, stamp_at or value_at)
+    # Found at a key of the datum, it is these members, unless the value is that of a later key.
+    if varying is None or varying.end() > end or (stamp_at and data.find(b"\x65Value", stamp_at) != value_at):
+        return
+    tail = data[varying.end() : end]
+    if len(tail) <= KNOWN_TAIL_BYTES:
+        datum = Datum(members.copy(), tail, bool(stamp_at), containers)
+        known.learn(data[begin : varying.start()], datum)
+
+
+def _find(known: Table[Datum], data: bytes, begin: int) -> tuple[Datum, re.Match[bytes]] | None:
+    """Find the datum that begins here in the table; returns it with the match of its time and value."""
+    limit = begin + KEY_BYTES
+    at = data.find(_FLOAT_VALUE, begin, limit)
+    stamp_at = data.find(_STAMP, begin, limit if at < 0 else at)
+    if stamp_at >= 0:
+        at = stamp_at
+    datum = known.get(data[begin:at]) if at >= 0 else None
+    varying = _VARYING.match(data, at) if datum is not None else None
+    if varying is None:  # a whole number is its value: to search for that takes ten times as long
+        varying = _VARYING.search(data, begin, limit)
+        datum = known.get(data[begin : varying.start()]) if varying is not None else None
+    if datum is None or varying is None or not data.startswith(datum.tail, varying.end()):
+        return None
+    return (datum, varying) if datum.stamped is data.startswith(_STAMP, varying.start()) else None
+
+
+def _vary(datum: dict[str, Any], varying: re.Match[bytes]) -> None:
+    seconds, whole_seconds, value, whole = varying.groups()
+    if seconds is not None:
+        datum["Timestamp"] = _double(seconds)[0]
+    elif whole_seconds is not None:
+        datum["Timestamp"] = int.from_bytes(whole_seconds)
+    if value is not None:
+        datum["Value"] = _double(value)[0]
+    else:
+        datum["Value"] = whole[0] if len(whole) == 1 else int.from_bytes(whole[1:])
 
 
 def _scalar(data: bytes, at: int, head: int) -> tuple[Any, int]:

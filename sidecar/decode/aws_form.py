@@ -3,6 +3,8 @@
 Keys are paths: `MetricData.member.3.Dimensions.member.1.Name`. SDKs that sort them as text put member 10 before
 member 2, so the numbers decide, and they must run from 1 without a gap. A field of one datum that cannot be read is
 an error of that datum; keys that name no field are an error of the request, since what they were meant to say is lost.
+Where all pairs of a datum stand together, as SDKs write them, and its name and dimensions came before (`aws_known`),
+only its value and time are read.
 Source: AWS, "AWS query protocol" (Smithy); requests of boto3 1.34, SDK for JavaScript v2 and v3, Go v2.
 """
 
@@ -13,6 +15,7 @@ from collections.abc import Generator
 from typing import Any, Final, TypeAlias
 from urllib.parse import unquote_to_bytes
 
+from sidecar.decode.aws_known import Table
 from sidecar.decode.numbers import number, plain_number
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.limits import ITEMS_PER_BODY
@@ -24,7 +27,9 @@ KEY_BYTES: Final = 128  # the longest key that names a field has 81
 # The longest text that CloudWatch takes, 1,024 characters, has 12,288 bytes where each is four escaped ones.
 VALUE_BYTES: Final = 12_288
 PAUSE_PAIRS: Final = 256  # between two pauses: some 0.3 ms
-_PAIR: Final = re.compile(rb"[^&]+")
+KNOWN_BYTES: Final = 1_024  # longer datums are read pair by pair
+_KNOWN_PAIRS: Final = 8  # a datum found again costs as much as so many pairs at most
+_PAIR: Final = re.compile(rb"&*+([^&]+)")
 _DATUM: Final = re.compile(rb"(?:EntityMetricData\.member\.([0-9]{1,6})\.)?MetricData\.member\.([0-9]{1,6})\.")
 _FIELD: Final = re.compile(
     r"(?P<name>[A-Za-z]+)"
@@ -34,6 +39,10 @@ _FIELD: Final = re.compile(
 )
 _LISTS: Final = ("Dimensions", "Values", "Counts")
 _STRUCTURES: Final = (*_LISTS, "StatisticValues")
+_LISTED: Final = frozenset(("", "Values", "Counts", "StatisticValues"))  # a datum with one of these is read each time
+_VALUE: Final = b"&Value="
+_TIMESTAMP: Final = b"&Timestamp="
+_VARYING: Final = ("Value", "Timestamp")
 _NOT_TEXT: Final = frozenset(("", "Value", "StorageResolution", "Values", "Counts", "StatisticValues"))
 _ERROR: Final = ""  # no field has this name
 _TOP: Final = (b"Namespace", b"Action", b"Version")
@@ -53,11 +62,15 @@ def action(body: bytes) -> tuple[str, str]:
     return _find(body, b"Action="), _find(body, b"Version=")
 
 
-def decode(body: bytes) -> Generator[None, None, dict[str, Any] | DecodeError]:
+def decode(
+    body: bytes, known: Table[dict[str, Any]] | None = None
+) -> Generator[None, None, dict[str, Any] | DecodeError]:
     """Read the parameters of PutMetricData.
 
     Args:
         body: the form, inflated.
+        known: datums of earlier forms, without value and time; receives those of this one. What is read shares their
+            dimensions: only the datum itself, not what is in it, may be changed.
 
     Yields:
         None now and then: a moment to let others run.
@@ -67,25 +80,28 @@ def decode(body: bytes) -> Generator[None, None, dict[str, Any] | DecodeError]:
         could be read: `invalid_form`, `invalid_utf8` or `too_many_items`.
     """
     try:
-        return (yield from _read(body))
+        return (yield from _read(body, Table() if known is None else known))
     except _FormError as error:
         return DecodeError(Reason.INVALID_FORM, str(error))
     except UnicodeDecodeError:
         return DecodeError(Reason.INVALID_UTF8, "the form is not UTF-8")
 
 
-def _read(body: bytes) -> Generator[None, None, dict[str, Any] | DecodeError]:
+def _read(body: bytes, known: Table[dict[str, Any]]) -> Generator[None, None, dict[str, Any] | DecodeError]:
     parameters: dict[str, Any] = {}
     entities: dict[int, dict[int, Tree]] = {}  # {entity: {datum: fields}}; 0: those of no entity
-    paths: dict[bytes, tuple[Any, ...]] = {}  # {key behind the datum's number: where its value belongs}
-    texts: dict[bytes, str] = {}  # {as escaped: text}: units, times and dimensions are repeated from datum to datum
+    reader = _Datums(known)
     prefix = b"&"  # in no key
     datum: Tree = {}
-    datums = 0
-    for count, found in enumerate(_PAIR.finditer(body), 1):
-        if not count % PAUSE_PAIRS:
+    at = datums = pairs = 0
+    pause = PAUSE_PAIRS
+    while (found := _PAIR.match(body, at)) is not None:
+        pairs += 1
+        if pairs >= pause:
+            pause = pairs + PAUSE_PAIRS
             yield
-        key, _, value = found[0].partition(b"=")
+        at = found.end()
+        key, _, value = found[1].partition(b"=")
         if not key.startswith(prefix):
             begin = _DATUM.match(key)
             if begin is None:
@@ -95,26 +111,110 @@ def _read(body: bytes) -> Generator[None, None, dict[str, Any] | DecodeError]:
             numbers = entities.setdefault(_index(begin[1], key) if begin[1] else 0, {})
             index = _index(begin[2], key)
             if index not in numbers:
-                numbers[index] = {}
                 datums += 1
-            datum = numbers[index]
-            if datums > ITEMS_PER_BODY:
-                return _too_many()
-        rest = key[len(prefix) :]
-        path = paths.get(rest)
+                if datums > ITEMS_PER_BODY:
+                    return _too_many()
+                end, fields = _together(body, found.start(1), prefix)
+                if fields:
+                    at = end
+                    numbers[index] = reader.read(fields, prefix)
+                    pairs += _KNOWN_PAIRS
+                    prefix = b"&"  # if there are more of its pairs, they come as those of a datum met before
+                    continue
+                numbers[index] = {}
+            datum = numbers[index] = _reopened(numbers[index])
+        reader.put(datum, key[len(prefix) :], value, prefix)
+    return (yield from _with_lists(parameters, entities))
+
+
+class _Datums:
+    """Reads the pairs of datums.
+
+    Args:
+        known: as of `decode`.
+    """
+
+    def __init__(self, known: Table[dict[str, Any]]) -> None:
+        self._known = known
+        self._paths: dict[bytes, tuple[Any, ...]] = {}  # {key behind the datum's number: where its value belongs}
+        # {as escaped: text}: units, times and dimensions are repeated from datum to datum
+        self._texts: dict[bytes, str] = {}
+
+    def read(self, fields: bytes, prefix: bytes) -> Tree:
+        """Read the pairs of one datum, each behind a `&` and with a key that begins with the field's name."""
+        before, found, rest = fields.partition(_VALUE)
+        raw, more, rest = rest.partition(b"&")
+        others = before + more + rest  # with no Value, as they came
+        stamp = None
+        if _TIMESTAMP in others:
+            before, _, rest = others.partition(_TIMESTAMP)
+            stamp, more, rest = rest.partition(b"&")
+            others = before + more + rest
+        value = plain_number(raw) if found else None
+        if value is None or _VALUE in others or _TIMESTAMP in others:
+            return self._read(fields, prefix)
+        known = self._known.get(others)
+        if known is None:
+            tree = self._read(fields, prefix)
+            if _LISTED.isdisjoint(tree) and isinstance(_datum(tree), dict):
+                self._known.learn(others, {name: tree[name] for name in tree if name not in _VARYING})
+            return tree
+        datum = known.copy()
+        datum["Value"] = value
+        if stamp is not None:
+            datum["Timestamp"] = self._text(stamp)
+        return datum
+
+    def put(self, datum: Tree, name: bytes, value: bytes, prefix: bytes) -> None:
+        """Set what one pair says; its key is `prefix` and the name of a field."""
+        path = self._paths.get(name)
         if path is None:
-            path = paths[rest] = _path(rest, key)
+            path = self._paths[name] = _path(name, prefix + name)
         if path[0] in _NOT_TEXT:
             _put_other(datum, path, value)
-            continue
-        text = texts.get(value)
-        if text is None:
-            text = texts[value] = _text(value)
-        if len(path) == 1:
-            datum[path[0]] = text
+        elif len(path) == 1:
+            datum[path[0]] = self._text(value)
         else:  # a dimension
-            datum.setdefault(path[0], {}).setdefault(path[1], {})[path[2]] = text
-    return (yield from _with_lists(parameters, entities))
+            datum.setdefault(path[0], {}).setdefault(path[1], {})[path[2]] = self._text(value)
+
+    def _read(self, fields: bytes, prefix: bytes) -> Tree:
+        datum: Tree = {}
+        for pair in fields[1:].split(b"&"):
+            name, _, value = pair.partition(b"=")
+            self.put(datum, name, value, prefix)
+        return datum
+
+    def _text(self, raw: bytes) -> str:
+        text = self._texts.get(raw)
+        if text is None:
+            text = self._texts[raw] = _text(raw)
+        return text
+
+
+def _together(body: bytes, begin: int, prefix: bytes) -> tuple[int, bytes]:
+    """Find the pairs from here on whose keys begin with this.
+
+    Returns:
+        Where they end, and the pairs, each behind a `&` and without `prefix`; empty where others are between them, or
+        they take much space.
+    """
+    last = max(begin, body.rfind(b"&" + prefix, begin, begin + KNOWN_BYTES) + 1)
+    end = body.find(b"&", last, last + KNOWN_BYTES)
+    if end < 0:
+        end = len(body)
+    if end - begin > 2 * KNOWN_BYTES:
+        return begin, b""
+    pairs = b"&" + body[begin:end]
+    fields = pairs.replace(b"&" + prefix, b"&")
+    return end, fields if len(pairs) - len(fields) == pairs.count(b"&") * len(prefix) else b""
+
+
+def _reopened(datum: Tree) -> Tree:
+    """A datum to which further pairs belong, as it is while the form is read."""
+    dimensions = datum.get("Dimensions")
+    if not isinstance(dimensions, list):
+        return datum
+    return datum | {"Dimensions": {at: dict(pair) for at, pair in enumerate(dimensions, 1)}}
 
 
 def _with_lists(
@@ -191,7 +291,7 @@ def _datum(tree: Tree) -> dict[str, Any] | DecodeError:
         return tree[_ERROR]  # type: ignore[no-any-return]
     try:
         for field in _LISTS:
-            if field in tree:
+            if tree.get(field).__class__ is dict:
                 tree[field] = _ordered(tree[field], field)
     except _FormError as error:
         return DecodeError(Reason.INVALID_FORM, str(error))

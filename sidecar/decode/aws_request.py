@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from sidecar.decode import aws_cbor, aws_form, aws_json
 from sidecar.decode.aws_faults import Service
+from sidecar.decode.aws_known import Known
 from sidecar.model.errors import DecodeError, Reason
 
 Parameters: TypeAlias = dict[str, Any]
@@ -103,12 +104,13 @@ def recognise(method: str, path: str, headers: Mapping[str, str], body: bytes) -
     return Call(Protocol.QUERY, service, operation, query_mode=False)
 
 
-def parameters(call: Call, body: bytes) -> Generator[None, None, Parameters | DecodeError]:
+def parameters(call: Call, body: bytes, known: Known | None = None) -> Generator[None, None, Parameters | DecodeError]:
     """Read the parameters of a call that is answered.
 
     Args:
         call: as recognised.
         body: inflated.
+        known: of earlier calls; see `aws_cbor.decode`.
 
     Yields:
         None now and then: a moment to let others run.
@@ -120,9 +122,9 @@ def parameters(call: Call, body: bytes) -> Generator[None, None, Parameters | De
         detail = f"Request size {len(body)} exceeded {PUT_METRIC_DATA_BYTES} bytes"
         return DecodeError(Reason.REQUEST_TOO_LARGE, detail)
     if call.protocol is Protocol.CBOR:
-        return (yield from aws_cbor.decode(body))
+        return (yield from aws_cbor.decode(body, None if known is None else known.cbor))
     if call.protocol is Protocol.QUERY:
-        return (yield from aws_form.decode(body))
+        return (yield from aws_form.decode(body, None if known is None else known.forms))
     return (yield from aws_json.decode(body))
 
 

@@ -26,6 +26,7 @@ from sidecar.model.errors import Reason
 from sidecar.observe.ledger import SignalLedger
 from sidecar.observe.log import Limiter
 from sidecar.runtime.clock import Clock
+from sidecar.runtime.turns import Turns
 from sidecar.spool.codec import Codec
 from sidecar.spool.rows import IndexRow, delete_deltas, delete_segments
 from sidecar.spool.writer import Spool
@@ -223,24 +224,31 @@ class Backlog(Generic[B]):
 
     # --- from the spool ----------------------------------------------------------------------------------
 
-    def recover(self, index: Iterable[IndexRow]) -> None:
-        """Queue the rows an earlier process left, before anything else; those of the other signal are ignored."""
+    async def recover(self, index: Iterable[IndexRow], turns: Turns) -> None:
+        """Queue the rows an earlier process left, before anything else; those of the other signal are ignored.
+
+        Yields to the event loop every 0.5 ms: there may be hundreds of thousands.
+        """
         parcels: list[Parcel[B]] = []
         lanes: dict[str, str] = {}  # {head: lane}, so that equal names are one string
-        for row in index:
-            if row.signal != self._signal or self._spool is None:
-                continue
-            lane = lanes.get(row.head)
-            if lane is None:
-                lane = lanes[row.head] = self.waiting.disk_lane(self._codec.lane(row.head))
-            parcel: Parcel[B] = Parcel(None, lane, row.units, row.size_bytes, row.id, saved=True, place=row.place)
-            parcel.size_bytes, parcel.created, parcel.resent = row.size_bytes, row.created, row.in_flight
-            parcels.append(parcel)
-            self.waiting.leave_on_disk(parcel)
-            self.waiting.units += row.units
-            self._account.recovered += row.units
-            self._spool.size_bytes += row.size_bytes
-        self.waiting.lanes.add_first(parcels)
+        try:
+            for row in index:
+                if row.signal != self._signal or self._spool is None:
+                    continue
+                lane = lanes.get(row.head)
+                if lane is None:
+                    lane = lanes[row.head] = self.waiting.disk_lane(self._codec.lane(row.head))
+                parcel: Parcel[B] = Parcel(None, lane, row.units, row.size_bytes, row.id, saved=True, place=row.place)
+                parcel.size_bytes, parcel.created, parcel.resent = row.size_bytes, row.created, row.in_flight
+                parcels.append(parcel)
+                self.waiting.leave_on_disk(parcel)
+                self.waiting.units += row.units
+                self._account.recovered += row.units
+                self._spool.size_bytes += row.size_bytes
+                if turns.due():
+                    await turns.give()
+        finally:
+            self.waiting.lanes.add_first(parcels)
         self.waiting.missing.set()
 
     async def run(self) -> None:

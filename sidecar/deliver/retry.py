@@ -101,7 +101,7 @@ _ADVICE: Final[dict[Failure, str]] = {
     Failure.TIMEOUT: "the endpoint does not answer in time: check the route, or raise deliver.request_seconds",
 }
 
-# What the detail of an error says more precisely than its kind: the first phrase found in it decides.
+# Advice for errors whose detail is more precise than their code: the first phrase found in it decides.
 _ADVICE_BY_DETAIL: Final[tuple[tuple[Failure, str, str], ...]] = (
     (
         Failure.ACCESS_DENIED,

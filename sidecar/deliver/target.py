@@ -33,11 +33,11 @@ class Target(Protocol):
         ...
 
     async def prepare(self) -> None:
-        """Do ahead of the first batch what may take seconds; never fails, the first batch will tell."""
+        """Do what may take seconds before the first batch is sent; never fails: the first batch will."""
         ...
 
     async def totals(self) -> dict[str, Any] | None:
-        """What the destination can tell of what it holds, or None."""
+        """What the destination stores, for `/stats`, or None."""
         ...
 
     async def close(self) -> None:
@@ -51,7 +51,7 @@ def open_target(config: Config, clock: Clock, limiter: Limiter, groups: LogGroup
     Args:
         config: the configuration.
         clock: monotonic time.
-        limiter: for what keeps clients from being made.
+        limiter: for log lines about clients that cannot be created.
         groups: the retention that senders asked for.
     """
     if config.deliver.target == "local":
@@ -89,6 +89,7 @@ class _CloudWatch:
             create=config.logs.create,
             retention_days=config.logs.retention_days,
             asked=groups.retention_days,
+            settings=groups.settings,
             monotonic=clock.monotonic,
         )
 

@@ -46,7 +46,7 @@ class Destination(Protocol[B_contra]):
         """Send one batch; returns the elements that were not stored all the same.
 
         Raises:
-            DeliveryError: the batch as a whole was not stored, or nobody knows.
+            DeliveryError: the batch as a whole was not stored, or that is not known.
         """
         ...
 
@@ -122,7 +122,7 @@ class Worker(Generic[B]):
                 self._throttled(parcel, error, started)
             self._failed(parcel, error, failure)
         except BaseException:
-            # The drain deadline, or a bug: it may have been stored, but nobody will know. It is still ours.
+            # The drain deadline, or a bug: it may have been stored; it stays pending.
             self._backlog.retry(parcel, 0.0, stored=True)
             raise
         else:
@@ -139,7 +139,7 @@ class Worker(Generic[B]):
             self._pace.begin(self._clock.monotonic())
 
     def _throttled(self, parcel: Parcel[B], error: DeliveryError, started: float) -> None:
-        """Slow down, where it was this operation that was throttled, and say so."""
+        """Slow down if it was this operation that was throttled, and log it."""
         self._throttles += 1
         operation = error.operation or self._destination.operation
         now = self._clock.monotonic()

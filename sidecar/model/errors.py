@@ -50,8 +50,10 @@ class Reason(StrEnum):
     EMPTY_MESSAGE = "empty_message"
     TOO_MANY_ITEMS = "too_many_items"
     LINE_TOO_LONG = "line_too_long"
-    # What the configuration asks for; no loss.
+    # Rules of the configuration; RULE is no loss.
     RULE = "rule"
+    SAMPLED = "sampled"
+    REDACTED = "redacted"
     # The request around it.
     REQUEST_REFUSED = "request_refused"
     # On the way out.

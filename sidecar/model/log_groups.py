@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 MOST_GROUPS: Final = 1_000  # beyond, the oldest is forgotten; a name has up to 512 characters
 MOST_STREAMS: Final = 2_000  # of all groups together; beyond, the oldest is forgotten
@@ -26,13 +26,26 @@ class LogGroup:
     streams: dict[str, int] = field(default_factory=dict)
 
 
+class GroupSettings(NamedTuple):
+    """What the configuration says of a group, for its creation.
+
+    Attributes:
+        retention_days: None for `logs.retention_days`.
+        log_class: as CreateLogGroup has it; None for the service's default.
+    """
+
+    retention_days: int | None
+    log_class: str | None
+
+
 class LogGroups:
-    """What senders asked for, in the order in which they did; bounded."""
+    """What senders asked for, in the order in which they did, and what routes say of groups; bounded."""
 
     def __init__(self) -> None:
         """Start empty."""
         self._groups: dict[str, LogGroup] = {}
         self._streams: dict[tuple[str, str], None] = {}  # in the order of their creation
+        self._settings: dict[str, GroupSettings] = {}  # by group, as the route that led there has them
 
     def create(self, name: str, now_ms: int) -> bool:
         """Note a group; False if it is known."""
@@ -67,6 +80,17 @@ class LogGroups:
         """The retention asked for; None where none was."""
         known = self._groups.get(group)
         return None if known is None else known.retention_days
+
+    def configure(self, group: str, settings: GroupSettings) -> None:
+        """Note what the configuration says of a group that events were routed to."""
+        if self._settings.get(group) != settings:
+            if len(self._settings) >= MOST_GROUPS:
+                del self._settings[next(iter(self._settings))]
+            self._settings[group] = settings
+
+    def settings(self, group: str) -> GroupSettings | None:
+        """What the configuration says of a group; None where no route led there."""
+        return self._settings.get(group)
 
     def groups(self) -> list[LogGroup]:
         """All groups."""

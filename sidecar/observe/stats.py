@@ -22,6 +22,7 @@ class Stats:
         open_accumulators: Callable[[], int],
         queues: Mapping[str, Sized],
         totals: Callable[[], Awaitable[dict[str, Any] | None]],
+        rule_hits: Callable[[], Mapping[str, Any]] = dict,
         figures: Iterable[Figure] = FIGURES,
         rules: Callable[[], dict[str, Any]] | None = None,
     ) -> None:
@@ -33,6 +34,7 @@ class Stats:
             open_accumulators: returns the number of accumulators in open windows.
             queues: the waiting batches, by signal.
             totals: returns what the local target holds, or None.
+            rule_hits: returns how often each rule matched, by configuration key.
             figures: the table.
             rules: returns what the rules of the configuration applied to; None where there are none.
         """
@@ -41,6 +43,7 @@ class Stats:
         self._open_accumulators = open_accumulators
         self._queues = queues
         self._totals = totals
+        self._rule_hits = rule_hits
         self._figures = tuple(figures)
         self._rules = rules
 
@@ -60,11 +63,12 @@ class Stats:
             "series": {"open": self._open_accumulators()},
             "listeners": {listener.name: listener.summary() for listener in health.listeners},
             "dogstatsd_clients": dict(ledger.client_telemetry),
+            "rules": dict(self._rule_hits()),
         }
         if health.spool is not None:
             stats["spool"] = health.spool()
         if self._rules is not None:
-            stats["rules"] = self._rules()
+            stats["rules"] = dict(self._rule_hits()) | self._rules()
         local = await self._totals()
         if local is not None:
             stats["local"] = local

@@ -167,7 +167,8 @@ class Bodies:
         turns = Turns(self._clock.monotonic)
         for element in elements:
             if element is None:
-                await turns.give()
+                if turns.half():
+                    await turns.give()
                 continue
             outcome = ingest(element, source, now)
             if outcome is not None and isinstance(outcome, Iterator):
@@ -199,7 +200,7 @@ class Bodies:
                 alone = isinstance(event, DecodeError) and source.account is self._rooms["log_events"][2]
                 wrong = wrong or (isinstance(event, DecodeError) and not (alone and event.reason in _ALONE))
                 events.append(event)
-            if element is None or turns.due():
+            if turns.half() if element is None else turns.due():
                 await turns.give()
         if wrong:
             others = DecodeError(Reason.REQUEST_REFUSED, "another element of the request is refused (aws.strict)")

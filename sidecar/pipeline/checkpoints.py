@@ -152,12 +152,13 @@ class Keeper:
                 await turns.give()
         return statements
 
-    def _take_over(self, left: Leftovers) -> None:
+    async def _take_over(self, left: Leftovers) -> None:
         """Restore batches, log events and open windows; an undecodable row is counted and moved to `rejected`."""
         samples, events = self._ledger.samples, self._ledger.log_events
         before = samples.recovered, events.recovered
-        self._metrics.recover(left.batches)
-        self._logs.recover(left.batches)
+        turns = Turns(self._clock.monotonic)
+        await self._metrics.recover(left.batches, turns)
+        await self._logs.recover(left.batches, turns)
         for segment in left.segments:
             events.recovered += segment.units
             try:

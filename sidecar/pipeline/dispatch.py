@@ -101,7 +101,8 @@ class Dispatch:
             account.received[input_] += units
             return self._refusals.bug(account, units, input_)
         self._log_events.received[input_] += 1
-        self._logs.buffer(*ready)
+        if ready is not None:
+            self._logs.buffer(*ready)
         return None
 
     def ingest_several(self, events: Events, source: Source, now: float) -> Iterator[DecodeError | None]:

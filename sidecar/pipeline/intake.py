@@ -80,7 +80,10 @@ class Pipeline:
             observer=observer,
         )
         open_bytes = config.deliver.memory_bytes // LOG_OPEN_SHARE
-        self._logs = LogPath(config.logs, shape, open_bytes=open_bytes, sink=logs, observer=observer)
+        self._logs = LogPath(
+            config.logs, shape, open_bytes=open_bytes, sink=logs, metrics=self._metrics, observer=observer
+        )
+        self._redact_log_lines(shape)
         self._dispatch = Dispatch(metrics=self._metrics, logs=self._logs, shortcuts=self._shortcuts, observer=observer)
         self.bodies = Bodies(
             metrics=self._metrics,
@@ -155,6 +158,15 @@ class Pipeline:
     def shape(self, shape: Shape) -> None:
         self._metrics.shape = self._logs.shape = self._shortcuts.shape = shape
         self._shortcuts.clear()
+        self._redact_log_lines(shape)
+
+    def _redact_log_lines(self, shape: Shape) -> None:
+        self._observer.refusals.redact = None if shape.log_rules is None else shape.log_rules.redact
+
+    @property
+    def rule_hits(self) -> dict[str, list[dict[str, Any]]]:
+        """How often each rule of log events has matched since it came into effect."""
+        return {} if self.shape.log_rules is None else self.shape.log_rules.hits()
 
     def rules(self) -> dict[str, Any]:
         """What each rule applied to, in open windows too, and the names of those that never applied: for `/stats`."""

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from sidecar.batch.logs import LogBuffer, encode
 from sidecar.config.schema import Logs
 from sidecar.decode.cut import UNCUT_CHARACTERS, cut
 from sidecar.decode.fields import check_timestamp
 from sidecar.model.batches import MEMORY_PER_ELEMENT, LogBatch
+from sidecar.model.errors import DecodeError
 from sidecar.model.events import LogEvent
+from sidecar.pipeline.metrics import MetricPath
 from sidecar.pipeline.observer import Observer
 from sidecar.pipeline.sink import Sink
 from sidecar.runtime.turns import Turns
+from sidecar.shape.log_routes import Route
+from sidecar.shape.log_rules import LogRules
 from sidecar.shape.routing import Destination
 from sidecar.shape.shape import Shape
+
+METRICS_INPUT: Final = "logs"  # the label under which the ledger counts the samples of `logs.metrics`
 
 
 class LogPath:
@@ -26,7 +33,14 @@ class LogPath:
     """
 
     def __init__(
-        self, config: Logs, shape: Shape, *, open_bytes: int, sink: Sink[LogBatch], observer: Observer
+        self,
+        config: Logs,
+        shape: Shape,
+        *,
+        open_bytes: int,
+        sink: Sink[LogBatch],
+        metrics: MetricPath,
+        observer: Observer,
     ) -> None:
         """Connect the parts.
 
@@ -35,9 +49,13 @@ class LogPath:
             shape: chooses the destinations.
             open_bytes: the most of all buffers together: 500 streams must not buffer a megabyte each.
             sink: where batches go.
+            metrics: aggregates what `logs.metrics` measure.
             observer: counts, logs and reads the clock.
         """
         self._config = config
+        self._metrics = metrics
+        self._ledger = observer.ledger
+        self._refusals = observer.refusals
         self.shape = shape
         self._open_bytes = open_bytes
         self._sink = sink
@@ -59,11 +77,12 @@ class LogPath:
         buffered = self._buffered_bytes + MEMORY_PER_ELEMENT * self._buffered_events
         return self._sink.room_for(buffered + size_bytes)
 
-    def prepare(self, event: LogEvent, now: float, input_: str) -> tuple[Destination, int, bytes, int]:
-        """Route and encode one log event that arrived at `now` (wall seconds).
+    def prepare(self, event: LogEvent, now: float, input_: str) -> tuple[Destination, int, bytes, int] | None:
+        """Apply the rules to one log event that arrived at `now` (wall seconds), route and encode it.
 
         Returns:
             The arguments of `buffer`: destination, milliseconds since the epoch, encoded message, its size in a batch.
+            None where a rule drops the event, which is counted.
 
         Raises:
             DecodeError: `timestamp_too_old` or `timestamp_too_new`.
@@ -75,6 +94,12 @@ class LogPath:
             check_timestamp(timestamp_ms / 1_000, now)
         if event.unreadable_timestamp:
             self._adjusted["unreadable_timestamp"] += 1
+        route: Route | None = None
+        rules = self.shape.log_rules
+        if rules is not None:
+            delivered, route = self._apply(rules, event, now)
+            if not delivered:
+                return None
         if len(event.message) > UNCUT_CHARACTERS:
             event.message, was_cut = cut(event.message)
             if was_cut:
@@ -82,12 +107,30 @@ class LogPath:
                 self._limiter.warning("message_cut", "a log event is over 1,048,550 bytes and was cut", input=input_)
         router = self.shape.router
         overflowed = router.overflowed
-        destination = router.route(event, self._monotonic())
+        destination = router.route(event, self._monotonic(), route)
         if router.overflowed > overflowed:
             self._adjusted["stream_overflow"] += 1
             self._limiter.warning("stream_overflow", "logs.max_streams is reached: events go to the default stream")
         body, size = encode(timestamp_ms, event.message)
         return destination, timestamp_ms, body, size
+
+    def _apply(self, rules: LogRules, event: LogEvent, now: float) -> tuple[bool, Route | None]:
+        """Apply the rules: False for an event that is dropped, which is counted; the route of another."""
+        samples, unreadable, route, dropped = rules.apply(event)
+        account = self._ledger.samples
+        for sample in samples:
+            # One sample of the ledger each, whatever becomes of the event. The event's time has been checked.
+            account.received[METRICS_INPUT] += 1
+            try:
+                self._metrics.add(sample, now)
+            except DecodeError as error:
+                self._refusals.refuse(account, error, 1, METRICS_INPUT)
+        if unreadable:
+            self._adjusted["unreadable_metric_value"] += unreadable
+        if dropped is None:
+            return True, route
+        self._ledger.log_events.dropped[dropped] += 1
+        return False, route
 
     def buffer(self, destination: Destination, timestamp_ms: int, body: bytes, size: int) -> None:
         """Buffer a log event, by what `prepare` returned; flush what is full."""

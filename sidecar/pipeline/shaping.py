@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from sidecar.config.log_rules import REDACT_KEY
 from sidecar.config.metric_rules import MetricRule
-from sidecar.config.schema import Config
+from sidecar.config.schema import Config, Logs
+from sidecar.model.conditions import Condition, compile_condition
+from sidecar.model.log_groups import GroupSettings, LogGroups
+from sidecar.model.samples import Kind
 from sidecar.model.template import Template
 from sidecar.shape.cardinality import Cardinality
+from sidecar.shape.log_metrics import LogMetric
+from sidecar.shape.log_routes import Route
+from sidecar.shape.log_rules import LogRules
+from sidecar.shape.redact import Redaction, Redactor
 from sidecar.shape.routing import Router
 from sidecar.shape.rules import Rule, Rules
 from sidecar.shape.series import SeriesNaming
 from sidecar.shape.shape import Shape
 
 
-def make_shape(config: Config, hostname: str, environment: Mapping[str, str], *, before: Shape | None = None) -> Shape:
+def make_shape(
+    config: Config,
+    hostname: str,
+    environment: Mapping[str, str],
+    *,
+    before: Shape | None = None,
+    groups: LogGroups | None = None,
+) -> Shape:
     """Build what a configuration makes of events.
 
     Args:
@@ -23,12 +38,15 @@ def make_shape(config: Config, hostname: str, environment: Mapping[str, str], *,
         environment: environment variables, for the fields of templates that neither the event nor `dimensions` has.
         before: the shape this one replaces. Its series and destinations of the last hour still count towards
             `metrics.max_series`, which stays as it was, and `logs.max_streams`.
+        groups: where the settings of routes are noted, for the creation of their groups.
     """
     metrics, logs = config.metrics, config.logs
     context = {**environment, **config.dimensions}
-    group, stream, events_group = (
-        Template(text, hostname, context) for text in (logs.group, logs.stream, logs.events_group or logs.group)
-    )
+
+    def template(text: str) -> Template:
+        return Template(text, hostname, context)
+
+    group, stream, events_group = map(template, (logs.group, logs.stream, logs.events_group or logs.group))
     return Shape(
         naming=SeriesNaming(
             namespace=config.namespace,
@@ -43,10 +61,16 @@ def make_shape(config: Config, hostname: str, environment: Mapping[str, str], *,
         ),
         cardinality=Cardinality(metrics.max_series) if before is None else before.cardinality,
         router=Router(
-            group, stream, events_group, logs.max_streams, None if before is None else before.router.last_used
+            group,
+            stream,
+            events_group,
+            logs.max_streams,
+            None if before is None else before.router.last_used,
+            groups,
         ),
         percentiles=metrics.percentiles,
         signed_gauges=metrics.signed_gauges,
+        log_rules=_log_rules(logs, template, environment.get(REDACT_KEY)),
     )
 
 
@@ -73,3 +97,45 @@ def rule_of(configured: MetricRule, origin: str) -> Rule:
         max_series=configured.max_series,
         origin=origin,
     )
+
+
+def _log_rules(logs: Logs, template: Callable[[str], Template], key: str | None) -> LogRules | None:
+    """The rules of log events; None where there are none, so that an event costs nothing then."""
+    if not (logs.redact or logs.metrics or logs.routes):
+        return None
+    redactions = [
+        Redaction(tuple(rule.find or ()), tuple(rule.fields or ()), rule.pattern, rule.replace, rule.name)
+        for rule in logs.redact
+    ]
+    metrics = [
+        LogMetric(
+            _condition(rule.when),
+            rule.name,
+            Kind(rule.type or ("counter" if rule.value is None else "sample")),
+            rule.value,
+            {name: template(text) for name, text in rule.dimensions.items()},
+            rule.namespace,
+            rule.unit,
+            rule.resolution,
+        )
+        for rule in logs.metrics
+    ]
+    routes = [
+        Route(
+            _condition(rule.when),
+            None if rule.group is None else template(rule.group),
+            None if rule.stream is None else template(rule.stream),
+            None if rule.group is None else GroupSettings(rule.retention_days, rule.class_),
+            rule.drop,
+            rule.sample,
+            rule.by,
+        )
+        for rule in logs.routes
+    ]
+    redactor = Redactor(redactions, key.encode() if key else None) if redactions else None
+    return LogRules(redactor, metrics, routes)
+
+
+def _condition(when: object) -> Condition | None:
+    """A condition of the configuration; None for one that holds of every event."""
+    return compile_condition(when) if isinstance(when, str | dict) and when else None

@@ -149,7 +149,7 @@ async def to_utf8(body: bytes, charset: str, hold: Hold, limit_bytes: int) -> by
     Raises:
         BodyTooLargeError: it is over the limit as UTF-8.
         BusyError: no memory for it now.
-        InflateError: the bytes are not of that character set, and it cannot be told which lines are.
+        InflateError: the bytes are not of that character set, and which lines are is not known.
         UnsupportedError: a character set that is not read.
     """
     try:

@@ -53,7 +53,7 @@ class DatagramReceiver:
             address: where to listen.
             receive_buffer_bytes: asked of the kernel; what it grants is in the health's details.
             handle: called with each burst, in order of arrival within a socket; must not raise. Returns whether
-                it has put work off: then it is called again, with nothing, before more is read.
+                it has deferred work: then it is called again, with nothing, before more is read.
             refuse: called where the end of a datagram is cut off: it is larger than one over UDP can be.
             datagrams: where they are counted.
             listener: where the addresses are shown.
@@ -161,7 +161,7 @@ class DatagramReceiver:
     def kernel_dropped(self) -> int | None:
         """Datagrams the kernel had no room for; None where the system does not tell.
 
-        Over a Unix socket there are none: the sender waits, or is told that there is no room.
+        Over a Unix socket there are none: the sender waits, or gets an error.
         """
         if sys.platform != "linux" or self._may_be_cut:
             return None

@@ -58,8 +58,8 @@ class StreamReceiver:
         Args:
             address: where to listen.
             framing: makes what cuts one connection into frames.
-            handle: called with frames of one connection, in order; must not raise. Returns True if it has put work
-                off: then it is called again, with nothing, before more is read.
+            handle: called with frames of one connection, in order; must not raise. Returns True if it has
+                deferred work: then it is called again, with nothing, before more is read.
             refuse: called for each frame that is too large, or never ends.
             connections: the most that are open at a time.
             listener: where the addresses are shown.
@@ -275,7 +275,7 @@ class StreamReceiver:
                 loop.add_reader(connection.sock, self._readable, connection)
 
     async def _catch_up_until(self, ends: float) -> None:
-        """Let `handle` finish what it has put off, until a time (monotonic seconds)."""
+        """Let `handle` finish what it has deferred, until a time (monotonic seconds)."""
         while self._behind and not self._broken and monotonic() < ends:
             self._behind = self._handle([])
             await asyncio.sleep(0)

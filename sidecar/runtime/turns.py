@@ -25,6 +25,10 @@ class Turns:
         """True if the slice is over."""
         return self._monotonic() - self._began >= SLICE_SECONDS
 
+    def half(self) -> bool:
+        """True if half of the slice is over: to be asked where the next piece of work may itself take half a slice."""
+        return self._monotonic() - self._began >= SLICE_SECONDS / 2
+
     async def give(self) -> None:
         """Yield to the event loop, then begin another slice."""
         self.end()

@@ -10,7 +10,9 @@ from typing import Final, NamedTuple
 
 from sidecar.model import names
 from sidecar.model.events import LogEvent
+from sidecar.model.log_groups import LogGroups
 from sidecar.model.template import Template
+from sidecar.shape.log_routes import Route
 
 IDLE_SECONDS: Final = 3_600.0  # a destination not used for so long no longer counts towards logs.max_streams
 
@@ -32,6 +34,7 @@ class Router:
         events_group: Template,
         max_streams: int,
         last_used: dict[Destination, float] | None = None,
+        groups: LogGroups | None = None,
     ) -> None:
         """Read the configuration.
 
@@ -41,23 +44,28 @@ class Router:
             events_group: the group of DogStatsD's events and service checks.
             max_streams: bounds the destinations of the last hour.
             last_used: destinations that are in use already, from the router this one replaces.
+            groups: where the settings of routes are noted, for the creation of their groups.
         """
         self._group = group
         self._events_group = events_group
         self._stream = stream
         self._max_streams = max_streams
+        self._groups = LogGroups() if groups is None else groups
         self.last_used = {} if last_used is None else last_used  # {destination: monotonic seconds}, without the default
         self._same_for_all = not group.varies and not stream.varies
         self.default = Destination(names.group(group.render({})), names.stream(stream.render({})))
         self.overflowed = 0  # events sent to the default destination because the bound was reached
 
-    def route(self, event: LogEvent, now: float) -> Destination:
-        """Choose the destination; the event's own group and stream win over the templates.
+    def route(self, event: LogEvent, now: float, route: Route | None = None) -> Destination:
+        """Choose the destination: the event's own group and stream win over a route's, and these over the default.
 
         Args:
             event: the event.
             now: monotonic seconds.
+            route: the rule that applies to the event.
         """
+        if route is not None:
+            return self._by_route(event, now, route)
         if self._same_for_all and event.group is None and event.stream is None and not event.from_statsd:
             return self.default
         template = self._events_group if event.from_statsd else self._group
@@ -70,6 +78,18 @@ class Router:
             self.last_used[wanted] = now
             return wanted
         return self._admit(Destination(names.group(group), names.stream(stream)), now)
+
+    def _by_route(self, event: LogEvent, now: float, route: Route) -> Destination:
+        group, stream = event.group, event.stream
+        if group is None:
+            template = route.group or (self._events_group if event.from_statsd else self._group)
+            group = names.group(template.render(event.fields))
+        if stream is None:
+            stream = (route.stream or self._stream).render(event.fields)
+        destination = self._admit(Destination(names.group(group), names.stream(stream)), now)
+        if route.settings is not None and event.group is None and destination.group == group:
+            self._groups.configure(group, route.settings)
+        return destination
 
     def _admit(self, wanted: Destination, now: float) -> Destination:
         if wanted == self.default:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sidecar.model.closing import PLAIN, Closing
 from sidecar.model.samples import Sample, Series, SignedGauges
 from sidecar.shape.cardinality import Cardinality
+from sidecar.shape.log_rules import LogRules
 from sidecar.shape.routing import Router
 from sidecar.shape.rules import Rules
 from sidecar.shape.series import SeriesNaming
@@ -35,14 +36,15 @@ class ShapedSample(NamedTuple):
 
 
 class Shape:
-    """Series, rules, cardinality and routing.
+    """Series, rules, cardinality, routing and the rules of log events.
 
     Attributes:
         cardinality: the series of the last hour.
         router: chooses the destinations of log events.
+        log_rules: redact, measure and route log events; None where there are none.
     """
 
-    __slots__ = ("_naming", "_percentiles", "_signed_gauges", "cardinality", "router")
+    __slots__ = ("_naming", "_percentiles", "_signed_gauges", "cardinality", "log_rules", "router")
 
     def __init__(
         self,
@@ -52,6 +54,7 @@ class Shape:
         router: Router,
         percentiles: bool,
         signed_gauges: SignedGauges,
+        log_rules: LogRules | None = None,
     ) -> None:
         """Put the parts together.
 
@@ -61,10 +64,12 @@ class Shape:
             router: chooses the destinations of log events.
             percentiles: `metrics.percentiles`, for samples no rule decides on.
             signed_gauges: `metrics.signed_gauges`, for the same.
+            log_rules: of log events, if any.
         """
         self._naming = naming
         self.cardinality = cardinality
         self.router = router
+        self.log_rules = log_rules
         self._percentiles = percentiles
         self._signed_gauges: SignedGauges = signed_gauges
 

@@ -1,7 +1,7 @@
 """Batches as rows of the spool, and rows as batches. Pure.
 
-A row's `head` says what all elements share, its `body` holds their bytes end to end, its `parts` what is needed to
-tell them apart: columns of 64-bit integers, one after another.
+A row's `head` is what all elements share, its `body` their bytes end to end, its `parts` their lengths and numbers:
+columns of 64-bit integers, one after another.
 """
 
 from __future__ import annotations

@@ -74,8 +74,8 @@ def identify(directory: Path) -> Identity | None:
     return tuple((status.st_dev, status.st_ino) for status in found)
 
 
-def make_reserve(directory: Path) -> None:
-    """Set space aside, no more than the disk can spare; nothing where it has none."""
+def make_reserve(directory: Path) -> bool:
+    """Allocate the reserve, no more than the disk can spare; False where it has no room for one."""
     path = directory / RESERVE
     for size in RESERVE_BYTES:
         try:
@@ -87,12 +87,17 @@ def make_reserve(directory: Path) -> None:
         except OSError:
             path.unlink(missing_ok=True)
         else:
-            return
+            return True
+    return False
 
 
-def give_up_reserve(directory: Path) -> None:
-    """Free the space that was set aside."""
-    (directory / RESERVE).unlink(missing_ok=True)
+def give_up_reserve(directory: Path) -> bool:
+    """Free the space of the reserve; False if there was none."""
+    try:
+        (directory / RESERVE).unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def free_bytes(directory: Path) -> int:
@@ -165,6 +170,6 @@ def check(path: Path) -> None:
 
 
 def damaged(error: sqlite3.DatabaseError) -> bool:
-    """Whether an error says that the file is no usable database, not that it cannot be read or written now."""
+    """True if an error means that the file is not a usable database, False if it cannot be read or written now."""
     text = str(error)
     return "malformed" in text or "not a database" in text or "no such table" in text

@@ -44,6 +44,7 @@ class SpoolStore:
         self._lock = held
         self._files: Identity | None = identify(directory)
         self.set_aside: Path | None = None
+        self.full = False  # the disk has no room for the reserve, for which it had before: small writes may still fit
         make_reserve(directory)
 
     @classmethod
@@ -100,6 +101,7 @@ class SpoolStore:
         statements = list(statements)
         if statements:
             self._transact(statements)
+        self.full = self.full and not make_reserve(self._directory)
         return removed
 
     def _transact(self, statements: Iterable[Statement]) -> None:
@@ -199,7 +201,7 @@ class SpoolStore:
         Raises:
             sqlite3.Error: there is no space even so.
         """
-        give_up_reserve(self._directory)
+        self.full = give_up_reserve(self._directory) or self.full
         try:
             # A small database is copied first: deletions that fail leave the log as large as they made it.
             if undelivered_bytes(self._database, deletions) <= COMPACTED_FIRST_BYTES and self._compact(deletions):
@@ -212,7 +214,7 @@ class SpoolStore:
                 if not self._compact(deletions) and not self._start_empty(deletions):
                     raise
         finally:
-            make_reserve(self._directory)
+            self.full = not make_reserve(self._directory) and self.full
 
     def _compact(self, deletions: Deletions) -> bool:
         """Continue in a new file without the rows to be deleted; False if it does not fit beside the old one."""

@@ -1,19 +1,19 @@
 """The spool: what is accepted and not delivered, on disk. The event loop's side of it.
 
-Writes are gathered: whatever is submitted while one transaction runs goes into the next, so that a commit serves
-many. The database is worked on in one thread; SQLite releases the interpreter lock while it does.
+What is submitted while a transaction runs is written in the next, so that one commit serves many. The database is used
+in one thread; SQLite releases the interpreter lock meanwhile.
 
-Where the disk refuses to write the daemon goes on in memory, says so, and tries again: at once, and after repeated
-failures in growing intervals. Where the disk does not answer for a second, nothing waits for it any longer:
-whatever is submitted until it answers is not written. What the thread is writing at that moment may be on disk or
-not; those who submitted it can ask to be told (`when_decided`).
+Where a write fails, the daemon continues in memory, logs it and tries again: at once, and after repeated failures in
+growing intervals. Where the disk has not answered for a second, nothing waits for it any longer, and what is submitted
+until it answers is not written. Whether the transaction of that moment is on disk is known once the disk answers
+(`when_decided`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final, TypeVar
@@ -29,7 +29,7 @@ from sidecar.spool.store import SpoolStore
 
 T = TypeVar("T")
 
-STALL_SECONDS: Final = 1.0  # after which nobody waits for the disk any longer
+STALL_SECONDS: Final = 1.0  # after which nothing waits for the disk any longer
 CLOSING_SECONDS: Final = 0.3  # for the last writes, at the end of the drain
 RETRIES_AT_ONCE: Final = 3  # failures in a row after which writes are tried in intervals
 RETRY_SECONDS: Final = 0.25  # the first interval; doubled at each further failure
@@ -50,7 +50,7 @@ class Spool:
         self._thread = Background("spool")
         self._waiting: list[tuple[tuple[Statement, ...], asyncio.Future[bool]]] = []
         self._writing: set[asyncio.Future[bool]] = set()  # submissions of the transaction that runs
-        self._deciding: list[Callable[[bool], None]] = []  # to be told how that transaction ends
+        self._deciding: list[Callable[[bool], None]] = []  # called with the outcome of that transaction
         self._owed = Deletions()  # whose transaction failed or was never begun
         self._writer: asyncio.Task[None] | None = None
         self._ids = {"batch": 0, "segment": 0}
@@ -60,7 +60,7 @@ class Spool:
         self._failed_at = self._retry_at = float("-inf")  # loop seconds
         self.stalled = False  # the thread has been at one thing for a second
         self.set_aside = 0  # files, by this process
-        self.size_bytes = 0  # of what is kept; those who submit rows keep it up
+        self.size_bytes = 0  # of all rows; maintained by those who submit them
         self._limiter = limiter or Limiter(monotonic)
         self._log = structlog.get_logger(spool=str(directory))
 
@@ -71,7 +71,7 @@ class Spool:
 
     @property
     def usable(self) -> bool:
-        """Whether what is submitted now is likely to be kept."""
+        """Whether the spool is open and its last write succeeded."""
         return self._store is not None and self.error is None
 
     @property
@@ -79,21 +79,26 @@ class Spool:
         """Whether what is submitted now is written at all: the disk answers, and it is time to try."""
         return not self.stalled and asyncio.get_running_loop().time() >= self._retry_at
 
-    async def open(self, take_over: Callable[[Leftovers], None] = lambda _: None) -> bool:
-        """Open or try again; True where it is open now. Failing is told once a cause.
+    async def open(self, take_over: Callable[[Leftovers], Awaitable[None]] | None = None) -> bool:
+        """Open the spool, or try again; True if it is open now. A failure is logged once for each cause.
 
         Args:
-            take_over: given what an earlier process left, before anything new can be submitted.
+            take_over: awaited with what an earlier process left, before anything new can be submitted.
         """
         try:
             store, left = await self._work(self._open)
         except SpoolError as error:
             self._say(UNUSABLE, str(error))
             return False
-        # In this order, without a pause: an id given before those on disk are known would be one of theirs, and
-        # what is written from now on must not be taken for what was left.
+        # In this order: an id given before those on disk are known would be one of theirs, and what is written from now
+        # on must not be taken for what was left.
         self._ids = {"batch": left.batch, "segment": left.segment}
-        take_over(left)
+        try:
+            if take_over is not None:
+                await take_over(left)
+        except BaseException:
+            store.close()
+            raise
         self._store, self.error, self._said = store, None, None
         if store.set_aside is not None:
             self.set_aside += 1
@@ -109,7 +114,7 @@ class Spool:
             raise SpoolError(str(error)) from None
 
     def next_id(self, kind: str) -> int:
-        """An id for a new row, `batch` or `segment`, above all that are kept."""
+        """An id for a new row, `batch` or `segment`, above those of all rows."""
         self._ids[kind] += 1
         return self._ids[kind]
 
@@ -132,15 +137,15 @@ class Spool:
             self._writer = asyncio.create_task(self._write())
         return done
 
-    def when_decided(self, done: asyncio.Future[bool], tell: Callable[[bool], None]) -> bool:
-        """Be told whether a submission is on disk that became False since the disk did not answer in time.
+    def when_decided(self, done: asyncio.Future[bool], decided: Callable[[bool], None]) -> bool:
+        """Have `decided` called with the outcome of a submission whose future became False because the disk did not answer.
 
         Returns:
-            False if the outcome is known: it is not on disk, and `tell` will not be called.
+            False if the outcome is known: it is not on disk, and `decided` will not be called.
         """
         if done not in self._writing:
             return False
-        self._deciding.append(tell)
+        self._deciding.append(decided)
         return True
 
     async def read(self, ask: Callable[[SpoolStore], T]) -> T:
@@ -163,7 +168,7 @@ class Spool:
             self._stall()
 
     async def close(self) -> None:
-        """Finish what is submitted, then let go of the directory; a disk that does not answer is not waited for."""
+        """Finish what is submitted, then release the directory; without waiting for a disk that does not answer."""
         await self._finish()
         if self._writer is None and len(self._owed) and self.accepts:
             self.submit()  # deletions of a transaction that failed
@@ -194,17 +199,17 @@ class Spool:
             self._writing = {done for _, done in group}
             given = [one for statements, _ in group for one in statements]
             owed, self._owed = self._owed, Deletions()
-            kept = await self._commit([*delete_all(owed), *given], given, owed)
-            if not kept:
+            committed = await self._commit([*delete_all(owed), *given], given, owed)
+            if not committed:
                 self._owed.merge(owed)
                 self._owe(given)
             self._writing = set()
             deciding, self._deciding = self._deciding, []
-            for tell in deciding:
-                tell(kept)
+            for decided in deciding:
+                decided(committed)
             for _, done in group:
                 if not done.done():
-                    done.set_result(kept)
+                    done.set_result(committed)
         self._writer = None
 
     async def _commit(self, statements: Sequence[Statement], given: Sequence[Statement], owed: Deletions) -> bool:
@@ -218,7 +223,7 @@ class Spool:
             return False
         if removed:
             self._limiter.error("spool_removed", "the spool's files were removed or replaced, and are written anew")
-        self._succeeded()
+        self._succeeded(full=store.full)
         return True
 
     async def _run(
@@ -239,7 +244,7 @@ class Spool:
         return await self._work(lambda: store.run(statements))
 
     async def _work(self, work: Callable[[], T]) -> T:
-        """Work in the thread; while it takes longer than a second, nobody else waits for it."""
+        """Run `work` in the thread; once it takes longer than a second, `stalled` is True and nothing else waits for it."""
         job = asyncio.ensure_future(self._thread.run(work))
         try:
             while not (await asyncio.wait({job}, timeout=STALL_SECONDS))[0]:
@@ -251,7 +256,7 @@ class Spool:
         return job.result()
 
     def _stall(self) -> None:
-        """The disk does not answer: everybody who waits is told that it is not known to be on disk."""
+        """The disk does not answer: the futures of all submissions become False."""
         self.stalled = True
         self._say(UNUSABLE if self._store is None else UNWRITABLE, "the disk has not answered for a second")
         for done in self._writing:
@@ -275,8 +280,13 @@ class Spool:
             self._retry_at = now + min(RETRY_MAX_SECONDS, RETRY_SECONDS * 2.0 ** min(over - 1, 10))
         self._say(UNWRITABLE, error)
 
-    def _succeeded(self) -> None:
-        """A commit: durable again at once, but announced only once it lasts, so that a flapping disk is told once."""
+    def _succeeded(self, *, full: bool) -> None:
+        """A commit: durable again at once; logged only once it lasts, so that a disk that fails now and then is logged once.
+
+        On a `full` disk only what is small was written: the error stays.
+        """
+        if full and self.error is not None:
+            return
         self.error = None
         if self._said is None and not self._failures:
             return

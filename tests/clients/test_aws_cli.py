@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -15,12 +15,6 @@ from tests.double import ThreadedCloudWatchDouble
 from tests.support.daemon import AWS, Daemon, assert_balanced
 
 RUN_SECONDS = 90  # a bound for a machine that is busy, not a measure
-
-
-@pytest.fixture
-def double() -> Iterator[ThreadedCloudWatchDouble]:
-    with ThreadedCloudWatchDouble() as running:
-        yield running
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ Start = Callable[..., Daemon]
 DOCUMENTS: Final = 30  # numbered; after every tenth a program waits for a line
 GROUP: Final = "shop-metrics"
 
+pytestmark = pytest.mark.timeout(300)  # the first run on a machine builds or installs the clients
+
 
 def python() -> list[str]:
     """The library is one of the development dependencies."""
@@ -35,12 +37,6 @@ PROGRAM: Final[dict[str, Callable[[], list[str]]]] = {
     "node": lambda: ["node", str(PROGRAMS / "node" / "emf.js")],
     "java": lambda: [*java_command(), "Emf"],
 }
-
-
-@pytest.fixture
-def double() -> Iterator[ThreadedCloudWatchDouble]:
-    with ThreadedCloudWatchDouble() as running:
-        yield running
 
 
 @contextmanager

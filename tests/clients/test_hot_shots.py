@@ -23,6 +23,8 @@ from tests.support.daemon import Daemon
 
 SCRIPT: Final = PROGRAMS / "node" / "hot_shots.js"
 
+pytestmark = pytest.mark.timeout(300)  # the first run on a machine builds or installs the clients
+
 
 @pytest.fixture
 def application() -> Callable[[Daemon, str], None]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
@@ -41,11 +41,7 @@ PROGRAM: Final[dict[str, Callable[[], list[str]]]] = {
 ERRORS: Final = ["InvalidParameterValueException", "ResourceAlreadyExistsException"]
 OLD_ERRORS: Final = ["InvalidParameterValue", "ResourceAlreadyExistsException"]  # of the Query protocol
 
-
-@pytest.fixture
-def double() -> Iterator[ThreadedCloudWatchDouble]:
-    with ThreadedCloudWatchDouble() as running:
-        yield running
+pytestmark = pytest.mark.timeout(300)  # the first run on a machine builds or installs the clients
 
 
 def run(client: str, url: str, rounds: int = ROUNDS) -> dict[str, Any]:

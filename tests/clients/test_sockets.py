@@ -23,6 +23,8 @@ Start = Callable[..., Daemon]
 RUN_SECONDS: Final = 60
 WAYS: Final = ("udp", "socket", "stream socket")
 
+pytestmark = pytest.mark.timeout(300)  # the first run on a machine builds or installs the clients
+
 
 @pytest.fixture
 def listen() -> Iterator[dict[str, Any]]:

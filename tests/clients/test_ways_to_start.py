@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -24,11 +24,7 @@ EXAMPLES: Final = Path(__file__).parents[2] / "examples"
 RUN_SECONDS: Final = 90  # a bound for a machine that is busy, not a measure
 PRODUCTION: Final = {"Environment": "production"}
 
-
-@pytest.fixture
-def double() -> Iterator[ThreadedCloudWatchDouble]:
-    with ThreadedCloudWatchDouble() as running:
-        yield running
+pytestmark = pytest.mark.timeout(300)  # the first run on a machine builds or installs the clients
 
 
 @pytest.fixture

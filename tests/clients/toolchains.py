@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,7 @@ import pytest
 PROGRAMS: Final = Path(__file__).with_name("programs")
 BUILD_SECONDS: Final = 100
 PATIENT_SECONDS: Final = 1_200  # where `make clients` asks for it
+AGAIN_SECONDS: Final = 600  # after a failure, so that the other tests of a run do not wait for the same one
 
 
 def _cache() -> Path:
@@ -63,27 +65,44 @@ def built(
     except OSError as error:
         pytest.skip(f"no cache for clients: {error}")
     with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another worker may be building it
-        if folder.exists():
-            return folder
-        failed = cache / f"{folder.name}.failed"
-        if slow and not patient:
-            pytest.skip(f"{name} takes minutes to build: run `make clients` once")
-        if failed.exists() and not patient and failed.read_text() == str(os.getppid()):
-            pytest.skip(f"{name} could not be built, as another test of this run found")
-        building = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=cache))
-        try:
-            for file in files:
-                target = building / file.relative_to(origin)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(file, target)
-            problem = _run(commands, building, PATIENT_SECONDS if patient else BUILD_SECONDS, environ or {})
-            if problem is None:
-                building.rename(folder)
-                return folder
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
-        failed.write_text(str(os.getppid()))
+        if not folder.exists():
+            try:  # another worker may be building it
+                fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if slow and not patient else 0))
+            except BlockingIOError:
+                pytest.skip(f"{name} is being built, which takes minutes")
+        if not folder.exists():
+            _build(name, files, commands, folder, environ or {}, may=patient or not slow)
+    return folder
+
+
+def _build(
+    name: str,
+    files: Sequence[Path],
+    commands: Sequence[Sequence[str]],
+    folder: Path,
+    environ: Mapping[str, str],
+    *,
+    may: bool,
+) -> None:
+    patient = bool(os.environ.get("CLIENTS_BUILD"))
+    if not may:
+        pytest.skip(f"{name} takes minutes to build: run `make clients` once")
+    failed = folder.with_name(f"{folder.name}.failed")
+    if failed.exists() and not patient and time.time() - failed.stat().st_mtime < AGAIN_SECONDS:
+        pytest.skip(failed.read_text())
+    building = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=folder.parent))
+    try:
+        for file in files:
+            target = building / file.relative_to(PROGRAMS / name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, target)
+        problem = _run(commands, building, PATIENT_SECONDS if patient else BUILD_SECONDS, environ)
+        if problem is None:
+            building.rename(folder)
+            return
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    failed.write_text(problem)
     if patient:
         pytest.fail(problem)
     pytest.skip(problem)

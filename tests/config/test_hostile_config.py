@@ -254,7 +254,7 @@ def test_a_wrong_value_does_not_hide_an_impossible_combination(tmp_path: Path) -
     told = problems_of(
         tmp_path,
         "listen: {http_port: 9127, statsd_port: many}\ndeliver: {retry_base_seconds: 30}\nmetrics: {resolution: 7}\n"
-        "logs: {redact: [{pattern: x}]}",
+        "logs: {redact: [{pattern: x, replace: hash}]}",
     )
 
     assert len(told) == 5

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sidecar.config.load import dump, load, warnings
+from sidecar.config.log_rules import LogRoute
 from sidecar.config.schema import Config
 from sidecar.model.errors import ConfigError
 from sidecar.model.limits import RETENTION_DAYS
@@ -74,7 +75,7 @@ VARIABLES: Final[list[tuple[str, str, str, Any]]] = [
     ("SIDECAR_METRICS__REPLACE_INVALID", "_", "metrics.replace_invalid", "_"),
     ("SIDECAR_LOGS__RETENTION_DAYS", "14", "logs.retention_days", 14),
     ("SIDECAR_LOGS__GROUP", "/a/{service}", "logs.group", "/a/{service}"),
-    ("SIDECAR_LOGS__ROUTES", '[{"match": "x"}]', "logs.routes", [{"match": "x"}]),
+    ("SIDECAR_LOGS__ROUTES", '[{"drop": true}]', "logs.routes", [LogRoute(drop=True)]),
     ("SIDECAR_EMF__AS", "both", "emf.as_", "both"),
     ("SIDECAR_DELIVER__TARGET", "local", "deliver.target", "local"),
     ("SIDECAR_REGION", "eu-west-1", "region", "eu-west-1"),
@@ -163,10 +164,10 @@ def test_a_variable_takes_the_type_its_key_asks_for(file: Path) -> None:
 
 
 def test_dimensions_and_lists_may_use_variables(file: Path) -> None:
-    config = loaded(file, "dimensions: {Env: '${STAGE}'}\nlogs: {routes: [{to: '${STAGE}'}]}", STAGE="prod")
+    config = loaded(file, "dimensions: {Env: '${STAGE}'}\nlogs: {routes: [{group: '/${STAGE}'}]}", STAGE="prod")
 
     assert config.dimensions == {"Env": "prod"}
-    assert config.logs.routes == [{"to": "prod"}]
+    assert config.logs.routes == [LogRoute(group="/prod")]
 
 
 def test_a_variable_that_is_not_set_is_one_error_with_its_path(file: Path) -> None:
@@ -239,6 +240,31 @@ WRONG: Final[list[tuple[str, str]]] = [
     ("logs: {retention_days: 2}", "logs.retention_days"),
     ("logs: {flush_bytes: 2000000}", "logs.flush_bytes"),
     ("logs: {routes: {a: b}}", "logs.routes"),
+    ("logs: {routes: [{drop: true, group: /a}]}", "logs.routes.0"),
+    ("logs: {routes: [{retention_days: 30}]}", "logs.routes.0"),
+    ("logs: {routes: [{group: /a, retention_days: 2}]}", "logs.routes.0.retention_days"),
+    ("logs: {routes: [{group: /a, class: CHEAP}]}", "logs.routes.0.class"),
+    ("logs: {routes: [{by: id}]}", "logs.routes.0"),
+    ("logs: {routes: [{sample: 0}]}", "logs.routes.0.sample"),
+    ("logs: {routes: [{}, {when: '{ $.a = 1'}]}", "logs.routes.1.when"),
+    ("logs: {routes: [{when: 7}]}", "logs.routes.0.when"),
+    ("logs: {routes: [{when: {a: {b: c}}}]}", "logs.routes.0.when"),
+    ("logs: {routes: [{group: 'a{b'}]}", "logs.routes.0.group"),
+    ("logs: {redact: [{}]}", "logs.redact.0"),
+    ("logs: {redact: [{find: [email], pattern: x}]}", "logs.redact.0"),
+    ("logs: {redact: [{find: [phone]}]}", "logs.redact.0.find.0"),
+    ("logs: {redact: [{pattern: '('}]}", "logs.redact.0.pattern"),
+    ("logs: {redact: [{pattern: 'a*'}]}", "logs.redact.0.pattern"),
+    ("logs: {redact: [{pattern: '(?=a)'}]}", "logs.redact.0.pattern"),
+    ("logs: {redact: [{pattern: '((a{100}){100}){100}'}]}", "logs.redact.0.pattern"),
+    ("logs: {redact: [{pattern: a, replace: '***'}]}", "logs.redact.0.replace"),
+    ("logs: {redact: [{fields: []}]}", "logs.redact.0.fields"),
+    ("logs: {metrics: [{value: a}]}", "logs.metrics.0.name"),
+    ("logs: {metrics: [{name: 'é'}]}", "logs.metrics.0.name"),
+    ("logs: {metrics: [{name: a, type: timer}]}", "logs.metrics.0"),
+    ("logs: {metrics: [{name: a, unit: Parsecs}]}", "logs.metrics.0.unit"),
+    ("logs: {metrics: [{name: a, dimensions: {a: '{b'}}]}", "logs.metrics.0.dimensions"),
+    ("logs: {metrics: [{name: a, dimensions: {':a': b}}]}", "logs.metrics.0.dimensions"),
     ("deliver: {target: s3}", "deliver.target"),
     ("deliver: {role_arn: admin}", "deliver.role_arn"),
     ("deliver: {memory_bytes: 1}", "deliver.memory_bytes"),
@@ -265,7 +291,7 @@ IMPOSSIBLE: Final[list[tuple[str, str]]] = [
     ("deliver: {endpoint_url: 'localhost:4566'}", "deliver.endpoint_url"),
     ("deliver: {endpoint_url: 'ftp://aws'}", "deliver.endpoint_url"),
     ("deliver: {endpoint_url: 'http://aws:99999'}", "deliver.endpoint_url"),
-    ("logs: {redact: [{pattern: x}]}", "logs.redact"),
+    ("logs: {redact: [{pattern: x, replace: hash}]}", "logs.redact"),
 ]
 
 
@@ -355,9 +381,9 @@ def test_a_variable_that_names_no_key_only_warns() -> None:
 
 
 def test_a_key_whose_feature_is_not_built_warns_once(file: Path) -> None:
-    told = warnings(loaded(file, "logs: {routes: [{}], metrics: [{}]}\nobserve: {publish: true}"), {})
+    told = warnings(loaded(file, "observe: {publish: true}"), {})
 
-    assert [line.split()[0] for line in told] == ["logs.routes", "logs.metrics", "observe.publish"]
+    assert [line.split()[0] for line in told] == ["observe.publish"]
 
 
 def test_the_defaults_warn_of_nothing() -> None:

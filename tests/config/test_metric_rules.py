@@ -129,22 +129,20 @@ def test_what_is_dumped_loads_as_the_same_rules(file: Path) -> None:
 def test_check_says_each_rule_what_two_set_and_what_rollups_add(file: Path) -> None:
     file.write_text(GOOD)
     rules = load(file, {}).metrics.rules
+    one, two, three = "metrics.rules.1 (line 6)", "metrics.rules.2 (line 11)", "metrics.rules.3 (line 16)"
+    holes, added = "{Kind: {kind}, Job: {job}}", "rename_dimensions {env: Environment}"
+    later = "where both match, the later wins"
 
     assert list(report(rules, rule_lines(file, {}, "metrics.rules", len(rules)))) == [
         "metrics.rules: 4, every one that matches applies, in this order",
         "metrics.rules.0 (line 4): debug.*: drop true",
-        "metrics.rules.1 (line 6): job.{kind}.{job}.duration: name JobDuration, unit Milliseconds, dimensions"
-        " {Kind: {kind}, Job: {job}}, stop",
-        "metrics.rules.2 (line 11): * and env is prod or 500 and ok is true: unit Count, drop_dimensions [pod],"
-        " rename_dimensions {env: Environment}",
-        "metrics.rules.3 (line 16): Latency or job.b*: namespace AxonFlow, unit Seconds, dimensions {Job: x}, rollups"
-        " [[Environment], [], []]",
-        "metrics.rules.1 (line 6) and metrics.rules.2 (line 11) both set unit: where both match, the later wins",
-        "metrics.rules.1 (line 6) and metrics.rules.3 (line 16) both set unit, the dimension Job: where both match, the"
-        " later wins",
-        "metrics.rules.2 (line 11) and metrics.rules.3 (line 16) both set unit: where both match, the later wins",
-        "metrics.rules.3 (line 16): at most 3 times as many series, one for each set of rollups; fewer where series"
-        " share a rollup",
+        f"{one}: job.{{kind}}.{{job}}.duration: name JobDuration, unit Milliseconds, dimensions {holes}, stop",
+        f"{two}: * and env is prod or 500 and ok is true: unit Count, drop_dimensions [pod], {added}",
+        f"{three}: Latency or job.b*: namespace AxonFlow, unit Seconds, dimensions {{Job: x}}, rollups [[Environment], [], []]",
+        f"{one} and {two} both set unit: {later}",
+        f"{one} and {three} both set unit, the dimension Job: {later}",
+        f"{two} and {three} both set unit: {later}",
+        f"{three}: at most 3 times as many series, one for each set of rollups; fewer where series share a rollup",
     ]
 
 

@@ -40,7 +40,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 @pytest.fixture
 def connection(one: Daemon) -> Iterator[http.client.HTTPConnection]:
     """A connection, which is still usable at the end."""
-    made = http.client.HTTPConnection("127.0.0.1", one.http_port, timeout=10)
+    made = http.client.HTTPConnection("127.0.0.1", one.http_port, timeout=40)
     made.connect()
     sock = made.sock
     yield made
@@ -109,7 +109,7 @@ def test_what_cannot_be_read_is_an_error_of_its_protocol(
 
 @pytest.mark.parametrize("case", CLOSES)
 def test_a_body_that_cannot_be_inflated_closes_the_connection(one: Daemon, case: str) -> None:
-    closing = http.client.HTTPConnection("127.0.0.1", one.http_port, timeout=10)
+    closing = http.client.HTTPConnection("127.0.0.1", one.http_port, timeout=40)
     assert check(one, closing, case)["connection"] == "close"
     closing.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,12 +15,6 @@ from tests.support.daemon import AWS, Daemon, assert_balanced
 from tests.support.sdk import sdk_client
 
 Start = Callable[..., Daemon]
-
-
-@pytest.fixture
-def double() -> Iterator[ThreadedCloudWatchDouble]:
-    with ThreadedCloudWatchDouble() as running:
-        yield running
 
 
 @pytest.fixture

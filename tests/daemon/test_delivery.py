@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -35,12 +35,6 @@ Start = Callable[..., Daemon]
 
 
 @pytest.fixture
-def double() -> Iterator[ThreadedCloudWatchDouble]:
-    with ThreadedCloudWatchDouble() as running:
-        yield running
-
-
-@pytest.fixture
 def start(daemon: Start, double: ThreadedCloudWatchDouble) -> Start:
     """A daemon that delivers to the double, with short waits."""
 
@@ -50,8 +44,7 @@ def start(daemon: Start, double: ThreadedCloudWatchDouble) -> Start:
             "endpoint_url": double.url,
             "retry_base_seconds": 0.05,
             "retry_max_seconds": 0.2,
-            "request_seconds": 1,
-            "drain_seconds": 5,
+            "drain_seconds": 20,
         }
         given = config or {}
         logs = {"group": "/app", "stream": "s", "flush_seconds": 0.2}
@@ -129,7 +122,7 @@ def test_a_poisoned_log_event_is_isolated(start: Start, double: ThreadedCloudWat
 def test_every_sample_and_event_survives(start: Start, double: ThreadedCloudWatchDouble, fault: Fault) -> None:
     double.faults.add("PutMetricData", fault)
     double.faults.add("PutLogEvents", fault)
-    one = start()
+    one = start({"deliver": {"request_seconds": 1}})
     for _ in range(20):
         one.udp(b"hits:1|c\nhits:2|c", b"wait:10|ms")
         one.post("/ingest/logs", [{"message": "a"}, {"message": "b"}])

@@ -6,7 +6,7 @@ import json
 import resource
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,6 @@ from tests.support.daemon import Daemon, assert_balanced
 
 Start = Callable[..., Daemon]
 LIMIT = 1_048_550
-
-
-@pytest.fixture
-def double() -> Iterator[ThreadedCloudWatchDouble]:
-    with ThreadedCloudWatchDouble() as running:
-        yield running
 
 
 @pytest.fixture
@@ -56,7 +50,7 @@ def document(number: int, **metadata: Any) -> bytes:
 
 
 def connect(one: Daemon) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", one.emf_port), timeout=10)
+    return socket.create_connection(("127.0.0.1", one.emf_port), timeout=40)
 
 
 def test_documents_are_log_events_of_the_group_and_stream_they_name(

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
@@ -18,12 +18,6 @@ from tests.support.daemon import Daemon, assert_balanced
 Start = Callable[..., Daemon]
 
 TEXT: Final = {"Content-Type": "text/plain"}
-
-
-@pytest.fixture
-def double() -> Iterator[ThreadedCloudWatchDouble]:
-    with ThreadedCloudWatchDouble() as running:
-        yield running
 
 
 @pytest.fixture

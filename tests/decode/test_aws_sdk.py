@@ -26,6 +26,7 @@ from sidecar.model.errors import Reason
 from sidecar.model.events import LogEvent
 from sidecar.model.samples import Kind, Sample, Statistics
 from tests.decode.aws_endpoint import REQUEST_ID, Endpoint
+from tests.support.sdk import ProtocolLoader
 from tests.support.strategies import NOW, plain_names, values
 
 NOW_MS = int(NOW * 1_000)
@@ -36,18 +37,6 @@ PROTOCOLS = {
 }
 
 
-class _Loader(botocore.loaders.Loader):  # type: ignore[misc]
-    """Loads service models, of which only one protocol is offered."""
-
-    protocol = "json"
-
-    def load_service_model(self, *arguments: Any, **options: Any) -> Any:
-        model = super().load_service_model(*arguments, **options)
-        if self.protocol not in model.get("metadata", {}).get("protocols", ()):
-            return model
-        return model | {"metadata": model["metadata"] | {"protocols": [self.protocol], "protocol": self.protocol}}
-
-
 class _Raw(BytesIO):
     def stream(self, **_options: Any) -> Any:
         yield self.read()
@@ -56,7 +45,7 @@ class _Raw(BytesIO):
 def client(service: str, endpoint: Endpoint, protocol: str = "json", *, path: str = "") -> Any:
     """A client of an SDK whose requests go to the endpoint."""
     session = botocore.session.Session()
-    loader = _Loader(include_default_search_paths=True)
+    loader = ProtocolLoader(include_default_search_paths=True)
     loader.protocol = protocol
     session.register_component("data_loader", loader)
     config = botocore.config.Config(

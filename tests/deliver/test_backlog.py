@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from sidecar.model.errors import Reason
 from sidecar.model.limits import PAST_SECONDS
 from sidecar.observe.ledger import SignalLedger
 from sidecar.observe.log import Limiter
+from sidecar.runtime.turns import Turns
 from sidecar.spool.codec import LogCodec
 from sidecar.spool.rows import Statement
 from sidecar.spool.store import SpoolStore
@@ -42,7 +44,7 @@ def numbers(one: LogBatch | Parcel[LogBatch]) -> list[int]:
 class Rig:
     """One life of a backlog: real but for the clock, the destination and what is tested."""
 
-    def __init__(self, directory: Path | None, *, memory_bytes: int = PLENTY) -> None:
+    def __init__(self, directory: Path | None, *, memory_bytes: int = PLENTY, ordered: bool = True) -> None:
         self.clock = HandClock()
         self.account = SignalLedger()
         self.spool = Spool(directory, PLENTY) if directory is not None else None
@@ -54,12 +56,13 @@ class Rig:
             account=self.account,
             limiter=Limiter(self.clock.monotonic),
             clock=self.clock,
+            ordered=ordered,
         )
         self._refill: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         if self.spool is not None:
-            opened = await self.spool.open(lambda left: self.backlog.recover(left.batches))
+            opened = await self.spool.open(lambda left: self.backlog.recover(left.batches, Turns(self.clock.monotonic)))
             assert opened, self.spool.error
         self._refill = asyncio.create_task(self.backlog.run())
         await self.turns()
@@ -508,3 +511,111 @@ async def test_what_memory_alone_has_is_dropped_oldest_first_once_no_row_can_mak
         assert arrived == sorted(arrived)
         assert arrived == [*range(6), *range(6 + dropped, 16)]
         one.balanced()
+
+
+async def test_a_stream_that_cannot_be_delivered_stops_no_other_on_disk(tmp_path: Path) -> None:
+    async with rig(tmp_path, memory_bytes=3 * BATCH_MEMORY) as one:
+        for number in range(20):
+            one.offer(batch(number, stream="denied"))
+        for number in range(20, 30):
+            one.offer(batch(number, stream="works"))
+        await one.turns()
+        arrived: list[int] = []
+        while len(arrived) < 10:
+            parcel = await one.get()
+            await one.backlog.sending(parcel)
+            if parcel.contents.stream == "denied":
+                one.backlog.retry(parcel, 3_600.0, stored=False)
+                continue
+            arrived += numbers(parcel)
+            one.delivered(parcel)
+            await one.turns()
+            assert not one.backlog.waiting.memory.full
+
+        assert arrived == list(range(20, 30))
+        assert one.account.pending == 20
+        assert one.account.dropped.total() == 0
+        one.balanced()
+
+
+async def test_metrics_on_disk_delay_no_new_ones(tmp_path: Path) -> None:
+    """While a row is being read, by a disk that may not answer, what is in memory is sent."""
+    async with rig(tmp_path) as one:
+        for number in range(3):
+            one.offer(batch(number))
+        await one.turns()
+    two = Rig(tmp_path, ordered=False)
+    await two.start()
+    assert two.spool is not None
+    two.offer(batch(100))
+    await two.turns()
+    arrived = [numbers(parcel) for parcel in (await two.get(), await two.get())]
+
+    assert [100] in arrived
+    assert [0] in arrived
+    await two.close()
+
+
+async def test_a_row_that_was_written_late_is_marked_while_its_batch_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk hangs while a batch is written, which is sent meanwhile: a crash must show that it may be stored."""
+    monkeypatch.setattr("sidecar.spool.writer.STALL_SECONDS", 0.02)
+    answers = threading.Event()
+    run = SpoolStore.run
+
+    def hang(store: SpoolStore, statements: Iterable[Statement]) -> bool:
+        answers.wait(5.0)
+        return run(store, statements)
+
+    one = Rig(tmp_path)
+    await one.start()
+    monkeypatch.setattr(SpoolStore, "run", hang)
+    durable = one.offer(batch(1, 2))
+    assert durable is not None
+    assert await durable is False
+    parcel = await one.get()
+    await one.backlog.sending(parcel)
+    answers.set()
+    await one.turns()
+    assert parcel.saved
+    await one.die()
+    async with rig(tmp_path) as two:
+        assert await two.deliver_all() == [1, 2]
+        assert two.account.ambiguous == 2
+
+
+async def test_a_full_spool_drops_the_oldest_though_it_left_memory_last(tmp_path: Path) -> None:
+    async with rig(tmp_path, memory_bytes=3 * BATCH_MEMORY) as one:
+        assert one.spool is not None
+        await fill(one, 5)  # 3 and 4 wait on disk alone
+        refused = batch(5)
+        one.account.received["test"] += 1
+        offer_unwritten(one, refused)  # for which 2 leaves memory
+        await one.turns()
+        await one.stop_refill()
+        one.spool.max_bytes = one.spool.size_bytes
+        one.offer(batch(6))
+        await one.turns()
+
+        assert one.account.dropped == {Reason.SPOOL_FULL: 1}
+        one.spool.max_bytes = PLENTY
+        one._refill = asyncio.create_task(one.backlog.run())
+        assert await one.deliver_all() == [0, 1, 3, 4, 5, 6]
+
+
+async def test_what_is_left_of_a_batch_on_disk_as_a_segment_is_lost_once_a_part_of_it_was_delivered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the part would be delivered again by the next process, uncounted."""
+    async with rig(tmp_path) as one:
+        held, segment = await saved(one, 1, 2)
+        refuse_batches(monkeypatch)
+        one.account.received["test"] += 2
+        one.backlog.offer([held], segments=[segment])
+        await one.turns()
+        one.split(await one.get())
+        one.delivered(await one.get())
+        assert one.backlog.abandon() == (1, 0)
+        one.balanced()
+    assert await segments_of(tmp_path) == []

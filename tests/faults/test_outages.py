@@ -65,7 +65,7 @@ def test_what_the_service_refuses_for_now_arrives_once(
     both(double, *faults)
     one = daemon(spooling(double, spool, request_seconds=request_seconds))
     traffic = Traffic()
-    traffic.send(one, 40)
+    traffic.send(one, 40, at_once=True)
     stats = traffic.settled(one)
 
     assert stats["samples"]["dropped"] == stats["log_events"]["dropped"] == 0

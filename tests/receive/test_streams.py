@@ -60,7 +60,7 @@ class Rig:
 
     def connect(self) -> socket.socket:
         host, _, port = self.receiver.listener.addresses[0].rpartition(":")
-        return socket.create_connection((host, int(port)), timeout=5)
+        return socket.create_connection((host, int(port)), timeout=40)
 
     async def until(self, true: Callable[[], bool]) -> None:
         async with asyncio.timeout(10):

@@ -52,6 +52,7 @@ class Rig:
         (self.port,) = free_ports(1)
         self.notes: list[tuple[str, int]] = []
         self.release = asyncio.Event()
+        self.waiting = asyncio.Semaphore(0)  # released by each request that waits for it
         self.server = HttpServer(
             "127.0.0.1",
             self.port,
@@ -64,6 +65,7 @@ class Rig:
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
         if request.path == "/slow":
+            self.waiting.release()
             await self.release.wait()
         if request.path == "/bug":
             raise RuntimeError("a bug")
@@ -94,7 +96,7 @@ async def test_beyond_the_limit_the_connection_idle_longest_goes_first(rig: Rig)
     assert (await used_reader.readline()).startswith(b"HTTP/1.1 200")
     idle = [await rig.connect(b"GET /fa") for _ in range(20)]  # half a head each
     for reader, _ in idle[:18]:
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), 40) == b""
     used.write(get("/fast"))
     await used_reader.readuntil(b"}")
     assert (await used_reader.readline()).startswith(b"HTTP/1.1 200")  # it had a request before: it was not closed
@@ -104,9 +106,10 @@ async def test_beyond_the_limit_the_connection_idle_longest_goes_first(rig: Rig)
 
 async def test_where_all_connections_have_a_request_in_work_another_is_503(rig: Rig) -> None:
     busy = [await rig.connect(get("/slow")) for _ in range(3)]
-    await asyncio.sleep(0.05)
+    for _ in busy:
+        await rig.waiting.acquire()
     reader, writer = await rig.connect(b"")
-    assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 503")
+    assert (await asyncio.wait_for(reader.read(), 40)).startswith(b"HTTP/1.1 503")
     assert rig.notes == [("connections", 503)]
     rig.release.set()
     for one, _ in busy:
@@ -120,7 +123,7 @@ async def test_a_client_that_half_closes_while_its_request_is_in_work_gets_its_r
     writer.write_eof()
     await asyncio.sleep(0.05)
     rig.release.set()
-    answer = await asyncio.wait_for(reader.read(), 5)
+    answer = await asyncio.wait_for(reader.read(), 40)
     assert answer.startswith(b"HTTP/1.1 200")
     assert b"Connection: close" in answer
     writer.close()
@@ -128,7 +131,7 @@ async def test_a_client_that_half_closes_while_its_request_is_in_work_gets_its_r
 
 async def test_a_bug_in_a_handler_is_500_and_noted(rig: Rig) -> None:
     reader, writer = await rig.connect(get("/bug"))
-    assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 500")
+    assert (await asyncio.wait_for(reader.read(), 40)).startswith(b"HTTP/1.1 500")
     assert rig.notes == [("other", 500)]
     writer.close()
 

@@ -11,7 +11,7 @@ import botocore.session
 METRIC_PROTOCOLS: Final = ("json", "smithy-rpc-v2-cbor", "query")
 
 
-class _Loader(botocore.loaders.Loader):  # type: ignore[misc]
+class ProtocolLoader(botocore.loaders.Loader):  # type: ignore[misc]
     """Loads service models, of which only one protocol is offered."""
 
     protocol = "json"
@@ -34,7 +34,7 @@ def sdk_client(service: str, url: str, protocol: str = "json", secret: str = "SE
         config: of `botocore.config.Config`, besides one attempt a call.
     """
     session = botocore.session.Session()
-    loader = _Loader(include_default_search_paths=True)
+    loader = ProtocolLoader(include_default_search_paths=True)
     loader.protocol = protocol
     session.register_component("data_loader", loader)
     settings = {"retries": {"total_max_attempts": 1}, "parameter_validation": False} | config

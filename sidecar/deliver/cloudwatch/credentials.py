@@ -39,7 +39,7 @@ _OWN_MEANING: Final = frozenset(
 
 
 class SdkSession(AioSession):  # type: ignore[misc]  # the SDK has no types
-    """The SDK's session. What it loaded is kept; what it read of the environment and files can be read again."""
+    """The SDK's session. Its service models are loaded once; what it read of the environment and files can be read again."""
 
     def __init__(self, role_arn: str | None, endpoint_url: str | None, reread_seconds: float) -> None:
         """Make a session; nothing is read yet.
@@ -56,7 +56,7 @@ class SdkSession(AioSession):  # type: ignore[misc]  # the SDK has no types
         self.credentials = Credentials(self._find, reread_seconds)
 
     async def get_credentials(self) -> Credentials:
-        """Give what a client signs with: the SDK asks when a client is made, and keeps it."""
+        """The credentials a client signs with; the SDK calls this once for each client."""
         return self.credentials
 
     def reread(self) -> None:

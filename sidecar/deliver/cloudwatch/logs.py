@@ -16,6 +16,7 @@ from sidecar.deliver.cloudwatch.client import AwsClient
 from sidecar.deliver.worker import Rejected
 from sidecar.model.batches import LogBatch
 from sidecar.model.errors import DeliveryError, Reason
+from sidecar.model.log_groups import GroupSettings
 
 OPERATION = "PutLogEvents"
 RETRY_SETUP_SECONDS: Final = 3_600.0
@@ -38,22 +39,26 @@ class CloudWatchLogs:
         retention_days: int | None,
         monotonic: Callable[[], float],
         asked: Callable[[str], int | None] = lambda _: None,
+        settings: Callable[[str], GroupSettings | None] = lambda _: None,
     ) -> None:
         """Take over the client and the configuration.
 
         Args:
             client: must know PutLogEvents as a finished operation.
             create: whether missing groups and streams are made.
-            retention_days: set on groups this process made; None keeps events for ever.
+            retention_days: set on groups this process created; None: events never expire.
             monotonic: the clock by which a failed retention policy is tried again, hourly.
             asked: returns the retention that a sender asked for a group, in days, or None; it goes before the other,
                 and is set on groups that existed, too.
+            settings: returns what a route says of a group, or None; it goes before `retention_days`, likewise for groups
+                this process made.
         """
         self._client = client
         self._create = create
         self._retention_days = retention_days
         self._monotonic = monotonic
         self._asked = asked
+        self._settings = settings
         self._retention_due: dict[str, float] = {}  # {group made here: when to set its retention}
         self._retained: dict[str, int] = {}  # {group: the retention set here last because it was asked for}
         self._log = structlog.get_logger(signal="logs")
@@ -93,11 +98,20 @@ class CloudWatchLogs:
         except DeliveryError as error:
             if error.code != _MISSING:
                 raise
-            if await self._unless_exists("create_log_group", {"logGroupName": group}):
+            parameters = {"logGroupName": group}
+            settings = self._settings(group)
+            if settings is not None and settings.log_class is not None:
+                parameters["logGroupClass"] = settings.log_class
+            if await self._unless_exists("create_log_group", parameters):
                 self._log.info("log group created", group=group)
-                if self._retention_days is not None:
+                if self._days(group) is not None:
                     self._retention_due[group] = 0.0
             await self._unless_exists("create_log_stream", names)
+
+    def _days(self, group: str) -> int | None:
+        """The configured retention of a group: that of its route, else `logs.retention_days`."""
+        settings = self._settings(group)
+        return self._retention_days if settings is None or settings.retention_days is None else settings.retention_days
 
     async def _unless_exists(self, operation: str, parameters: dict[str, str]) -> bool:
         """Make something; False where it is there already."""
@@ -118,7 +132,7 @@ class CloudWatchLogs:
         due = self._retention_due.get(group)
         if due is None or self._monotonic() < due:
             return
-        days = self._retention_days if asked is None else asked
+        days = self._days(group) if asked is None else asked
         try:
             await self._client.call("put_retention_policy", {"logGroupName": group, "retentionInDays": days})
         except DeliveryError as error:

@@ -330,7 +330,7 @@ async def test_a_request_that_hangs_ends_in_time_and_may_have_been_stored(make: 
 
     told = await refused(put(client))
 
-    assert 0.25 < time.monotonic() - started < 2.0
+    assert 0.25 < time.monotonic() - started < 8.0  # of the 10 s that is configured
     assert (told.code, told.status, told.ambiguous) == ("Timeout", 0, True)
     assert classify(told) is Failure.TIMEOUT
     assert "0.3 s" in told.detail
@@ -354,7 +354,7 @@ async def test_an_answer_that_trickles_ends_in_time_too(make: Make) -> None:
         started = time.monotonic()
         told = await refused(put(client))
 
-    assert time.monotonic() - started < 2.0
+    assert time.monotonic() - started < 8.0
     assert (told.code, told.ambiguous) == ("Timeout", True)
 
 
