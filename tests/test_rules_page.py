@@ -1,62 +1,59 @@
-"""The examples of docs/rules.md on log events: each configuration does with its events what the page says."""
+"""Every example of docs/rules.md: what the page says becomes of a line is what becomes of it."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import orjson
 import pytest
-import yaml
 
-from tests.support.pipeline import Rig, done, run
+from sidecar.config.load import load
+from sidecar.config.metric_rules import MetricRule
+from sidecar.decode.statsd import decode_line
+from sidecar.model.closing import rolled_up
+from sidecar.model.samples import Dimensions
+from sidecar.pipeline.shaping import make_shape
+from sidecar.shape.shape import Shape
 
-PAGE: Final = (
-    (Path(__file__).parents[1] / "docs" / "rules.md").read_text().split("\n## Log events\n")[1].split("\n## ")[0]
-)
-EXAMPLES: Final = re.findall(r"```yaml\n(.*?)```\n```json\n(.*?)```\n```text\n(.*?)```", PAGE, re.DOTALL)
-
-
-def outcomes(configuration: dict[str, Any], events: list[str]) -> list[str]:
-    """What becomes of the events one by one, then the metrics, as the page writes it."""
-    rig = Rig(dimensions={}, logs={"group": "/sidecar", "stream": "s", **configuration["logs"]})
-    told = []
-    for event in events:
-        content_type = "application/json" if event.startswith("{") else "text/plain"
-        before = dict(rig.ledger.log_events.dropped)
-        done(rig.pipeline.ingest_logs(event.encode(), content_type))
-        dropped = [reason for reason, count in rig.ledger.log_events.dropped.items() if count > before.get(reason, 0)]
-        told += [f"dropped {reason}" for reason in dropped]
-        run(rig.pipeline.flush_logs("timer"))
-        for batch in rig.logs.batches:
-            told += [f"{batch.group} {one['message']}" for one in orjson.loads(batch.body())["logEvents"]]
-        rig.logs.batches.clear()
-    rig.flush()
-    return told + [metric(datum) for datum in rig.datums()]
+PAGE: Final = (Path(__file__).resolve().parents[1] / "docs" / "rules.md").read_text()
+EXAMPLES: Final = re.findall(r"<!-- example -->\n```yaml\n(.*?)```\n\n```\n(.*?)```", PAGE, re.DOTALL)
 
 
-def metric(datum: dict[str, Any]) -> str:
-    pairs = [f" {one['Name']}={one['Value']}" for one in datum.get("Dimensions", [])]
-    name = f"metric {datum['MetricName']}{''.join(pairs)}"
-    if "Value" in datum:
-        return f"{name}: value {datum['Value']:g}"
-    if "StatisticValues" in datum:
-        return f"{name}: {datum['StatisticValues']['SampleCount']:g} samples, sum {datum['StatisticValues']['Sum']:g}"
-    counts = datum.get("Counts", [1.0] * len(datum["Values"]))
-    total = sum(value * count for value, count in zip(datum["Values"], counts, strict=True))
-    return f"{name}: {sum(counts):g} samples, sum {total:g}"
+def shown(dimensions: Dimensions) -> str:
+    return "{" + ", ".join(f"{name}={value}" for name, value in dimensions) + "}"
 
 
-def test_the_page_has_its_examples() -> None:
-    assert len(EXAMPLES) == PAGE.count("```yaml") >= 6
+def outcome(shape: Shape, line: str) -> str:
+    """What becomes of a line, in the words of the page."""
+    (sample,) = decode_line(line.encode()).samples
+    shaped = shape.shape(sample, 0.0)
+    if shaped.drop:
+        return "dropped"
+    series, (scale, rollups, _) = shaped.series, shaped.closing
+    return (
+        f"{series.name} {shown(series.dimensions)} {series.unit}"
+        + (f" scaled by {scale:g}" if scale != 1.0 else "")
+        + ("" if shaped.percentiles else " statistic set")
+        + "".join(f" + {shown(one.dimensions)}" for one in rolled_up(series, rollups))
+    )
 
 
-@pytest.mark.parametrize(("configuration", "events", "expected"), EXAMPLES)
-def test_an_example_does_what_the_page_says(configuration: str, events: str, expected: str) -> None:
-    told = outcomes(yaml.safe_load(configuration), events.splitlines())
+@pytest.mark.parametrize(("configuration", "lines"), EXAMPLES)
+def test_what_the_page_says_becomes_of_a_line_is_true(configuration: str, lines: str, tmp_path: Path) -> None:
+    path = tmp_path / "sidecar.yaml"
+    path.write_text(configuration)
+    shape = make_shape(load(path, {}), "host-1", {})
+    told = [line.partition(" -> ") for line in lines.splitlines()]
 
-    assert sorted(expected.splitlines()) == sorted(told)
-    assert [line for line in told if not line.startswith("metric")] == [
-        line for line in expected.splitlines() if not line.startswith("metric")
+    assert [(line.strip(), outcome(shape, line.strip())) for line, _, _ in told] == [
+        (line.strip(), expected.strip()) for line, _, expected in told
     ]
+
+
+def test_the_page_has_every_example_and_every_key() -> None:
+    assert len(EXAMPLES) == PAGE.count("```yaml")
+    table = PAGE.partition("| key | |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`", re.sub(r"\| [^|]* \|$", "|", table, flags=re.MULTILINE))) == set(
+        MetricRule.model_fields
+    )

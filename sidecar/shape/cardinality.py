@@ -22,6 +22,7 @@ OTHER: Final = "__other__"
 IDLE_SECONDS: Final = 3_600.0
 CHOICE_SECONDS: Final = 60.0  # until the exploding dimension of a metric is chosen again
 FOLDED_SHARE: Final = 0.25  # of the cap: so many folded series may come on top of it
+FEW: Final = 10  # folded series that a metric may have however small the cap of its rule is
 FORGOTTEN_AT_ONCE: Final = 64  # idle series removed when one is added: about 0.1 ms
 EXAMINED: Final = 2_048  # dimension values counted to find the dimension with the most: about 0.2 ms
 
@@ -137,7 +138,7 @@ class Cardinality:
                 return entry
             size = folded.memory_bytes
             last = folded == entirely
-            few = last or max_series is None or metric.folded < max(1, int(max_series * FOLDED_SHARE))
+            few = last or max_series is None or metric.folded < max(FEW, max_series * FOLDED_SHARE) * share
             if few and self._folded.fits(size, 1.0 if last else share):
                 return self._add(folded, size, now, self._folded, "" if last else "folded")
         detail = (
