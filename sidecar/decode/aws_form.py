@@ -87,9 +87,7 @@ def decode(
         return DecodeError(Reason.INVALID_UTF8, "the form is not UTF-8")
 
 
-def _read(
-    body: bytes, known: Table[dict[str, Any]]
-) -> Generator[None, None, dict[str, Any] | DecodeError]:
+def _read(body: bytes, known: Table[dict[str, Any]]) -> Generator[None, None, dict[str, Any] | DecodeError]:
     parameters: dict[str, Any] = {}
     entities: dict[int, dict[int, Tree]] = {}  # {entity: {datum: fields}}; 0: those of no entity
     reader = _Datums(known)

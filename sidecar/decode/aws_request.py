@@ -104,9 +104,7 @@ def recognise(method: str, path: str, headers: Mapping[str, str], body: bytes) -
     return Call(Protocol.QUERY, service, operation, query_mode=False)
 
 
-def parameters(
-    call: Call, body: bytes, known: Known | None = None
-) -> Generator[None, None, Parameters | DecodeError]:
+def parameters(call: Call, body: bytes, known: Known | None = None) -> Generator[None, None, Parameters | DecodeError]:
     """Read the parameters of a call that is answered.
 
     Args:
