@@ -121,7 +121,7 @@ def _read(data: bytes, known: Table[Datum]) -> Generator[None, None, tuple[Any, 
             if start >= 0 and len(remembered) < REMEMBERED:
                 remembered[data[start:at]] = into
             if into is datum and value_at and datum_containers - containers <= KNOWN_CONTAINERS:
-                _learn(known, data, (datum_at, stamp_at, value_at, at), into, datum_containers - containers)
+                _learn(known, data, (datum_at, stamp_at, value_at, at), into)
             into, keyed, left, start = outer.pop()
             continue
         if at >= pause:
@@ -166,14 +166,14 @@ def _read(data: bytes, known: Table[Datum]) -> Generator[None, None, tuple[Any, 
             value = {} if head >= _MAP else []
             if len(outer) == DATUM_LEVEL and head >= _MAP and not keyed:
                 found = _find(known, data, begin)
-                if found is not None and found[0].containers <= containers:
-                    again_, varying = found
+                if found is not None and containers:
+                    same, varying = found
                     # The same bytes in the same place are the same members.
-                    value = again_.members.copy()
+                    value = same.members.copy()
                     _vary(value, varying)
                     into.append(value)
-                    containers -= again_.containers
-                    at = varying.end() + len(again_.tail)
+                    containers -= 1  # what is in it is shared
+                    at = varying.end() + len(same.tail)
                     continue
                 datum, datum_at, datum_containers, stamp_at, value_at = value, begin, containers, 0, 0
             if keyed:
@@ -209,9 +209,7 @@ def _read(data: bytes, known: Table[Datum]) -> Generator[None, None, tuple[Any, 
             into.append(value)
 
 
-def _learn(
-    known: Table[Datum], data: bytes, places: tuple[int, int, int, int], members: dict[str, Any], containers: int
-) -> None:
+def _learn(known: Table[Datum], data: bytes, places: tuple[int, int, int, int], members: dict[str, Any]) -> None:
     """Add a datum to the table, where its time and value stand together.
 
     Args:
@@ -219,7 +217,6 @@ def _learn(
         data: the document.
         places: where the datum begins, its keys `Timestamp` (0: none) and `Value` are, and where it ends.
         members: of the datum.
-        containers: how many maps and arrays it is.
     """
     begin, stamp_at, value_at, end = places
     varying = _VARYING.match(data, stamp_at or value_at)
@@ -228,8 +225,7 @@ def _learn(
         return
     tail = data[varying.end() : end]
     if len(tail) <= KNOWN_TAIL_BYTES:
-        datum = Datum(members.copy(), tail, bool(stamp_at), containers)
-        known.learn(data[begin : varying.start()], datum)
+        known.learn(data[begin : varying.start()], Datum(members.copy(), tail, bool(stamp_at)))
 
 
 def _find(known: Table[Datum], data: bytes, begin: int) -> tuple[Datum, re.Match[bytes]] | None:

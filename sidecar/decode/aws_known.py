@@ -35,13 +35,11 @@ class Datum(NamedTuple):
         members: all of them, of which time and value are replaced.
         tail: its bytes behind the value.
         stamped: it has a time, which stands before the value.
-        containers: how many maps and arrays it is.
     """
 
     members: dict[str, Any]
     tail: bytes
     stamped: bool
-    containers: int
 
 
 class Known:

@@ -11,6 +11,7 @@ from typing import Final
 
 import orjson
 
+from sidecar.decode import large
 from sidecar.decode.items import BLANKS, Item, Items, check_number, elements, split_lines
 from sidecar.decode.tolerant import WHOLE_BYTES, by_parts, lines
 from sidecar.model.errors import DecodeError, Reason, TooManyItemsError
@@ -45,11 +46,8 @@ def documents(body: bytes, *, texts: bool = True, requests: bool = False) -> Ite
         yield from lines(body, texts=texts, requests=requests)
         return
     if len(body) <= WHOLE_BYTES or (texts and body[:1] == b"{"):
-        try:
-            value = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            pass  # parsed part by part below, without the error, which holds a copy of the body
-        else:
+        value = yield from large.parse(body)
+        if not isinstance(value, DecodeError):  # else parsed part by part below
             if isinstance(value, list):
                 check_number(len(value))
                 yield from elements(value, body, texts=texts)

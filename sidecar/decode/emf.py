@@ -13,12 +13,12 @@ Differs: over 100 metrics in a directive or values in an array are read; numbers
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Literal, TypeAlias
 
 import orjson
 
-from sidecar.decode import scan
+from sidecar.decode import large, scan
 from sidecar.decode.emf_metrics import samples, stamp_of
 from sidecar.decode.fields import check_timestamp, read_timestamp, wrong_type
 from sidecar.decode.items import Item
@@ -30,7 +30,6 @@ from sidecar.model.samples import Sample
 EmfAs: TypeAlias = Literal["logs", "metrics", "both"]
 Fields: TypeAlias = Mapping[str, object]
 
-WHOLE_BYTES: Final = 65_536  # a document up to this size is parsed in one call: some 0.3 ms
 _METADATA: Final = ("_aws", "CloudWatchMetrics")
 
 
@@ -83,57 +82,18 @@ def decode(document: bytes, now: float, as_: EmfAs = "logs") -> Iterator[Sample 
         The log event first; then sample by sample, of at most 100,000 values. What is wrong with one metric is a
         DecodeError in its place. None before that, where the document is large: a moment to let others run.
     """
-    value = yield from _parsed(document)
+    document = document.strip()
+    value = yield from large.parse(document)
     if isinstance(value, DecodeError):
         yield value
         return
-    text = document.decode().strip()
+    text = document.decode()
     yield from decode_parsed(value, text, now, as_)
-
-
-def _parsed(document: bytes) -> Generator[None, None, Any]:
-    """Parse a document, a large one member by member; returns DecodeError where it is not JSON."""
-    document = document.strip()
-    if len(document) > WHOLE_BYTES and document.startswith(b"{"):
-        return (yield from _by_members(document))
-    return _loads(document)
-
-
-def _by_members(document: bytes) -> Generator[None, None, Any]:
-    members = scan.members(document, 1)
-    value: dict[str, Any] = {}
-    while True:
-        try:
-            member = next(members)
-        except StopIteration as stop:
-            if stop.value != len(document):
-                return DecodeError(Reason.INVALID_JSON, "not JSON: the object does not end with the document")
-            return value
-        if member is None:
-            yield
-            continue
-        if member.name is None:
-            return DecodeError(Reason.INVALID_JSON, f"not JSON: no key and value at byte {member.begin}")
-        held = value[member.name] = _loads(document[member.value : member.end])
-        if isinstance(held, DecodeError):
-            return held
-        yield
-
-
-def _loads(text: bytes) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        try:
-            text.decode()
-        except UnicodeDecodeError:
-            return DecodeError(Reason.INVALID_UTF8, "the EMF document is not UTF-8")
-        return DecodeError(Reason.INVALID_JSON, f"not JSON: {error.msg} at character {error.pos}")
 
 
 def decode_parsed(
     value: object, text: str, now: float, as_: EmfAs = "logs"
-) -> Iterator[Sample | LogEvent | DecodeError]:
+) -> Iterator[Sample | LogEvent | DecodeError | None]:
     """Read one document that is parsed; `text` is its own, without blanks around it. Otherwise as `decode`."""
     if not isinstance(value, dict):
         yield wrong_type("an EMF document", "an object", value)
@@ -141,7 +101,12 @@ def decode_parsed(
     has_metrics = "_aws" in value or "CloudWatchMetrics" in value
     if as_ == "both" and has_metrics:
         metadata = [name for name in _METADATA if name in value]
-        text = scan.without(text, metadata) if len(metadata) < len(value) else ""
+        if len(metadata) == len(value):
+            text = ""
+        elif len(text) > large.WHOLE_BYTES:
+            text = yield from scan.without_in_turns(text, metadata)
+        else:
+            text = scan.without(text, metadata)
     if as_ != "metrics" and text:
         yield _log_event(value, text, now)
     if as_ == "metrics" or (as_ == "both" and has_metrics):

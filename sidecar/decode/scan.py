@@ -39,6 +39,7 @@ class Member(NamedTuple):
 
 WINDOW: Final = 16_384  # bytes: 0.2 ms in one call of a pattern
 PAUSE_STEPS: Final = 1_000  # brackets or strings between two yields of None: about 0.5 ms
+PAUSE_MEMBERS: Final = 100
 ARRAY_END: Final = b"]"
 OBJECT_END: Final = b"}"
 _OPENINGS: Final = (b"[", b"{")
@@ -220,7 +221,24 @@ def _without_one(text: str, name: str) -> str | None:
 
 
 def _without(text: str, names: Collection[str]) -> str:
+    turns = without_in_turns(text, names)
+    while True:
+        try:
+            next(turns)
+        except StopIteration as end:
+            return str(end.value)
+
+
+def without_in_turns(text: str, names: Collection[str]) -> Generator[None, None, str]:
+    """Remove members of a large object, as `without` does; yields None where the caller is to let others run."""
     data = text.encode()
-    found = members(data, data.index(b"{") + 1)
-    others = [data[part.begin : part.end] for part in found if part is not None and part.name not in names]
+    others: list[bytes] = []
+    for count, part in enumerate(members(data, data.index(b"{") + 1), 1):
+        if part is None:
+            yield
+        elif part.name not in names:
+            others.append(data[part.begin : part.end])
+        if not count % PAUSE_MEMBERS:
+            yield
+    yield
     return (b"{" + b",".join(others).strip(b" \t\r\n") + b"}").decode()

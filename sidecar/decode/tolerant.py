@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from sidecar.decode import scan
+from sidecar.decode import large, scan
 from sidecar.decode.fields import wrong_type
 from sidecar.decode.items import (
     BETWEEN_OBJECTS,
@@ -47,15 +47,21 @@ def lines(body: bytes, *, texts: bool, requests: bool) -> Items:
         TooManyItemsError: over 100,000 lines; before the first item is yielded.
     """
     check_number(body.count(b"\n"))
+    may_be_long = texts and len(body) > large.WHOLE_BYTES
     for untrimmed in split_lines(body):
         line = untrimmed.strip(BLANKS)
         if not line:
             continue
-        try:
-            value = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            refused = Item(None, error=unreadable(line, error))
+        if may_be_long and len(line) > large.WHOLE_BYTES:
+            value = yield from large.parse(line)
+            refused = Item(None, error=value) if isinstance(value, DecodeError) else None
         else:
+            refused = None
+            try:
+                value = orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                refused = Item(None, error=unreadable(line, error))
+        if refused is None:
             # Not `Item(...)`: a NamedTuple's own constructor takes twice as long.
             yield tuple.__new__(Item, (value, line.decode() if texts else None, None, ()))
             continue

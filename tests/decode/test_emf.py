@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.decode.emf import WHOLE_BYTES, EmfAs, decode, decode_parsed
+from sidecar.decode.emf import EmfAs, decode, decode_parsed
+from sidecar.decode.large import WHOLE_BYTES
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.events import LogEvent
 from sidecar.model.limits import ITEMS_PER_BODY
