@@ -27,7 +27,7 @@ from benchmarks.table import Row, Section, render
 
 MICRO: Final = "micro"
 CHEAP: Final = (MICRO, "receive")
-_NEEDED: Final = ("benchmarks", "tests/__init__.py", "tests/support/daemon.py")
+_NEEDED: Final = ("benchmarks", "tests/__init__.py", "tests/support/daemon.py", "tests/support/forks.py")
 _LONGEST_SECONDS: Final = 900.0
 
 Numbers: TypeAlias = dict[tuple[str, str], list[float]]
