@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
 from sidecar.model.errors import BodyTooLargeError, BusyError, DecodeError, DrainingError, Reason
@@ -122,11 +121,14 @@ class Bodies:
         not_durable = self._logs.not_durable
         elements = reading.elements()
         source = Source(input_, account, reading.decode, documents=reading.documents)
-        with self._reserved(size):
+        self._begin(size)
+        try:
             if reading.whole:
                 outcome = await self._all_or_none(elements, source)
             else:
                 outcome = await self._each(elements, source)
+        finally:
+            self._end(size)
         self._flushes.check_thresholds()
         if signal != "log_events" or not self._durable:
             return outcome
@@ -142,19 +144,17 @@ class Bodies:
         if not room_for(self._reserved_bytes + size_bytes):
             raise BusyError(RETRY_AFTER)
 
-    @contextmanager
-    def _reserved(self, size_bytes: int) -> Iterator[None]:
+    def _begin(self, size_bytes: int) -> None:
         """Reserve memory for the events of a body, and let the drain wait for it."""
         self._working += 1
         self._reserved_bytes += size_bytes
         self._idle.clear()
-        try:
-            yield
-        finally:
-            self._working -= 1
-            self._reserved_bytes -= size_bytes
-            if not self._working:
-                self._idle.set()
+
+    def _end(self, size_bytes: int) -> None:
+        self._working -= 1
+        self._reserved_bytes -= size_bytes
+        if not self._working:
+            self._idle.set()
 
     async def _each(self, elements: Iterable[Any | None], source: Source) -> Outcome:
         """Process elements, yielding to the event loop every 0.5 ms."""

@@ -25,7 +25,7 @@ class End:
 _END: Final = End()
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)  # not frozen: one is made for each request
 class Source:
     """One kind of element.
 
