@@ -174,7 +174,7 @@ class HttpReceiver:
                 body = await read_body(request, hold, self._max_body_bytes)
                 if head.content_type == "text/plain" and request.charset is not None:
                     body = await to_utf8(body, request.charset, hold, self._max_body_bytes)
-                head = head._replace(body=body)
+                head = Request(head.method, head.path, head.headers, head.content_type, body)
                 ending = await way.ingest(head)
         except (BodyTooLargeError, TooManyItemsError) as error:
             refusal = Refusal(413, str(error))
@@ -196,7 +196,8 @@ class HttpReceiver:
 
 
 def _response(answer: Answer, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(body=answer.body, status=answer.status, headers=answer.headers | (headers or {}))
+    given = answer.headers if headers is None else answer.headers | headers
+    return web.Response(body=answer.body, status=answer.status, headers=given)
 
 
 def _came(head: Request) -> dict[str, str]:
