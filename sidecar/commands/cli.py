@@ -14,6 +14,7 @@ import click
 from sidecar import __version__
 from sidecar.commands.output import complain, complain_unless_closed, flush
 from sidecar.commands.parameters import finite
+from sidecar.config.file import source
 from sidecar.config.load import dump, load, rule_lines, warnings
 from sidecar.config.rule_report import report
 from sidecar.config.schema import Config
@@ -98,6 +99,7 @@ def cli() -> None:
 @_CONFIG
 def run(path: Path | None) -> None:
     """Run the daemon until SIGTERM or SIGINT."""
+    read_from = source(path)
     config = load(path, os.environ)
     _require_threads()
     _start_logging(config)
@@ -105,7 +107,7 @@ def run(path: Path | None) -> None:
     def daemon() -> int:
         from sidecar.app import run as run_app
 
-        return run_app(config)
+        return run_app(config, read_from)
 
     _run_and_leave(daemon)
 

@@ -14,7 +14,7 @@ import stat
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import yaml
 
@@ -43,6 +43,35 @@ class _Loader(_SafeLoader):
         first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NOT_RESOLVED]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+
+class Source(NamedTuple):
+    """A regular file that a configuration was read from.
+
+    Attributes:
+        path: of the file.
+        fingerprint: of its content before it was read.
+    """
+
+    path: Path
+    fingerprint: str | None
+
+
+def source(path: Path | None) -> Source | None:
+    """The file at a path, to be called before it is read; None for no path, and for a pipe, which is read only once."""
+    if path is None or not path.is_file():
+        return None
+    return Source(path, fingerprint(path))
+
+
+def fingerprint(path: Path) -> str | None:
+    """The SHA-256 of a file's content, in hexadecimal; None where it cannot be read."""
+    from hashlib import sha256
+
+    try:
+        return sha256(_read(path)).hexdigest()
+    except (OSError, ValueError):
+        return None
 
 
 def read_text(path: Path) -> str:
