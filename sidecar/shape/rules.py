@@ -7,7 +7,7 @@ the configured ones), whatever earlier rules made of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -224,15 +224,23 @@ class Rules:
             dimensions: as they were sent, with the configured ones.
         """
         decision: Decision | None = None
+        for _, decision in self.steps(name, dimensions):  # noqa: B007  # the last is wanted
+            pass
+        return decision
+
+    def steps(self, name: str, dimensions: Mapping[str, str]) -> Iterator[tuple[Rule, Decision]]:
+        """The rules that apply to a metric, in their order, each with what it and those before it say.
+
+        The decision is the same object each time; the arguments are those of `decide`.
+        """
+        decision = Decision(tuple(dimensions.items()))
         for rule, holes in self._matching(name):
             if rule.holds(dimensions):
-                if decision is None:
-                    decision = Decision(tuple(dimensions.items()))
                 rule.hits.decided = True
                 rule.apply(decision, dimensions, holes)
+                yield rule.rule, decision
                 if rule.rule.stop:
-                    break
-        return decision
+                    return
 
     def signed_gauges(self, name: str) -> Literal["auto", "delta", "value"] | None:
         """How the signs of gauges of this name are read, by the rules without conditions: a line is decoded before them."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from sidecar.model import names
 from sidecar.model.closing import PLAIN, Closing
 from sidecar.model.limits import DIMENSIONS_PER_METRIC, TAGS_PER_LINE
 from sidecar.model.samples import DEFAULT_UNIT, Sample, Series, SignedGauges
-from sidecar.shape.rules import Decision, Rules
+from sidecar.shape.rules import Decision, Rule, Rules
 
 # The cache of series has few entries: a line or document that repeats is found in the tables of `pipeline.shortcuts`
 # before it comes here, and 16,384 entries were measured at 0.6 kB each.
@@ -105,6 +105,10 @@ class SeriesNaming:
                     self._cache.clear()
                 self._cache[key] = named
         return named
+
+    def steps(self, sample: Sample) -> Iterator[tuple[Rule, Decision]]:
+        """The rules that apply to a sample, as `Rules.steps` yields them."""
+        return self._rules.steps(sample.name, dict(self._dimensions + sample.dimensions))
 
     def _name(self, sample: Sample) -> Named:
         replace, shared = self._replace, self._shared

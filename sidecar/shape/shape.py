@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from sidecar.model.closing import PLAIN, Closing
@@ -9,7 +10,7 @@ from sidecar.model.samples import Sample, Series, SignedGauges
 from sidecar.shape.cardinality import Cardinality
 from sidecar.shape.log_rules import LogRules
 from sidecar.shape.routing import Router
-from sidecar.shape.rules import Rules
+from sidecar.shape.rules import Decision, Rule, Rules
 from sidecar.shape.series import SeriesNaming
 
 
@@ -91,6 +92,13 @@ class Shape:
         series = self.cardinality.admit(own, now, max_series=max_series, rollups=closing.rollups)
         folded = series is not own and series != own
         return ShapedSample(series, percentiles, repaired, folded, closing, unknown=unknown)
+
+    def steps(self, sample: Sample) -> Iterator[tuple[Rule, Decision]]:
+        """The rules of `metrics.rules` that apply to a sample, each with what it and those before it say.
+
+        The decision is the same object each time.
+        """
+        return self._naming.steps(sample)
 
     def check(self, sample: Sample) -> None:
         """Check the names of a sample without counting its series.
