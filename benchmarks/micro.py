@@ -57,8 +57,8 @@ def _time(what: str, datagrams: list[bytes]) -> tuple[Row, Row]:
         pipeline = _pipeline()
         take = pipeline.lines("statsd", "json_udp").ingest
         for burst in bursts:  # makes the series
-            _seconds(take, burst)
-        spent = sum(_seconds(take, burst) for burst in bursts)
+            cpu_seconds(take, burst)
+        spent = sum(cpu_seconds(take, burst) for burst in bursts)
         taken.append(spent / lines * 1e9)
         series = pipeline.series
         started = time.process_time()
@@ -75,8 +75,8 @@ def _time_bodies(what: str, path: str, bodies: list[bytes], events: int) -> Row:
         ingest = partial(
             _pipeline().bodies.ingest, json_bodies.logs() if path == "logs" else json_bodies.metrics(), "http"
         )
-        asyncio.run(_ingest(ingest, bodies))  # makes the series
-        taken.append(asyncio.run(_ingest(ingest, bodies)) / (len(bodies) * events) * 1e9)
+        asyncio.run(ingest_all(ingest, bodies))  # makes the series
+        taken.append(asyncio.run(ingest_all(ingest, bodies)) / (len(bodies) * events) * 1e9)
     return _row(what, "event", taken)
 
 
@@ -85,7 +85,7 @@ def _row(what: str, unit: str, taken: list[float]) -> Row:
     return Row(what, figure, None, f"best {min(taken):,.0f}, worst {max(taken):,.0f}", median(taken))
 
 
-async def _ingest(ingest: Ingest, bodies: list[bytes]) -> float:
+async def ingest_all(ingest: Ingest, bodies: list[bytes]) -> float:
     """CPU seconds to take bodies one after another."""
     fresh = [bytes(bytearray(body)) for body in bodies]
     started = time.process_time()
@@ -94,7 +94,7 @@ async def _ingest(ingest: Ingest, bodies: list[bytes]) -> float:
     return time.process_time() - started
 
 
-def _seconds(take: Callable[[list[bytes]], bool], burst: list[bytes]) -> float:
+def cpu_seconds(take: Callable[[list[bytes]], bool], burst: list[bytes]) -> float:
     """CPU seconds to take a burst of datagrams that are fresh in the cache, as those from a socket are."""
     fresh = [bytes(bytearray(datagram)) for datagram in burst]
     started = time.process_time()
