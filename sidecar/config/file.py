@@ -32,7 +32,7 @@ MAX_NODES: Final = 100_000  # keys, values and list items; each alias counts as 
 MAX_NUMBER_CHARACTERS: Final = 100
 READ_SECONDS: Final = 10.0  # a pipe that is not closed by then is refused
 
-_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_VARIABLE: Final = re.compile(r"\$?\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _TAG: Final = "tag:yaml.org,2002:"
 _NUMBERS: Final = (f"{_TAG}int", f"{_TAG}float")
 _NOT_RESOLVED: Final = (f"{_TAG}timestamp", f"{_TAG}value")  # no key has a date: 2026-01-02 is text
@@ -135,7 +135,7 @@ def checked(text: str) -> str:
 
 
 def fill(text: str, environ: Mapping[str, str], limit: int = MAX_BYTES) -> tuple[str, list[str]]:
-    """Fill `${VARIABLE}` and `${VARIABLE:-default}` in.
+    """Fill `${VARIABLE}` and `${VARIABLE:-default}` in; `$${VARIABLE}` stands for the text `${VARIABLE}`.
 
     Args:
         text: any text; without variables it is returned unchanged.
@@ -150,6 +150,8 @@ def fill(text: str, environ: Mapping[str, str], limit: int = MAX_BYTES) -> tuple
 
     def value(match: re.Match[str]) -> str:
         nonlocal added
+        if match[0].startswith("$$"):
+            return match[0][1:]
         name, otherwise = match.groups()
         found = environ.get(name)
         if found is None and otherwise is None:
@@ -168,6 +170,12 @@ def fill(text: str, environ: Mapping[str, str], limit: int = MAX_BYTES) -> tuple
     if added > limit:
         problems.append(f"the variables in it are too long: all together may have {MAX_BYTES} characters")
     return filled, problems
+
+
+def escaped(text: str) -> str:
+    """The text from which `fill` makes this one, whatever the environment."""
+    end = text.rfind("}") + 1
+    return _VARIABLE.sub(lambda match: match[0].replace("${", "$${", 1), text[:end]) + text[end:]
 
 
 def has_variable(text: str) -> bool:
