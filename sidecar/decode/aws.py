@@ -80,7 +80,9 @@ class AwsCalls:
 
     def claims(self, head: Request) -> bool:
         """True if it may be a call: its head says so, or its body is a form, which may."""
-        return head.method == "POST" and (head.content_type == FORM or recognise(*head[:3], b"") is not None)
+        return head.method == "POST" and (
+            head.content_type == FORM or recognise(head.method, head.path, head.headers, b"") is not None
+        )
 
     def read(self, request: Request, now: float) -> AwsReading | PassedReading | FaultReading | None:
         """Begin to read a request; None where it is no call."""
