@@ -168,7 +168,7 @@ class AwsReading:
                 yield error if self.signal == "log_events" else Item(None, error=error)
         elif isinstance(wanted, PutMetricData):
             self._wanted = wanted
-            yield from self._datums(wanted)
+            yield from datums(wanted)
         elif isinstance(wanted, PutLogEvents):
             self._wanted = wanted
             self._groups.create_stream(wanted.group, wanted.stream, self._now_ms)
@@ -199,16 +199,6 @@ class AwsReading:
     @property
     def _now_ms(self) -> int:
         return int(self._now * 1_000)
-
-    def _datums(self, wanted: PutMetricData) -> Iterator[Item]:
-        for datum in datums(wanted):
-            if isinstance(datum, DecodeError):
-                yield Item(None, error=datum)
-                continue
-            ignored = wanted.ignored
-            if "Values" in datum and datum.pop("StatisticValues", None) is not None:
-                ignored += ("StatisticValues",)  # CloudWatch accepts both, and its agent sends both: values say more
-            yield Item(datum, ignored=ignored)
 
     def _log_events(self, wanted: PutLogEvents) -> Iterator[LogEvent | DecodeError]:
         for index, event in enumerate(log_events(wanted, self._now)):
