@@ -28,8 +28,7 @@ from benchmarks.traffic import (
 from sidecar.app import App
 from sidecar.config.schema import Config, Deliver
 from sidecar.decode import json_bodies
-from sidecar.model.exchange import Request
-from sidecar.pipeline.bodies import Ending
+from sidecar.model.exchange import Answer, Request
 from sidecar.pipeline.intake import Pipeline
 from sidecar.receive.datagrams import MOST_IN_A_BURST
 from sidecar.runtime.process import tune_process
@@ -39,7 +38,7 @@ _LINES: Final = 131_072
 _BODIES: Final = 20
 _SMALL_BODIES: Final = 2_000
 
-Ingest: TypeAlias = Callable[[Request], Awaitable[Ending | None]]
+Ingest: TypeAlias = Callable[[Request], Awaitable[Answer | Awaitable[Answer] | None]]
 
 
 def _pipeline() -> Pipeline:
