@@ -27,7 +27,7 @@ def shown(dimensions: Dimensions) -> str:
 def outcome(shape: Shape, line: str) -> str:
     """What becomes of a line, in the words of the page."""
     (sample,) = decode_line(line.encode()).samples
-    shaped = shape.shape(sample, 0.0)
+    shaped = shape.shape(sample, 0.0, "statsd")
     if shaped.drop:
         return "dropped"
     series, (scale, rollups, _) = shaped.series, shaped.closing

@@ -73,17 +73,18 @@ class Shape:
         self._percentiles = percentiles
         self._signed_gauges: SignedGauges = signed_gauges
 
-    def shape(self, sample: Sample, now: float) -> ShapedSample:
+    def shape(self, sample: Sample, now: float, input_: str = "") -> ShapedSample:
         """Name the series of a sample, and count it among those of the last hour.
 
         Args:
             sample: as decoded.
             now: monotonic seconds.
+            input_: the label of the input by which it arrived; empty for none.
 
         Raises:
             DecodeError: CloudWatch would refuse a name, the unit or the dimensions; or `too_many_series`.
         """
-        own, closing, drop, percentiles, max_series, repaired, unknown = self._naming.name(sample)
+        own, closing, drop, percentiles, max_series, repaired, unknown = self._naming.name(sample, input_)
         if percentiles is None:
             percentiles = self._percentiles
         if drop:
@@ -92,13 +93,13 @@ class Shape:
         folded = series is not own and series != own
         return ShapedSample(series, percentiles, repaired, folded, closing, unknown=unknown)
 
-    def check(self, sample: Sample) -> None:
-        """Check the names of a sample without counting its series.
+    def check(self, sample: Sample, input_: str = "") -> None:
+        """Check the names of a sample, that arrived by an input, without counting its series.
 
         Raises:
             DecodeError: CloudWatch would refuse a name, the unit or the dimensions.
         """
-        self._naming.name(sample)
+        self._naming.name(sample, input_)
 
     @property
     def rules(self) -> Rules:
