@@ -63,7 +63,7 @@ def test_the_pipeline_does_what_the_page_says_of_log_events(configuration: str, 
     )
     dropped = {str(reason): units for reason, units in rig.ledger.log_events.dropped.items() if units}
     assert dropped == counted(outcome.removeprefix("dropped ") for outcome in outcomes if outcome[:7] == "dropped")
-    measured = counted(outcome.partition(" = ")[0] for outcome in outcomes if re.match(r"\w+ \{", outcome))
+    measured = counted(series for outcome in outcomes if re.match(r"\w+ \{", outcome) for series in series_of(outcome))
     assert {shown(datum): samples(datum) for datum in rig.datums() if "Value" not in datum} == {
         series: units for series, units in measured.items() if not series.startswith("Users")
     }
@@ -72,6 +72,13 @@ def test_the_pipeline_does_what_the_page_says_of_log_events(configuration: str, 
 def messages(batch: Any) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = orjson.loads(batch.body())["logEvents"]
     return events
+
+
+def series_of(outcome: str) -> list[str]:
+    """The series that a metric is in: its own, and its rollups."""
+    own = outcome.partition(" = ")[0]
+    rollups = re.findall(r"\{.*?\}", outcome.partition(", rollups ")[2])
+    return [own, *(f"{own.partition(' ')[0]} {one}" for one in rollups)]
 
 
 def counted(names: Any) -> dict[str, int]:

@@ -34,6 +34,12 @@ RULES: Final = ("metrics.rules", "logs.redact", "logs.metrics", "logs.routes")
     "--expect", "expected", type=click.File("rb"), help="Check lines `EVENT -> OUTCOME`: exit 1 if one differs."
 )
 @click.option("--logs", is_flag=True, help="With --file and --expect: the events are log events.")
+@click.option(
+    "--input",
+    "input_",
+    metavar="LABEL",
+    help="The input it comes by, for conditions on it: statsd, json_udp, http, emf or aws; by default as UDP has it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each event.")
 @CONFIG
 def explain(
@@ -42,6 +48,7 @@ def explain(
     events: IO[bytes] | None,
     expected: IO[bytes] | None,
     logs: bool,  # noqa: FBT001  # a flag of the command line
+    input_: str | None,
     as_json: bool,  # noqa: FBT001
     path: Path | None,
 ) -> None:
@@ -53,11 +60,11 @@ def explain(
     config = load(path, os.environ)
     explainer = _explainer(config)
     if expected is not None:
-        sys.exit(_check(explainer, read_expectations(expected), log=logs))
+        sys.exit(_check(explainer, read_expectations(expected), log=logs, input_=input_))
     places = _Places(path, config)
     given = [(event or log_event or "").encode("utf-8", "surrogateescape")] if events is None else _lines(events)
     for one in given:
-        explanation = explainer.explain(one, log=logs or log_event is not None)
+        explanation = explainer.explain(one, log=logs or log_event is not None, input_=input_)
         click.echo(_json(one, explanation, places) if as_json else _text(one, explanation, places))
 
 
@@ -127,11 +134,11 @@ def _json(event: bytes, explanation: Explanation, places: _Places) -> str:
     ).decode()
 
 
-def _check(explainer: Explainer, expectations: list[Expectation], *, log: bool) -> int:
+def _check(explainer: Explainer, expectations: list[Expectation], *, log: bool, input_: str | None) -> int:
     """Print each expectation that is not met; returns the exit status."""
     failed = 0
     for one in expectations:
-        outcomes = explainer.explain(one.event, log=log).outcomes
+        outcomes = explainer.explain(one.event, log=log, input_=input_).outcomes
         if outcomes == one.outcomes:
             continue
         failed += 1

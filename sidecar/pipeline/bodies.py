@@ -200,7 +200,7 @@ class Bodies:
         try:
             event = source.decode(element, now)
             if type(event) is Sample:
-                self._metrics.check(event, now)
+                self._metrics.check(event, now, source.input_)
         except DecodeError as error:
             return DecodeError(error.reason, error.detail)  # without its traceback, which holds the body
         if not isinstance(event, Sample | LogEvent | DecodeError):

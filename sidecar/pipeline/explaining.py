@@ -23,11 +23,14 @@ from sidecar.model.samples import Sample
 from sidecar.pipeline import wording
 from sidecar.pipeline.json_datagrams import is_log_event, items
 from sidecar.pipeline.lines import CLIENT_TELEMETRY, is_json
+from sidecar.pipeline.logs import METRICS_INPUT
 from sidecar.runtime.clock import Clock
 from sidecar.shape.log_rules import LogRules, Ruled
 from sidecar.shape.routing import Destination
 from sidecar.shape.shape import Shape, ShapedSample
 
+LINE_INPUT: Final = "statsd"
+JSON_INPUT: Final = "json_udp"
 NO_SETTINGS: Final = GroupSettings(None, None)
 STAGES: Final = {"redact": "redact", "metrics": "metric", "routes": "route"}  # {list of rules: stage}
 
@@ -81,18 +84,21 @@ class Explainer:
         self._outcomes: list[str] = []
         self._series = 0
 
-    def explain(self, event: bytes, *, log: bool = False) -> Explanation:
+    def explain(self, event: bytes, *, log: bool = False, input_: str | None = None) -> Explanation:
         """Explain one event.
 
         Args:
             event: a datagram of the StatsD listener: lines, or JSON.
             log: it is the body of a request to `/ingest/logs` instead.
+            input_: the label of the input by which it comes, for rules with a condition on it; None for that of the
+                listener.
         """
         self._steps, self._outcomes, self._series = [], [], 0
+        came_by = input_ or (JSON_INPUT if is_json(event) else LINE_INPUT)
         now = self._clock.wall()
         try:
             for decoded in self._bodies(event, now) if log else self._datagrams(event, now):
-                self._one(decoded, now)
+                self._one(decoded, now, came_by)
         except DecodeError as error:  # raised by a decoder
             self._refuse(error)
         except SidecarError as error:  # of the body as a whole
@@ -123,10 +129,10 @@ class Explainer:
                 decoded = statsd.decode(line, self._shape.signed_gauges)
                 yield from decoded.samples if isinstance(decoded, statsd.Line) else [decoded]
 
-    def _one(self, decoded: Event | None, now: float) -> None:
+    def _one(self, decoded: Event | None, now: float, input_: str) -> None:
         try:
             if isinstance(decoded, Sample):
-                self._sample(decoded, now)
+                self._sample(decoded, now, input_)
             elif isinstance(decoded, LogEvent):
                 self._log_event(decoded, now)
             elif decoded is not None:
@@ -136,7 +142,7 @@ class Explainer:
 
     # --- metrics ---
 
-    def _sample(self, sample: Sample, now: float) -> None:
+    def _sample(self, sample: Sample, now: float, input_: str) -> None:
         self._step("decoded", wording.sample(sample))
         if sample.adjusted:
             self._step("adjusted", ", ".join([*sample.adjusted, *sample.ignored]))
@@ -147,9 +153,9 @@ class Explainer:
         if sample.timestamp is not None:
             check_timestamp(sample.timestamp, now)
         before = wording.Before(sample, self._config)
-        for rule, decision in self._shape.steps(sample):
+        for rule, decision in self._shape.steps(sample, input_):
             self._step("rule", before.changes(decision), rule.origin)
-        shaped = self._shape.shape(sample, self._clock.monotonic())
+        shaped = self._shape.shape(sample, self._clock.monotonic(), input_)
         if shaped.drop:
             self._drop("rule")
             return
@@ -186,7 +192,7 @@ class Explainer:
             ruled = rules.apply(event)
             self._applied(before, _hits(rules))
             for metric, value, dimensions in ruled.measured:
-                self._one(metric.sample(value, dimensions, None), now)
+                self._one(metric.sample(value, dimensions, None), now, METRICS_INPUT)
             if ruled.unreadable:
                 self._step("adjusted", "unreadable_metric_value: the field of a metric has no number in it")
         if ruled.dropped is not None:

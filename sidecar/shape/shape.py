@@ -74,17 +74,18 @@ class Shape:
         self._percentiles = percentiles
         self._signed_gauges: SignedGauges = signed_gauges
 
-    def shape(self, sample: Sample, now: float) -> ShapedSample:
+    def shape(self, sample: Sample, now: float, input_: str = "") -> ShapedSample:
         """Name the series of a sample, and count it among those of the last hour.
 
         Args:
             sample: as decoded.
             now: monotonic seconds.
+            input_: the label of the input by which it arrived; empty for none.
 
         Raises:
             DecodeError: CloudWatch would refuse a name, the unit or the dimensions; or `too_many_series`.
         """
-        own, closing, drop, percentiles, max_series, repaired, unknown = self._naming.name(sample)
+        own, closing, drop, percentiles, max_series, repaired, unknown = self._naming.name(sample, input_)
         if percentiles is None:
             percentiles = self._percentiles
         if drop:
@@ -93,20 +94,20 @@ class Shape:
         folded = series is not own and series != own
         return ShapedSample(series, percentiles, repaired, folded, closing, unknown=unknown)
 
-    def steps(self, sample: Sample) -> Iterator[tuple[Rule, Decision]]:
+    def steps(self, sample: Sample, input_: str = "") -> Iterator[tuple[Rule, Decision]]:
         """The rules of `metrics.rules` that apply to a sample, each with what it and those before it say.
 
         The decision is the same object each time.
         """
-        return self._naming.steps(sample)
+        return self._naming.steps(sample, input_)
 
-    def check(self, sample: Sample) -> None:
-        """Check the names of a sample without counting its series.
+    def check(self, sample: Sample, input_: str = "") -> None:
+        """Check the names of a sample, that arrived by an input, without counting its series.
 
         Raises:
             DecodeError: CloudWatch would refuse a name, the unit or the dimensions.
         """
-        self._naming.name(sample)
+        self._naming.name(sample, input_)
 
     @property
     def rules(self) -> Rules:

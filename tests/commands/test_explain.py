@@ -202,6 +202,18 @@ def test_a_file_of_expectations_that_cannot_be_read(path: Path, tmp_path: Path, 
     assert problem in result.output
 
 
+def test_the_input_is_that_of_the_listener_or_as_given(tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(
+        "metrics: {rules: [{match: a, when: {input: http}, name: A}, {match: a, when: {input: json_udp}, drop: true}]}"
+    )
+    event = '{"name": "a", "value": 1}'
+
+    assert explained(path, event)["outcomes"] == ["dropped rule"]
+    assert explained(path, "--input", "http", event)["outcomes"] == ["A {} = 1 None"]
+    assert explained(path, "a:1|c")["outcomes"] == ["a {} = 1 Count"]
+
+
 def test_one_event_at_a_time() -> None:
     for arguments in ([], ["a:1|c", "--log", "x"], ["a:1|c", "--logs"]):
         assert run(*arguments).exit_code == 2

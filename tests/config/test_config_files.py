@@ -109,7 +109,7 @@ def test_llm_keeps_its_large_logs_for_two_weeks() -> None:
     """Namespace, group and retention of a service that calls language models."""
     config = load(CONFIG / "llm.yaml", {})
 
-    assert config.namespace == "LLM"
+    assert config.namespace == "AI/LLMMetrics"
     assert config.logs.group == "/llm/{service}"
     assert config.logs.retention_days == 14
 
