@@ -23,6 +23,7 @@ from sidecar.spool.files import FILE
 from tests.life.configuration import configuration_file
 from tests.life.far_end import Target, all_saved, in_hand
 from tests.life.loop import HandLoop, HandThread
+from tests.life.senders import Stream
 from tests.support.clock import HandClock
 from tests.support.pipeline import Inputs
 
@@ -85,6 +86,7 @@ class Life:
         self.spool, self.keeper = spool, keeper
         self.pipeline, self.ledger = self.app._pipeline, self.app._ledger
         self.inputs = Inputs(self.pipeline, emf_as="both")
+        self.stream = Stream()
         self.disk_works = True
         self.disk_hung = False
         self.stalled = False  # at some time: batches may have gone on in memory alone

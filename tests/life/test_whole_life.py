@@ -32,7 +32,7 @@ from sidecar.spool.files import LOCK
 from tests.life.configuration import METRIC_RULES, ROUTES, configuration, configuration_file
 from tests.life.far_end import ANSWERS, OK, REQUEST_SECONDS, Answer, FarEnd, LogFarEnd, Target, read_datums
 from tests.life.life import Life, rows
-from tests.life.senders import DATAGRAM_PLANS, EVENT_PLANS, METRIC_PLANS, Event, Line, Metric, Numbers
+from tests.life.senders import DATAGRAM_PLANS, EVENT_PLANS, METRIC_PLANS, Event, Frame, Line, Metric, Numbers
 from tests.support.clock import HandClock
 from tests.support.strategies import json_bodies, log_items, spoiled_items
 
@@ -94,6 +94,17 @@ class WholeLife(RuleBasedStateMachine):
         events: Counter[int] = Counter()
         burst = [self.numbers.datagram(one, samples, events) for one in planned * times]
         self.life.datagrams(burst, samples, events)
+
+    @rule(planned=_bursts, share=st.sampled_from([0.0, 0.3, 0.7, 0.9, 1.0]))
+    def packets_over_a_stream(self, planned: list[list[Line | bytes] | Event], share: float) -> None:
+        """A part of them arrives now, the rest with the next; a crash cuts the connection."""
+        frames = []
+        for one in planned:
+            samples: Counter[int] = Counter()
+            events: Counter[int] = Counter()
+            frames.append(Frame(self.numbers.datagram(one, samples, events), samples, events))
+        for content, samples, events in self.life.stream.send(frames, share):
+            self.life.datagrams([content], samples, events)
 
     @rule(
         planned=st.lists(st.one_of(METRIC_PLANS, METRIC_PLANS, spoiled_items()), min_size=1, max_size=6), times=_times
