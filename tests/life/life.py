@@ -97,7 +97,8 @@ class Life:
         self.target.logs.latest.clear()
         delivery = self.app._delivery
         self.workers = [self.loop.create_task(worker) for worker in delivery.workers()]
-        self.running = [self.loop.create_task(work) for work in (self.keeper.run(), *delivery.timers())]
+        sorting = self.pipeline._buffers.run_sorting()
+        self.running = [self.loop.create_task(work) for work in (self.keeper.run(), *delivery.timers(), sorting)]
 
     # --- moving on ---
 
