@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from itertools import pairwise
 from typing import Final
@@ -187,6 +188,51 @@ def test_a_json_object_stays_one_when_it_is_cut(piece: str, bytes_: int, fields:
     assert any(read[f"field{i}"].endswith(TRUNCATED) for i in range(fields))
     for i in range(fields):
         assert text.startswith(read[f"field{i}"].removesuffix(TRUNCATED))
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        {f"f{i}": i for i in range(50_000)},
+        {f"field{i}": 'some text with "quotes" in it' for i in range(15_000)},
+        {"rows": [{"n": i, "tags": ["a", {"b": "]"}]} for i in range(15_000)]},
+        {"deep": [[[[[[[["x", {"m": "y"}]]]]]]]] * 500},
+        {"k" * 300: "a key as long as a text", "escaped": '\\"' * 200},
+    ],
+    ids=["numbers", "texts", "rows", "deep", "escapes"],
+)
+def test_the_long_text_of_an_object_is_found_behind_whatever_comes_before(around: dict[str, object]) -> None:
+    message = orjson.dumps({**around, "message": "line\n" * 220_000, "last": {"message": "z" * 300}}).decode()
+    shorter, was_cut = cut(message)
+    read = orjson.loads(shorter)
+
+    assert was_cut
+    assert {**around, "last": {"message": "z" * 300}} == {key: read[key] for key in read if key != "message"}
+    assert read["message"].endswith(TRUNCATED)
+    assert LOG_MESSAGE_BYTES - 12 <= len(shorter.encode()) <= LOG_MESSAGE_BYTES
+
+
+def test_what_is_nested_without_end_does_not_take_long() -> None:
+    """The search ends after so many brackets: the message is cut as text."""
+    message = orjson.dumps({"deep": [[[[[[[[[1]]]]]]]]] * 5_000, "message": "x" * 1_100_000}).decode()
+
+    assert cut(message)[0] == message[: LOG_MESSAGE_BYTES - len(TRUNCATED)] + TRUNCATED
+
+
+@pytest.mark.parametrize("ascii_only", [False, True])
+@pytest.mark.parametrize("text", ["😀é\n", "a\\\\", '\\\\"', "\\n", "\x01😀", "\\ud83d"], ids=ascii)
+def test_a_text_is_cut_in_neither_a_character_nor_an_escape(text: str, ascii_only: bool) -> None:  # noqa: FBT001
+    """At each place in turn; as much as fits stays, as it came."""
+    for shift in range(13):
+        given_ = "." * shift + text * (LOG_MESSAGE_BYTES // len(text))
+        message = json.dumps({"m": given_}, ensure_ascii=ascii_only)
+        shorter, was_cut = cut(message)
+        read = orjson.loads(shorter)["m"].removesuffix(TRUNCATED)
+
+        assert was_cut
+        assert given_.startswith(read)
+        assert LOG_MESSAGE_BYTES - 12 < len(shorter.encode()) <= LOG_MESSAGE_BYTES
+        assert message.startswith(shorter.removesuffix(f'{TRUNCATED}"}}'))
 
 
 @pytest.mark.parametrize(
