@@ -69,7 +69,7 @@ class Pipeline:
         self._observer = observer
         self._deferring: list[DatagramPath | ElementPath] = []  # may have the rest of a burst still to ingest
         max_series = config.metrics.max_series
-        self.windows = Windows(checkpointed=metrics.keeps, max_levels=max_series)
+        self.windows = Windows(checkpointed=metrics.durable, max_levels=max_series)
         self._shortcuts = Shortcuts(shape, self.windows, max_series, observer)
         self._flushes = MetricFlushes(config.metrics, windows=self.windows, sink=metrics, observer=observer, pace=pace)
         self._metrics = MetricPath(
@@ -97,7 +97,7 @@ class Pipeline:
             dispatch=self._dispatch,
             flushes=self._flushes,
             capacities=config.deliver.capacities(),
-            durable=logs.keeps,
+            durable=logs.durable,
             observer=observer,
         )
 

@@ -58,7 +58,7 @@ class LogBuffers:
         self._config = config
         self._open_bytes = open_bytes
         self._sink = sink
-        self._keeps = sink.keeps
+        self._durable = sink.durable
         self._flush_counts = observer.ledger.flushes
         self._monotonic = observer.clock.monotonic
         self._buffers: dict[Destination, LogBuffer] = {}
@@ -89,7 +89,7 @@ class LogBuffers:
         if buffer is None:
             buffer = self._buffers[destination] = LogBuffer()
         buffer.add(timestamp_ms, body, size)
-        if self._keeps:
+        if self._durable:
             self._touched.add(destination)
         self._buffered_events += 1
         self._buffered_bytes += size
@@ -197,7 +197,7 @@ class LogBuffers:
         self._sorting_events -= first.events
         self._sorting_bytes -= first.size_bytes
         commit = self._sink.offer(batches, segments=first.segments)
-        if self._keeps:
+        if self._durable:
             self._note(commit)
 
     def _note(self, commit: asyncio.Future[bool] | None) -> None:

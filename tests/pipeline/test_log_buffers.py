@@ -20,7 +20,7 @@ BODY: Final = 2_000
 class Saving(Recording[LogBatch]):
     """A sink with a spool whose writes succeed at once."""
 
-    keeps = True
+    durable = True
 
     def __init__(self) -> None:
         super().__init__()
