@@ -27,7 +27,7 @@ from sidecar.observe.log import Limiter, lines_dropped
 from sidecar.observe.prometheus import FiguresCollector
 from sidecar.observe.stall import StallProbe
 from sidecar.observe.stats import Stats
-from sidecar.pipeline.checkpoints import Keeper
+from sidecar.pipeline.checkpoints import Checkpointer
 from sidecar.pipeline.intake import Pipeline
 from sidecar.pipeline.observer import Observer
 from sidecar.pipeline.reloading import Reloader
@@ -75,20 +75,20 @@ class App:
         )
         self._upstream = _upstream(config)
         self._pipeline = self._make_pipeline(clock)
-        self._keeper = self._make_keeper(clock)
+        self._checkpointer = self._make_checkpointer(clock)
         self._reloader = None if source is None else self._make_reloader(source, clock)
         self._sources = Sources(
             self._ledger,
             self._health,
             series=lambda: self._pipeline.series,
             stall_seconds=stall.longest,
-            checkpoint_age=None if self._keeper is None else self._keeper.checkpoint_age,
+            checkpoint_age=None if self._checkpointer is None else self._checkpointer.checkpoint_age,
             log_lines_dropped=lines_dropped,
         )
         errors = CallbackErrors()
         self.daemon = Daemon(
             self._make_inputs(errors),
-            _Stages(self._pipeline, self._delivery, self._keeper, stall, self._upstream, self._reloader),
+            _Stages(self._pipeline, self._delivery, self._checkpointer, stall, self._upstream, self._reloader),
             health=self._health,
             ledger=self._ledger,
             clock=clock,
@@ -127,10 +127,10 @@ class App:
         self._health.configuration = reloader.summary
         return reloader
 
-    def _make_keeper(self, clock: Clock) -> Keeper | None:
+    def _make_checkpointer(self, clock: Clock) -> Checkpointer | None:
         if self._delivery.spool is None:
             return None
-        return Keeper(
+        return Checkpointer(
             self._delivery.spool,
             pipeline=self._pipeline,
             metrics=self._delivery.metrics.backlog,
@@ -192,26 +192,26 @@ class _Stages:
         self,
         pipeline: Pipeline,
         delivery: Delivery,
-        keeper: Keeper | None,
+        checkpointer: Checkpointer | None,
         stall: StallProbe,
         upstream: Upstream | None,
         reloader: Reloader | None,
     ) -> None:
         self._pipeline = pipeline
         self._delivery = delivery
-        self._keeper = keeper
+        self._checkpointer = checkpointer
         self._stall = stall
         self._upstream = upstream
         self._reloader = reloader
 
     def before_inputs(self) -> list[Coroutine[Any, Any, None]]:
-        return [] if self._keeper is None else [self._keeper.run()]
+        return [] if self._checkpointer is None else [self._checkpointer.run()]
 
     async def head_start(self, seconds: float) -> None:
         # Usually the spool is open before the first event. A disk that does not answer is not waited for: what comes
         # meanwhile is aggregated, and answered as not durable.
-        if self._keeper is not None:
-            await self._keeper.tried(seconds)
+        if self._checkpointer is not None:
+            await self._checkpointer.tried(seconds)
 
     def timers(self) -> list[Coroutine[Any, Any, None]]:
         reloads = [] if self._reloader is None else [self._reloader.run()]
@@ -226,8 +226,8 @@ class _Stages:
             await self._delivery.stop_committing()
             return
         await self._delivery.committed()
-        if self._keeper is not None:
-            await self._keeper.checkpoint()  # the levels of gauges, for the next start
+        if self._checkpointer is not None:
+            await self._checkpointer.checkpoint()  # the levels of gauges, for the next start
 
     async def drain(self) -> None:
         self._delivery.drain()

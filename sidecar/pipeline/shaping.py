@@ -43,10 +43,7 @@ def make_shape(
     """
     metrics, logs = config.metrics, config.logs
     context = {**environment, **config.dimensions}
-
-    def template(text: str) -> Template:
-        return Template(text, hostname, context)
-
+    template = make_template(config, hostname, environment)
     group, stream, events_group = map(template, (logs.group, logs.stream, logs.events_group or logs.group))
     return Shape(
         naming=SeriesNaming(
@@ -73,6 +70,12 @@ def make_shape(
         signed_gauges=metrics.signed_gauges,
         log_rules=_log_rules(logs, template, environment.get(REDACT_KEY)),
     )
+
+
+def make_template(config: Config, hostname: str, environment: Mapping[str, str]) -> Callable[[str], Template]:
+    """What makes templates: over an event's fields, the configured dimensions, `hostname` and the environment."""
+    context = {**environment, **config.dimensions}
+    return lambda text: Template(text, hostname, context)
 
 
 def rule_of(configured: MetricRule, origin: str) -> Rule:

@@ -41,6 +41,7 @@ EXAMPLES: Final = max(30, int(os.environ.get("FUZZ_EXAMPLES", "0")) // 20)  # ab
 STEPS: Final = 60 if LONGER else 30
 DATUMS: Final = 2  # of a batch
 EVENTS: Final = 3
+SORTED_AT_ONCE: Final = 1  # so that what comes in another order is sorted slice by slice, while other things happen
 TICK: Final = 0.001  # seconds the clock advances when it is read: code yields to the loop at every opportunity
 STALL_SECONDS: Final = 1.0  # after which nobody waits for a disk that does not answer
 
@@ -59,6 +60,7 @@ class WholeLife(RuleBasedStateMachine):
         self.cleanup.enter_context(capture_logs())
         self.cleanup.enter_context(patch("sidecar.batch.metrics.DATUMS_PER_REQUEST", DATUMS))
         self.cleanup.enter_context(patch("sidecar.batch.logs.EVENTS_PER_REQUEST", EVENTS))
+        self.cleanup.enter_context(patch("sidecar.batch.logs.SLICE_EVENTS", SORTED_AT_ONCE))
         folder = Path(tempfile.mkdtemp())
         self.cleanup.callback(shutil.rmtree, folder)
         self.directory = folder / "spool"
