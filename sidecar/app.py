@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,9 +30,12 @@ from sidecar.pipeline.checkpoints import Keeper
 from sidecar.pipeline.intake import Pipeline
 from sidecar.pipeline.observer import Observer
 from sidecar.pipeline.shaping import make_shape
+from sidecar.runtime import ecs
 from sidecar.runtime.clock import Clock, SystemClock
+from sidecar.runtime.ecs import TaskMetadata
 from sidecar.runtime.http_server import CONNECTIONS
 from sidecar.runtime.process import descriptors_for_connections, tune_process
+from sidecar.shape.shape import Shape
 
 if TYPE_CHECKING:
     from sidecar.deliver.cloudwatch.upstream import Upstream
@@ -63,7 +66,10 @@ class App:
             config, ledger=self._ledger, health=self._health, limiter=self._limiter, clock=clock, target=target
         )
         self._upstream = _upstream(config)
+        self._environment = dict(os.environ)
         self._pipeline = self._make_pipeline(clock)
+        address = os.environ.get(ecs.VARIABLE)
+        self._task = TaskMetadata(address, self._add_placeholders) if address else None
         self._keeper = self._make_keeper(clock)
         self._sources = Sources(
             self._ledger,
@@ -76,7 +82,7 @@ class App:
         errors = CallbackErrors()
         self.daemon = Daemon(
             self._make_inputs(errors),
-            _Stages(self._pipeline, self._delivery, self._keeper, stall, self._upstream),
+            _Stages(self._pipeline, self._delivery, self._keeper, stall, self._upstream, self._task),
             health=self._health,
             ledger=self._ledger,
             clock=clock,
@@ -91,12 +97,21 @@ class App:
     def _make_pipeline(self, clock: Clock) -> Pipeline:
         return Pipeline(
             self._config,
-            make_shape(self._config, socket.gethostname(), os.environ, groups=self._groups),
+            self._make_shape(None),
             metrics=self._delivery.metrics.backlog,
             logs=self._delivery.logs.backlog,
             observer=Observer(self._ledger, self._limiter, clock),
             pace=self._delivery.metrics.pace,
         )
+
+    def _make_shape(self, before: Shape | None) -> Shape:
+        """What the configuration makes of events, with what is known about the task by now."""
+        return make_shape(self._config, socket.gethostname(), self._environment, before=before, groups=self._groups)
+
+    def _add_placeholders(self, values: Mapping[str, str]) -> None:
+        """Take the metadata of the task, from the next event on."""
+        self._environment.update(values)
+        self._pipeline.shape = self._make_shape(self._pipeline.shape)
 
     def _make_keeper(self, clock: Clock) -> Keeper | None:
         if self._delivery.spool is None:
@@ -166,21 +181,22 @@ class _Stages:
         keeper: Keeper | None,
         stall: StallProbe,
         upstream: Upstream | None,
+        task: TaskMetadata | None,
     ) -> None:
         self._pipeline = pipeline
+        self._task = task
         self._delivery = delivery
         self._keeper = keeper
         self._stall = stall
         self._upstream = upstream
 
     def before_inputs(self) -> list[Coroutine[Any, Any, None]]:
-        return [] if self._keeper is None else [self._keeper.run()]
+        return [part.run() for part in (self._keeper, self._task) if part is not None]
 
     async def head_start(self, seconds: float) -> None:
-        # Usually the spool is open before the first event. A disk that does not answer is not waited for: what comes
-        # meanwhile is aggregated, and answered as not durable.
-        if self._keeper is not None:
-            await self._keeper.tried(seconds)
+        # Usually the spool is open before the first event, and the metadata of the task is known. What does not answer is
+        # not waited for: what comes meanwhile is answered as not durable, and its placeholders are counted as unknown.
+        await asyncio.gather(*[part.tried(seconds) for part in (self._keeper, self._task) if part is not None])
 
     def timers(self) -> list[Coroutine[Any, Any, None]]:
         return [*self._pipeline.timers(), self._stall.run(), *self._delivery.timers()]

@@ -232,6 +232,7 @@ WRONG: Final[list[tuple[str, str]]] = [
     ("dimensions: {Env: 5}", "dimensions.Env"),
     ("dimensions: {Env: ''}", "dimensions"),
     ("dimensions: [a]", "dimensions"),
+    ("dimensions: {a: 'b{c'}", "dimensions"),
     ("logs: {group: '/a b'}", "logs.group"),
     ("logs: {group: '/a/{service'}", "logs.group"),
     ("logs: {group: '/a/{}'}", "logs.group"),
