@@ -78,7 +78,7 @@ class App:
             stall_seconds=stall.longest,
             checkpoint_age=None if self._keeper is None else self._keeper.checkpoint_age,
             log_lines_dropped=lines_dropped,
-            rule_hits=lambda: self._pipeline.rule_hits(),
+            rule_hits=self._pipeline.rule_hits,
         )
         errors = CallbackErrors()
         self.daemon = Daemon(
