@@ -6,8 +6,6 @@ receive/. Rows of the transport HTTP with the same listener share its port.
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +24,6 @@ from sidecar.observe.health import Health, ListenerHealth
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
 from sidecar.pipeline.intake import Pipeline
-from sidecar.pipeline.shaping import make_template
 from sidecar.receive.datagrams import DatagramReceiver
 from sidecar.receive.frames import Framing, Lines, Packets
 from sidecar.receive.http import HttpReceiver, Way
@@ -155,9 +152,7 @@ def emf_documents(parts: Parts, labels: Labels) -> Element:
 
 def emf_decoder(config: Config) -> Decoder:
     """What reads documents in embedded metric format as the section `emf` says."""
-    group = config.emf.group
-    template = make_template(config, socket.gethostname(), os.environ)
-    return Decoder(config.emf.as_, None if group is None else template(group).render)
+    return Decoder(config.emf.as_)
 
 
 # --- dialects of bodies ------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from sidecar import __version__
-from sidecar.model.errors import Reason
+from sidecar.model.errors import ASKED_FOR, Reason
 from sidecar.observe.health import DeliveryHealth, Health
 from sidecar.observe.ledger import REQUEST_SECONDS_BUCKETS, Ledger, SignalLedger
 
@@ -39,6 +39,7 @@ class Sources:
         stall_seconds: returns the longest event-loop stall in the last two minutes.
         checkpoint_age: returns the seconds since the last checkpoint; None without a spool.
         log_lines_dropped: returns the number of log lines that were not written.
+        rule_hits: returns each rule of the configuration with the number of samples or log events it applied to.
     """
 
     ledger: Ledger
@@ -47,6 +48,7 @@ class Sources:
     stall_seconds: Callable[[], float]
     checkpoint_age: Callable[[], float] | None = None
     log_lines_dropped: Callable[[], int] = lambda: 0
+    rule_hits: Callable[[], Iterable[tuple[str, int]]] = tuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Figure:
         labels: the names of its labels; each has a bounded set of values.
         unit: the base unit with which the name ends; empty for plain numbers.
         loss: True if a value above zero means that data was lost.
+        no_loss: values of its label for which it does not.
         path: where `/stats` has it: keys separated by dots, below which the label values nest. A label in braces is
             part of the path. Empty where `/stats` shows the state it is derived from instead.
         total_path: where `/stats` has the sum over all label values; empty for nowhere.
@@ -73,6 +76,7 @@ class Figure:
     labels: Labels = ()
     unit: str = ""
     loss: bool = False
+    no_loss: tuple[str, ...] = ()
     path: str = ""
     total_path: str = ""
 
@@ -95,6 +99,7 @@ class _Row(NamedTuple):
     path: str
     labels: Labels = ()
     loss: bool = False
+    no_loss: tuple[str, ...] = ()
     total_path: str = ""
 
 
@@ -122,6 +127,7 @@ _ACCOUNT: Final = (  # received + recovered = delivered + pending + dropped
         "dropped_by_reason",
         labels=("reason",),
         loss=True,
+        no_loss=ASKED_FOR,
         total_path="dropped",
     ),
     _Row("pending", "gauge", "accepted and not yet delivered.", lambda account: _one(account.pending), "pending"),
@@ -138,6 +144,7 @@ def _account(name: str, words: str, account: Callable[[Sources], SignalLedger]) 
             lambda sources, row=row: row.read(account(sources)),  # type: ignore[misc]  # its default is the row
             labels=row.labels,
             loss=row.loss,
+            no_loss=row.no_loss,
             path=f"{name}.{row.path}",
             total_path=row.total_path and f"{name}.{row.total_path}",
         )
@@ -247,6 +254,13 @@ FIGURES: Final[tuple[Figure, ...]] = (
         lambda sources: [((kind,), units) for kind, units in list(sources.ledger.adjusted.items())],
         labels=("kind",),
         path="adjusted",
+    ),
+    Figure(
+        "sidecar_rule_hits_total",
+        "counter",
+        "Samples and log events that a rule of the configuration applied to, since the rules were loaded.",
+        lambda sources: [((rule,), hits) for rule, hits in sources.rule_hits()],
+        labels=("rule",),
     ),
     Figure(
         "sidecar_flushes_total",

@@ -177,6 +177,10 @@ class Pipeline:
             summary["never_hit"] += [rule["rule"] for rules in logs.values() for rule in rules if not rule["hits"]]
         return summary
 
+    def rule_hits(self) -> list[tuple[str, int]]:
+        """Each rule with the number of samples or log events it applied to; a redaction that finds several once."""
+        return hits.by_rule(self.rules())
+
     @property
     def series(self) -> int:
         """Distinct series in the last hour."""

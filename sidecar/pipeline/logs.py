@@ -44,6 +44,7 @@ class LogPath:
         self._adjusted = observer.ledger.adjusted
         self._limiter = observer.limiter
         self._monotonic = observer.clock.monotonic
+        self._warned: set[str] = set()  # where a placeholder was filled with `unknown`
 
     def prepare(self, event: LogEvent, now: float, input_: str) -> tuple[Destination, int, bytes, int] | None:
         """Apply the rules to one log event that arrived at `now` (wall seconds), route and encode it.
@@ -74,13 +75,26 @@ class LogPath:
                 self._adjusted["message_cut"] += 1
                 self._limiter.warning("message_cut", "a log event is over 1,048,550 bytes and was cut", input=input_)
         router = self.shape.router
-        overflowed = router.overflowed
+        overflowed, missed = router.overflowed, router.missed.count
         destination = router.route(event, self._monotonic(), route)
         if router.overflowed > overflowed:
             self._adjusted["stream_overflow"] += 1
             self._limiter.warning("stream_overflow", "logs.max_streams is reached: events go to the default stream")
+        if router.missed.count > missed:
+            self._note_unknown("the group or stream of a log event")
         body, size = encode(timestamp_ms, event.message)
         return destination, timestamp_ms, body, size
+
+    def _note_unknown(self, where: str) -> None:
+        """Count a sample or event with a placeholder filled with `unknown`; log the first, since there may be many."""
+        self._adjusted["placeholder_unknown"] += 1
+        if where not in self._warned:
+            self._warned.add(where)
+            self._limiter.warning(
+                f"placeholder_unknown {where}",
+                "a placeholder has no value: neither a field nor a dimension nor a variable has its name",
+                where=where,
+            )
 
     def _apply(self, rules: LogRules, event: LogEvent, now: float) -> tuple[bool, Route | None]:
         """Apply the rules: False for an event that is dropped, which is counted; the route of another."""
@@ -99,9 +113,11 @@ class LogPath:
         account = self._ledger.samples
         account.received[METRICS_INPUT] += len(measured)
         at = now if timestamp is None else timestamp
-        for metric, value, dimensions in measured:
+        for metric, value, dimensions, unknown in measured:
             key = metric.key(dimensions)
             if value.__class__ is float and self._shortcuts.add_value(key, value, at):
+                if unknown:
+                    self._note_unknown("a dimension of logs.metrics")
                 continue
             try:
                 sample = metric.sample(value, dimensions, timestamp)
@@ -109,5 +125,7 @@ class LogPath:
             except DecodeError as error:
                 self._refusals.refuse(account, error, 1, METRICS_INPUT)
                 continue
+            if unknown and "placeholder_unknown" not in added.adjusted:
+                self._note_unknown("a dimension of logs.metrics")
             if not added.adjusted:
                 self._shortcuts.learn_document(key, sample, added.accumulator, added.series, added.closing)

@@ -14,7 +14,8 @@ from sidecar.observe.ledger import Ledger
 from sidecar.observe.prometheus import FiguresCollector
 from sidecar.observe.stats import Stats
 
-BY_STATE = {"sidecar_delivery_up", "sidecar_delivery_slowed", "sidecar_build_info"}  # /stats shows what they come from
+# /stats shows what they come from.
+BY_STATE = {"sidecar_delivery_up", "sidecar_delivery_slowed", "sidecar_build_info", "sidecar_rule_hits_total"}
 
 
 def sources() -> Sources:
@@ -33,7 +34,7 @@ def sources() -> Sources:
     ledger.adjusted["unknown_field"] += 1
     ledger.flushes["metrics", "timer"] += 1
     health.spool = lambda: {"durable": True, "set_aside": 2}
-    return Sources(ledger, health, lambda: 9, lambda: 0.25, lambda: 0.5, lambda: 3)
+    return Sources(ledger, health, lambda: 9, lambda: 0.25, lambda: 0.5, lambda: 3, lambda: [("logs.routes.0", 4)])
 
 
 async def stats(read: Sources, figures: tuple[Figure, ...] = FIGURES) -> dict[str, Any]:
@@ -106,6 +107,15 @@ async def test_a_new_row_is_all_that_a_new_figure_needs() -> None:
     assert "# HELP sidecar_example_total An example. Loss.\n# TYPE sidecar_example_total counter\n" in text
     assert 'sidecar_example_total{kind="a"} 8.0\nsidecar_example_total{kind="b"} 1.0\n' in text
     assert (await stats(sources(), (row,)))["examples"] == {"by_kind": {"a": 8, "b": 1}, "total": 9}
+
+
+def test_what_rules_asked_for_is_no_loss() -> None:
+    text = exposed(sources())
+
+    for name in ("samples", "log_events"):
+        (help_,) = [line for line in text.splitlines() if line.startswith(f"# HELP sidecar_{name}_dropped_total ")]
+        assert help_.endswith("Loss, except rule, sampled, redacted.")
+    assert 'sidecar_rule_hits_total{rule="logs.routes.0"} 4.0' in text
 
 
 def test_openmetrics_names_the_unit_of_what_has_one() -> None:
