@@ -84,6 +84,8 @@ class App:
             stall_seconds=stall.longest,
             checkpoint_age=None if self._keeper is None else self._keeper.checkpoint_age,
             log_lines_dropped=lines_dropped,
+            max_series=config.metrics.max_series,
+            memory=self._delivery.memory,
         )
         errors = CallbackErrors()
         self.daemon = Daemon(
