@@ -21,7 +21,7 @@ OF_COUNTERS: Final = {"rate", "irate", "increase"}
 
 def series() -> dict[str, Figure]:
     """{name of a series in Prometheus: its figure}; a histogram has three."""
-    found = {}
+    found: dict[str, Figure] = {}
     for figure in FIGURES:
         suffixes = ("_bucket", "_sum", "_count") if figure.kind == "histogram" else ("",)
         found |= {f"{figure.name}{suffix}": figure for suffix in suffixes}
