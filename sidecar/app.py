@@ -90,6 +90,8 @@ class App:
             checkpoint_age=None if self._checkpointer is None else self._checkpointer.checkpoint_age,
             log_lines_dropped=lines_dropped,
             rule_hits=self._pipeline.rule_hits,
+            max_series=config.metrics.max_series,
+            memory=self._delivery.memory,
         )
         errors = CallbackErrors()
         self.daemon = Daemon(

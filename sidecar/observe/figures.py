@@ -40,6 +40,8 @@ class Sources:
         checkpoint_age: returns the seconds since the last checkpoint; None without a spool.
         log_lines_dropped: returns the number of log lines that were not written.
         rule_hits: returns each rule of the configuration with the number of samples or log events it applied to.
+        max_series: `metrics.max_series`; None where there is no such limit.
+        memory: returns {signal: (bytes of closed batches in memory, the most that may be)}.
     """
 
     ledger: Ledger
@@ -49,6 +51,8 @@ class Sources:
     checkpoint_age: Callable[[], float] | None = None
     log_lines_dropped: Callable[[], int] = lambda: 0
     rule_hits: Callable[[], Iterable[tuple[str, int]]] = tuple
+    max_series: int | None = None
+    memory: Callable[[], Mapping[str, tuple[int, int]]] = dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +154,6 @@ def _account(name: str, words: str, account: Callable[[Sources], SignalLedger]) 
         )
 
 
-def _kernel_dropped(sources: Sources) -> Values:
-    dropped = sources.ledger.datagrams.kernel_dropped()
-    return [] if dropped is None else _one(dropped)
-
-
 def _request_seconds(sources: Sources) -> Values:
     requests = sources.ledger.requests
     for operation, counts in list(requests.seconds.items()):
@@ -164,6 +163,33 @@ def _request_seconds(sources: Sources) -> Values:
             total += count
             buckets.append((str(bound), total))
         yield (operation,), Histogram(buckets, requests.total_seconds[operation])
+
+
+def _memory() -> Iterator[Figure]:
+    most = "Bytes beyond which the oldest leave memory: the signal's share of `deliver.memory_bytes`."
+    for index, (key, text) in enumerate((("bytes", "Bytes of closed batches in memory."), ("max_bytes", most))):
+        yield Figure(
+            f"sidecar_memory_{key}",
+            "gauge",
+            text,
+            lambda sources, index=index: [((signal,), of[index]) for signal, of in sources.memory().items()],  # type: ignore[misc]
+            labels=("signal",),
+            unit="bytes",
+            path=f"delivery.memory_{key}",
+        )
+
+
+def _spool(key: str) -> Callable[[Sources], Values]:
+    return lambda sources: [] if sources.health.spool is None else _one(sources.health.spool()[key])
+
+
+def _spool_gauges() -> Iterator[Figure]:
+    for key, unit, text in (
+        ("durable", "", "1 while the spool can be written, 0 while what is not delivered is in memory only."),
+        ("bytes", "bytes", "Bytes in the spool."),
+        ("max_bytes", "bytes", "Bytes beyond which the oldest batches are dropped: `deliver.spool_max_bytes`."),
+    ):
+        yield Figure(f"sidecar_spool_{key}", "gauge", text, _spool(key), unit=unit, path=f"spool.{key}" if unit else "")
 
 
 def _up(delivery: DeliveryHealth) -> int:
@@ -196,7 +222,7 @@ FIGURES: Final[tuple[Figure, ...]] = (
         "sidecar_datagrams_kernel_dropped_total",
         "counter",
         "Datagrams that the kernel dropped because the receive buffer was full; only on Linux.",
-        _kernel_dropped,
+        lambda sources: [] if (drops := sources.ledger.datagrams.kernel_dropped()) is None else _one(drops),
         loss=True,
         path="datagrams.kernel_dropped",
     ),
@@ -286,6 +312,14 @@ FIGURES: Final[tuple[Figure, ...]] = (
         path="series.known",
     ),
     Figure(
+        "sidecar_series_max",
+        "gauge",
+        "Distinct series in an hour beyond which new ones are folded: `metrics.max_series`.",
+        lambda sources: [] if sources.max_series is None else _one(sources.max_series),
+        path="series.max",
+    ),
+    *_memory(),
+    Figure(
         "sidecar_loop_stall_seconds",
         "gauge",
         "Longest event-loop stall in the last two minutes.",
@@ -301,11 +335,12 @@ FIGURES: Final[tuple[Figure, ...]] = (
         unit="seconds",
         path="spool.checkpoint_age_seconds",
     ),
+    *_spool_gauges(),
     Figure(
         "sidecar_spool_set_aside_total",
         "counter",
         "Damaged spool files set aside; their content is lost unless it is exported.",
-        lambda sources: [] if sources.health.spool is None else _one(sources.health.spool()["set_aside"]),
+        _spool("set_aside"),
         loss=True,
         path="spool.set_aside",
     ),
