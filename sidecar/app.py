@@ -27,6 +27,7 @@ from sidecar.observe.prometheus import FiguresCollector
 from sidecar.observe.stall import StallProbe
 from sidecar.observe.stats import Stats
 from sidecar.pipeline.checkpoints import Keeper
+from sidecar.pipeline.costs import Costs
 from sidecar.pipeline.intake import Pipeline
 from sidecar.pipeline.observer import Observer
 from sidecar.pipeline.shaping import make_shape
@@ -63,7 +64,16 @@ class App:
             config, ledger=self._ledger, health=self._health, limiter=self._limiter, clock=clock, target=target
         )
         self._upstream = _upstream(config)
-        self._pipeline = self._make_pipeline(clock)
+        observer = Observer(self._ledger, self._limiter, clock)
+        self._pipeline = self._make_pipeline(observer)
+        self._costs = Costs(
+            config,
+            cardinality=lambda: self._pipeline.shape.cardinality,
+            groups=self._groups,
+            operation=target.metrics.operation,
+            observer=observer,
+        )
+        self._health.budget = self._costs.budget
         self._keeper = self._make_keeper(clock)
         self._sources = Sources(
             self._ledger,
@@ -72,11 +82,12 @@ class App:
             stall_seconds=stall.longest,
             checkpoint_age=None if self._keeper is None else self._keeper.checkpoint_age,
             log_lines_dropped=lines_dropped,
+            cost=self._costs.dollars,
         )
         errors = CallbackErrors()
         self.daemon = Daemon(
             self._make_inputs(errors),
-            _Stages(self._pipeline, self._delivery, self._keeper, stall, self._upstream),
+            _Stages(self._pipeline, self._delivery, self._keeper, stall, self._upstream, self._costs),
             health=self._health,
             ledger=self._ledger,
             clock=clock,
@@ -88,13 +99,13 @@ class App:
         """Run until a signal, drain, and return the exit status: 0, or 1 after a bug."""
         return await self.daemon.run(target=self._config.deliver.target)
 
-    def _make_pipeline(self, clock: Clock) -> Pipeline:
+    def _make_pipeline(self, observer: Observer) -> Pipeline:
         return Pipeline(
             self._config,
             make_shape(self._config, socket.gethostname(), os.environ, groups=self._groups),
             metrics=self._delivery.metrics.backlog,
             logs=self._delivery.logs.backlog,
-            observer=Observer(self._ledger, self._limiter, clock),
+            observer=observer,
             pace=self._delivery.metrics.pace,
         )
 
@@ -153,6 +164,7 @@ class App:
             queues={"metrics": self._delivery.metrics.backlog, "logs": self._delivery.logs.backlog},
             totals=self._delivery.target.totals,
             rules=self._pipeline.rules,
+            cost=self._costs.summary,
         )
 
 
@@ -166,12 +178,14 @@ class _Stages:
         keeper: Keeper | None,
         stall: StallProbe,
         upstream: Upstream | None,
+        costs: Costs,
     ) -> None:
         self._pipeline = pipeline
         self._delivery = delivery
         self._keeper = keeper
         self._stall = stall
         self._upstream = upstream
+        self._costs = costs
 
     def before_inputs(self) -> list[Coroutine[Any, Any, None]]:
         return [] if self._keeper is None else [self._keeper.run()]
@@ -183,7 +197,7 @@ class _Stages:
             await self._keeper.tried(seconds)
 
     def timers(self) -> list[Coroutine[Any, Any, None]]:
-        return [*self._pipeline.timers(), self._stall.run(), *self._delivery.timers()]
+        return [*self._pipeline.timers(), self._stall.run(), self._costs.run(), *self._delivery.timers()]
 
     def workers(self) -> list[Coroutine[Any, Any, None]]:
         return self._delivery.workers()

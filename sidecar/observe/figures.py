@@ -39,6 +39,7 @@ class Sources:
         stall_seconds: returns the longest event-loop stall in the last two minutes.
         checkpoint_age: returns the seconds since the last checkpoint; None without a spool.
         log_lines_dropped: returns the number of log lines that were not written.
+        cost: returns dollars a month by kind.
     """
 
     ledger: Ledger
@@ -47,6 +48,7 @@ class Sources:
     stall_seconds: Callable[[], float]
     checkpoint_age: Callable[[], float] | None = None
     log_lines_dropped: Callable[[], int] = lambda: 0
+    cost: Callable[[], Mapping[str, float]] = dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +264,14 @@ FIGURES: Final[tuple[Figure, ...]] = (
         "Distinct series in the last hour.",
         lambda sources: _one(sources.series()),
         path="series.known",
+    ),
+    Figure(
+        "sidecar_cost_dollars_per_month",
+        "gauge",
+        "Estimate of what is sent, by list price: metrics, requests, logs (ingested), log_storage.",
+        lambda sources: [((kind,), dollars) for kind, dollars in sources.cost().items()],
+        labels=("kind",),
+        path="cost.dollars_per_month",
     ),
     Figure(
         "sidecar_loop_stall_seconds",

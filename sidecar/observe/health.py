@@ -89,6 +89,7 @@ class Health:
 
     Attributes:
         spool: returns the state of the spool; None without one.
+        budget: returns the state of `metrics.budget`, None where there is none.
     """
 
     listeners: list[ListenerHealth] = field(default_factory=list)
@@ -96,6 +97,7 @@ class Health:
     logs: DeliveryHealth = field(default_factory=DeliveryHealth)
     draining: bool = False
     spool: Callable[[], dict[str, Any]] | None = None
+    budget: Callable[[], dict[str, Any] | None] = lambda: None
 
     @property
     def ready(self) -> bool:
@@ -117,4 +119,7 @@ class Health:
         }
         if self.spool is not None:
             shown["spool"] = self.spool()
+        budget = self.budget()
+        if budget is not None:
+            shown["budget"] = budget
         return shown

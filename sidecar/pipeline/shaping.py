@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from sidecar.config.log_rules import REDACT_KEY
 from sidecar.config.metric_rules import MetricRule
-from sidecar.config.schema import Config, Logs
+from sidecar.config.schema import Config, Logs, Metrics
 from sidecar.model.conditions import Condition, compile_condition
 from sidecar.model.log_groups import GroupSettings, LogGroups
 from sidecar.model.samples import Kind
@@ -20,6 +21,9 @@ from sidecar.shape.routing import Router
 from sidecar.shape.rules import Rule, Rules
 from sidecar.shape.series import SeriesNaming
 from sidecar.shape.shape import Shape
+
+INSTANCE_VARIABLES: Final = ("HOSTNAME", "POD_NAME", "POD_UID", "POD_IP")
+"""Variables whose values, as those of dimensions, name this instance: so Kubernetes' downward API is mostly used."""
 
 
 def make_shape(
@@ -59,7 +63,7 @@ def make_shape(
                 context=context,
             ),
         ),
-        cardinality=Cardinality(metrics.max_series) if before is None else before.cardinality,
+        cardinality=_cardinality(metrics, hostname, environment) if before is None else before.cardinality,
         router=Router(
             group,
             stream,
@@ -71,6 +75,13 @@ def make_shape(
         percentiles=metrics.percentiles,
         signed_gauges=metrics.signed_gauges,
         log_rules=_log_rules(logs, template, environment.get(REDACT_KEY)),
+    )
+
+
+def _cardinality(metrics: Metrics, hostname: str, environment: Mapping[str, str]) -> Cardinality:
+    instance = {hostname, *[environment.get(name, "") for name in INSTANCE_VARIABLES]} - {"", "localhost"}
+    return Cardinality(
+        metrics.max_series, instance=instance, replicas=1 if metrics.budget is None else metrics.budget.replicas
     )
 
 

@@ -33,7 +33,9 @@ def sources() -> Sources:
     ledger.adjusted["unknown_field"] += 1
     ledger.flushes["metrics", "timer"] += 1
     health.spool = lambda: {"durable": True, "set_aside": 2}
-    return Sources(ledger, health, lambda: 9, lambda: 0.25, lambda: 0.5, lambda: 3)
+    return Sources(
+        ledger, health, lambda: 9, lambda: 0.25, lambda: 0.5, lambda: 3, lambda: {"metrics": 30.0, "requests": 0.44}
+    )
 
 
 async def stats(read: Sources, figures: tuple[Figure, ...] = FIGURES) -> dict[str, Any]:
@@ -77,6 +79,7 @@ async def test_stats_shows_every_figure_but_those_it_shows_as_a_state() -> None:
     assert shown["series"] == {"open": 3, "known": 9}
     assert shown["loop_stall_seconds"] == 0.25
     assert shown["log_lines_dropped"] == 3
+    assert shown["cost"] == {"dollars_per_month": {"metrics": 30.0, "requests": 0.44}}
     assert shown["spool"] == {"durable": True, "set_aside": 2, "checkpoint_age_seconds": 0.5}
 
 
