@@ -161,7 +161,7 @@ class Costs:
                 "of_this_instance": round(usage.instance, 1),
                 "hours": hours.hours,
             },
-            "requests_per_month": usage.requests,
+            "requests_per_month": int(two_digits(usage.requests)),
         }
         if self._budget is not None:
             shown["budget"] = self.budget()
@@ -218,7 +218,7 @@ class Costs:
                     "group": group,
                     "class": log_class or "STANDARD",
                     "retention_days": days,
-                    "bytes_per_month": size,
+                    "bytes_per_month": int(two_digits(size)),
                     "dollars_per_month": two_digits(dollars),
                 }
             )

@@ -8,45 +8,18 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from sidecar.model.log_groups import GroupSettings, LogGroups
+from sidecar.model.log_groups import GroupSettings
 from sidecar.model.prices import GB, HOURS_PER_MONTH
 from sidecar.model.samples import Series
 from sidecar.pipeline import costs
-from sidecar.pipeline.costs import Costs
 from sidecar.pipeline.shaping import make_shape
 from sidecar.shape.cost import MONTH_SECONDS
 from tests.support.clock import HandClock
 from tests.support.counting import calls
 from tests.support.pipeline import Rig
+from tests.support.priced import MINUTE, Priced
 
-MINUTE = 60.0
 LINE = b"hits:1|c|#user:"
-
-
-class Priced(Rig):
-    """A rig that counts what its batches cost."""
-
-    def __init__(self, **sections: Any) -> None:
-        super().__init__(clock=sections.pop("clock", None), **sections)
-        self.groups = LogGroups()
-        self.costs = Costs(
-            self.config,
-            cardinality=lambda: self.pipeline.shape.cardinality,
-            groups=self.groups,
-            operation="PutMetricData",
-            observer=self.observer,
-        )
-
-    def minute(self, *burst: bytes) -> None:
-        """A minute in which these lines come, and its flush."""
-        self.send(*burst)
-        self.clock.advance(MINUTE)
-        self.flush()
-        self.costs.refresh()
-
-    @property
-    def shown(self) -> dict[str, Any]:
-        return asyncio.run(self.costs.summary())
 
 
 def users(first: int, last: int) -> list[bytes]:
@@ -115,7 +88,7 @@ def test_requests_cost_what_was_really_sent_retries_included() -> None:
         }
     )
 
-    assert rig.shown["requests_per_month"] == round(1_230 * HOURS_PER_MONTH)
+    assert rig.shown["requests_per_month"] == 900_000  # 1,230 times 730 hours
     assert rig.costs.dollars()["requests"] == 9.0
 
 
