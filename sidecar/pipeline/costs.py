@@ -38,7 +38,7 @@ EXAMINED: Final = 10_000  # series of a metric that are looked at for its dimens
 EXAMINED_IN_ALL: Final = 50_000
 MOST_OF_A_CORE: Final = 0.1  # the dimensions are counted again after ten times the time it took
 NOTE: Final = "list price, without free tier or discounts"
-NOT_SENT: Final = frozenset({"network"})  # outcomes of requests that the service did not answer
+NOT_SENT: Final = frozenset({"network"})  # outcomes of requests that did not reach the service
 
 
 class _Metric(NamedTuple):
@@ -154,7 +154,7 @@ class Costs:
         shown: dict[str, Any] = {
             "dollars_per_month": _rounded(dollars),
             "note": NOTE,
-            "prices": {"date": self._prices.date, "region": self._prices.region, "of": self._region},
+            "prices": {"date": self._prices.date, "region": self._prices.region, "configured_region": self._region},
             "metric_hours": hours.total,
             "series_per_hour": {
                 "shared": round(usage.shared, 1),

@@ -146,7 +146,7 @@ def test_each_metric_says_what_its_dimensions_cost() -> None:
 def test_the_prices_say_their_date_their_region_and_what_they_leave_out() -> None:
     shown = Priced(region="eu-west-1").shown
 
-    assert shown["prices"] == {"date": "2026-08-06", "region": "us-east-1", "of": "eu-west-1"}
+    assert shown["prices"] == {"date": "2026-08-06", "region": "us-east-1", "configured_region": "eu-west-1"}
     assert shown["note"] == "list price, without free tier or discounts"
     assert shown["dollars_per_month"] == dict.fromkeys(("metrics", "requests", "logs", "log_storage", "total"), 0.0)
     assert "budget" not in shown
