@@ -19,6 +19,8 @@ from sidecar.pipeline.observer import Observer
 from sidecar.runtime.turns import Turns
 from sidecar.shape.cardinality import Cardinality
 from sidecar.shape.cost import (
+    BUDGET_SECONDS,
+    YOUNG_SECONDS,
     DimensionUse,
     LogUsage,
     Rates,
@@ -99,7 +101,7 @@ class Costs:
         """Update what the budget pays for, and warn where it is nearly spent."""
         cardinality, budget = self._cardinality(), self._budget
         cardinality.hours.begin(self._hour())
-        usage, _ = self._usage(cardinality.hours.level())
+        usage, _ = self._usage(cardinality.hours.level(), BUDGET_SECONDS)
         if budget is None:
             return
         dollars = sum(bill(usage, self._prices, self._replicas).values())
@@ -190,9 +192,12 @@ class Costs:
         )
         return Totals(requests, self._ledger.log_bytes.by_group)
 
-    def _usage(self, series: Average) -> tuple[Usage, dict[str, float]]:
-        """What a month uses with so many series an hour, and the bytes of log events by group."""
-        month = self._rates.month(self._clock.monotonic(), self._totals())
+    def _usage(self, series: Average, at_least: float = YOUNG_SECONDS) -> tuple[Usage, dict[str, float]]:
+        """What a month uses with so many series an hour, and the bytes of log events by group.
+
+        Requests and log events are taken to have come in so many seconds `at_least`.
+        """
+        month = self._rates.month(self._clock.monotonic(), self._totals(), at_least)
         sizes: dict[tuple[str | None, int | None], float] = {}
         for group, size in month.log_bytes.items():
             kind = self._kind(group)

@@ -18,6 +18,9 @@ SERIES_AT_ONCE: Final = 64
 MONTH_SECONDS: Final = HOURS_PER_MONTH * 3_600
 WINDOW_SECONDS: Final = 12 * 3_600.0  # rates are those of the last one to two of these
 YOUNG_SECONDS: Final = 60.0  # a rate over less time would be one of a burst
+BUDGET_SECONDS: Final = (
+    3_600.0  # the same where series are folded by it: what a process logs at its start is no measure
+)
 
 
 class LogUsage(NamedTuple):
@@ -80,15 +83,16 @@ class Rates:
         """Begin at `now` (monotonic seconds) with these totals."""
         self._earlier = self._later = _Since(now, Totals(totals.requests, dict(totals.log_bytes)))
 
-    def month(self, now: float, totals: Totals) -> Totals:
+    def month(self, now: float, totals: Totals, at_least: float = YOUNG_SECONDS) -> Totals:
         """What a month has at the present rate.
 
         Args:
             now: monotonic seconds.
             totals: at this time.
+            at_least: seconds in which it is taken to have happened, where that was less.
         """
         begun = self._earlier
-        factor = MONTH_SECONDS / max(YOUNG_SECONDS, now - begun.seconds)
+        factor = MONTH_SECONDS / max(at_least, now - begun.seconds)
         if now - self._later.seconds >= WINDOW_SECONDS:
             totals = Totals(totals.requests, dict(totals.log_bytes))
             self._earlier, self._later = self._later, _Since(now, totals)

@@ -282,6 +282,18 @@ def test_logs_leave_less_of_the_budget_for_series() -> None:
     assert series == int((6 - 20 * 12 * 0.15 * 0.03) / 0.3)
 
 
+def test_what_a_process_logs_at_its_start_folds_no_series() -> None:
+    """10 MB in the first minute are 210 dollars a month by the rate of that minute: the series were there before."""
+    rig = budgeted(20, then="fold")
+    rig.ledger.log_bytes.count("/a", 10_000_000)
+    rig.minute(*users(0, 20))
+    rig.minute(*users(0, 40))
+
+    assert rig.costs.dollars()["logs"] >= 100
+    assert rig.ledger.adjusted["series_folded_by_budget"] == 0
+    assert rig.shown["budget"]["warning"] is False
+
+
 def test_replicas_multiply_all_but_equal_series() -> None:
     """The host is `host-1`: a series that names it is billed once an instance."""
     rig = budgeted(100, replicas=10)

@@ -121,6 +121,6 @@ def test_nothing_of_ended_series_is_kept() -> None:
 
     assert len(cap) < 10
     assert len(list(cap.levels(2_000 // 3))) < 10
-    cap.budget_series = 2_000
+    cap.budget_series = 100
     assert not cap.over_budget
     assert cap.series_of("N", "m0", 10) == []
