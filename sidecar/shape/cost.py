@@ -18,9 +18,7 @@ SERIES_AT_ONCE: Final = 64
 MONTH_SECONDS: Final = HOURS_PER_MONTH * 3_600
 WINDOW_SECONDS: Final = 12 * 3_600.0  # rates are those of the last one to two of these
 YOUNG_SECONDS: Final = 60.0  # a rate over less time would be one of a burst
-BUDGET_SECONDS: Final = (
-    3_600.0  # the same where series are folded by it: what a process logs at its start is no measure
-)
+BUDGET_SECONDS: Final = 3_600.0  # the same for the budget: what a process logs at its start folds nothing
 
 
 class LogUsage(NamedTuple):
