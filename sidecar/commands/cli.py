@@ -34,10 +34,14 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of all commands, imported or not."""
-        return sorted([*super().list_commands(ctx), "send", "spool"])
+        return sorted([*super().list_commands(ctx), "generate", "send", "spool"])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of this name, or None."""
+        if cmd_name == "generate":
+            from sidecar.commands.generate import generate
+
+            return generate
         if cmd_name == "send":
             from sidecar.commands.send import send
 

@@ -14,6 +14,7 @@ from sidecar.config.checks import retention as _retention
 from sidecar.config.checks import stream_template as _stream_template
 from sidecar.config.log_rules import LogMetric, LogRoute, RedactRule
 from sidecar.config.metric_rules import MAX_RULES, MetricRule
+from sidecar.config.watch import Watch
 from sidecar.model import names
 from sidecar.model.errors import DecodeError
 from sidecar.model.limits import METRICS_SHARE
@@ -196,6 +197,7 @@ class Config(_Section):
     aws: Aws = Aws()
     deliver: Deliver = Deliver()
     observe: Observe = Observe()
+    watch: Watch = Watch()
 
 
 class Impossible(NamedTuple):

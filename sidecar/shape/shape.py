@@ -10,7 +10,7 @@ from sidecar.shape.cardinality import Cardinality
 from sidecar.shape.log_rules import LogRules
 from sidecar.shape.routing import Router
 from sidecar.shape.rules import Rules
-from sidecar.shape.series import SeriesNaming
+from sidecar.shape.series import Named, SeriesNaming
 
 
 class ShapedSample(NamedTuple):
@@ -91,6 +91,18 @@ class Shape:
         series = self.cardinality.admit(own, now, max_series=max_series, rollups=closing.rollups)
         folded = series is not own and series != own
         return ShapedSample(series, percentiles, repaired, folded, closing, unknown=unknown)
+
+    def name(self, sample: Sample) -> Named:
+        """What a sample becomes by its names, without counting its series.
+
+        Raises:
+            DecodeError: CloudWatch would refuse a name, the unit or the dimensions.
+        """
+        return self._naming.name(sample)
+
+    def percentiles(self, named: Named) -> bool:
+        """True if the values of a distribution are stored: by rule, else `metrics.percentiles`."""
+        return self._percentiles if named.percentiles is None else named.percentiles
 
     def check(self, sample: Sample) -> None:
         """Check the names of a sample without counting its series.
