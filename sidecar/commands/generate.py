@@ -59,7 +59,7 @@ def generate(what: What, form: Format, path: Path | None, add: bool) -> None:  #
     if pack.problems:
         raise ConfigError(list(pack.problems))
     click.echo(WRITERS[form](pack, config), nl=False)
-    prices = prices_of(config.region)
+    prices = prices_of(config.region) if config.prices is None else config.prices.over(config.region)
     complain(f"{what}: {len(pack.resources)} resources, {sentence(pack, prices)}")
 
 

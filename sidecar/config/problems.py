@@ -83,7 +83,7 @@ def _model_at(model: type[BaseModel], steps: Sequence[object]) -> type[BaseModel
     annotation: Any = model
     for step in steps:
         inner = section_of(annotation)
-        annotation = _fields(inner).get(str(step)) if inner else _item(annotation)
+        annotation = _unwrapped(_fields(inner).get(str(step)) if inner else _item(annotation))
     return section_of(annotation) or model
 
 
@@ -93,9 +93,14 @@ def _fields(model: type[BaseModel]) -> dict[str, Any]:
 
 def _item(annotation: Any) -> Any:
     """The type of the elements of a list or mapping."""
+    return (get_args(_unwrapped(annotation)) or (None,))[-1]
+
+
+def _unwrapped(annotation: Any) -> Any:
+    """A type without what it is annotated with, or the first of several types."""
     while get_origin(annotation) in (Annotated, Union, types.UnionType):
         annotation = get_args(annotation)[0]
-    return (get_args(annotation) or (None,))[-1]
+    return annotation
 
 
 def _shown(value: object) -> str:

@@ -12,6 +12,7 @@ from sidecar.config.checks import group_template as _group_template
 from sidecar.config.checks import namespace as _namespace
 from sidecar.config.checks import retention as _retention
 from sidecar.config.checks import stream_template as _stream_template
+from sidecar.config.cost import Budget, PriceOverrides
 from sidecar.config.log_rules import LogMetric, LogRoute, RedactRule
 from sidecar.config.metric_rules import MAX_RULES, MetricRule
 from sidecar.config.watch import Watch
@@ -119,6 +120,7 @@ class Metrics(_Section):
     percentiles: bool = True
     signed_gauges: Literal["auto", "delta", "value"] = "auto"
     replace_invalid: Annotated[str, AfterValidator(_printable)] | None = None
+    budget: Budget | None = None
     rules: Annotated[list[MetricRule], Field(max_length=MAX_RULES)] = []
 
 
@@ -197,6 +199,7 @@ class Config(_Section):
     aws: Aws = Aws()
     deliver: Deliver = Deliver()
     observe: Observe = Observe()
+    prices: PriceOverrides | None = None
     watch: Watch = Watch()
 
 

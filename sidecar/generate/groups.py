@@ -53,8 +53,11 @@ def templates(config: Config) -> list[GroupTemplate]:
 
 
 def patterns(config: Config) -> list[str]:
-    """The names of all groups, `*` for what is not known before events come; none that another covers by itself."""
-    return sorted({_PLACE.sub("*", name) for one in templates(config) for name, _ in _expanded(one, config)})
+    """The names of all groups, `*` for what is not known before events come.
+
+    `watch.values` does not narrow them: an event with another value is routed all the same, and would be stuck.
+    """
+    return sorted({_PLACE.sub("*", one.text) for one in templates(config)})
 
 
 def known_groups(config: Config) -> list[str]:

@@ -11,6 +11,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sidecar.config.cost import Budget, PriceOverrides
 from sidecar.config.load import dump, load, warnings
 from sidecar.config.log_rules import LogRoute
 from sidecar.config.schema import Config
@@ -76,6 +77,8 @@ VARIABLES: Final[list[tuple[str, str, str, Any]]] = [
     ("SIDECAR_LOGS__RETENTION_DAYS", "14", "logs.retention_days", 14),
     ("SIDECAR_LOGS__GROUP", "/a/{service}", "logs.group", "/a/{service}"),
     ("SIDECAR_LOGS__ROUTES", '[{"drop": true}]', "logs.routes", [LogRoute(drop=True)]),
+    ("SIDECAR_METRICS__BUDGET", '{"dollars_per_month": 5}', "metrics.budget", Budget(dollars_per_month=5.0)),
+    ("SIDECAR_PRICES", '{"logs_gb": 0.57}', "prices", PriceOverrides(logs_gb=0.57)),
     ("SIDECAR_EMF__AS", "both", "emf.as_", "both"),
     ("SIDECAR_DELIVER__TARGET", "local", "deliver.target", "local"),
     ("SIDECAR_REGION", "eu-west-1", "region", "eu-west-1"),
@@ -203,9 +206,11 @@ def test_every_error_is_told_at_once_with_path_and_value(file: Path) -> None:
 def test_an_unknown_key_tells_the_known_ones(file: Path) -> None:
     (top,) = problems(file, "namespce: App")
     (inner,) = problems(file, "emf: {sa: logs}")
+    (optional,) = problems(file, "metrics: {budget: {dollars_per_month: 5, replica: 3}}")
 
     assert "namespace, dimensions, listen" in top
     assert inner.endswith("known here: as, group")
+    assert optional.endswith("known here: dollars_per_month, replicas, at, then")
 
 
 WRONG: Final[list[tuple[str, str]]] = [
@@ -265,6 +270,18 @@ WRONG: Final[list[tuple[str, str]]] = [
     ("logs: {metrics: [{name: a, unit: Parsecs}]}", "logs.metrics.0.unit"),
     ("logs: {metrics: [{name: a, dimensions: {a: '{b'}}]}", "logs.metrics.0.dimensions"),
     ("logs: {metrics: [{name: a, dimensions: {':a': b}}]}", "logs.metrics.0.dimensions"),
+    ("metrics: {budget: 500}", "metrics.budget"),
+    ("metrics: {budget: {replicas: 4}}", "metrics.budget.dollars_per_month"),
+    ("metrics: {budget: {dollars_per_month: 0}}", "metrics.budget.dollars_per_month"),
+    ("metrics: {budget: {dollars_per_month: .inf}}", "metrics.budget.dollars_per_month"),
+    ("metrics: {budget: {dollars_per_month: 5, replicas: 0}}", "metrics.budget.replicas"),
+    ("metrics: {budget: {dollars_per_month: 5, at: 80}}", "metrics.budget.at"),
+    ("metrics: {budget: {dollars_per_month: 5, then: drop}}", "metrics.budget.then"),
+    ("prices: {logs_gb: -1}", "prices.logs_gb"),
+    ("prices: {logs_gb: .nan}", "prices.logs_gb"),
+    ("prices: {metric_month: []}", "prices.metric_month"),
+    ("prices: {metric_month: [0.3, cheap]}", "prices.metric_month.1"),
+    ("prices: {date: soon}", "prices.date"),
     ("deliver: {target: s3}", "deliver.target"),
     ("deliver: {role_arn: admin}", "deliver.role_arn"),
     ("deliver: {memory_bytes: 1}", "deliver.memory_bytes"),

@@ -1,0 +1,56 @@
+"""What the configuration says of money: `prices`, which override the list, and `metrics.budget`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sidecar.model.prices import TIERS, Prices, prices_of
+
+Dollars = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+
+
+class PriceOverrides(BaseModel):
+    """Prices that go over those of the table; see `Prices` for what each is of."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    date: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] | None = None
+    metric_month: Annotated[list[Dollars], Field(min_length=1, max_length=len(TIERS) + 1)] | None = None
+    requests_1000: Dollars | None = None
+    logs_gb: Dollars | None = None
+    logs_infrequent_gb: Dollars | None = None
+    logs_stored_gb_month: Dollars | None = None
+    logs_stored_share: Annotated[float, Field(ge=0, le=1)] | None = None
+    alarm_month: Dollars | None = None
+    alarm_high_resolution_month: Dollars | None = None
+    alarm_composite_month: Dollars | None = None
+    alarm_query_month: Dollars | None = None
+    dashboard_month: Dollars | None = None
+
+    def over(self, region: str | None) -> Prices:
+        """The list prices of a Region, with these in their place."""
+        given = self.model_dump(exclude_none=True)
+        if self.metric_month is not None:
+            given["metric_month"] = tuple(self.metric_month)
+        return replace(prices_of(region), **given)
+
+
+class Budget(BaseModel):
+    """What the bill is held against.
+
+    Attributes:
+        dollars_per_month: of all replicas together.
+        replicas: how many sidecars with this configuration run at a time.
+        at: the share of it from which on there are warnings.
+        then: what happens when all of it is spent: `warn`, or `fold` new combinations of dimensions.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    dollars_per_month: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+    replicas: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    at: Annotated[float, Field(gt=0, le=1)] = 0.8
+    then: Literal["warn", "fold"] = "warn"
