@@ -50,7 +50,11 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
             reader.refused.add(key_of(Config, detail["loc"]))
         config = Config.model_validate(_without(Config, data, reader.refused))
     # A combination is checked only if all its keys have their configured values: a refused key has its default.
-    reader.problems += [one.sentence for one in impossible(config) if not any(map(reader.is_refused, one.keys))]
+    reader.problems += [
+        one.sentence + reader.place(one.steps, lines)
+        for one in impossible(config)
+        if not any(map(reader.is_refused, one.keys))
+    ]
     reader.problems += _missing_key(config, environ)
     if reader.problems:
         raise ConfigError(bounded(reader.problems))

@@ -7,11 +7,14 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from sidecar.config import checks
+from sidecar.config.metric_rules import RollupSets, Scale
 from sidecar.model import names
 from sidecar.model.conditions import compile_condition
 from sidecar.model.errors import DecodeError
+from sidecar.model.limits import DIMENSION_VALUE_CHARACTERS
 from sidecar.model.regex import compile_regex
 
+MAX_REWRITES: Final = 100  # of one dimension
 REDACT_KEY: Final = "SIDECAR_REDACT_KEY"
 """The environment variable with the key of hashes: in the file it would be shown with the effective configuration."""
 
@@ -26,6 +29,11 @@ def _when(when: object) -> object:
 def _pattern(pattern: str) -> str:
     if compile_regex(pattern).search("") is not None:
         raise ValueError("must not match an empty text")
+    return pattern
+
+
+def _expression(pattern: str) -> str:
+    compile_regex(pattern)
     return pattern
 
 
@@ -96,6 +104,22 @@ class LogRoute(_Rule):
         return self
 
 
+class Rewrite(_Rule):
+    """What a pattern makes of the value of a dimension: each match replaced, or the whole value."""
+
+    pattern: Annotated[str, AfterValidator(_expression)]
+    with_: Annotated[str | None, Field(alias="with", max_length=DIMENSION_VALUE_CHARACTERS)] = None
+    value: Annotated[str, Field(min_length=1, max_length=DIMENSION_VALUE_CHARACTERS)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Rewrite:
+        if (self.with_ is None) == (self.value is None):
+            raise ValueError("needs with, for each match, or value, for the whole value; not both")
+        if self.with_ is not None:
+            _pattern(self.pattern)
+        return self
+
+
 class LogMetric(_Rule):
     """A metric out of log events: of every event that matches one sample."""
 
@@ -106,10 +130,18 @@ class LogMetric(_Rule):
     type: Literal["counter", "gauge", "timer", "histogram", "distribution", "set"] | None = None
     unit: Annotated[str, AfterValidator(checks.unit)] | None = None
     resolution: Literal[1, 60] | None = None
+    scale: Scale | None = None
     dimensions: Annotated[dict[str, str], AfterValidator(_dimensions)] = {}
+    rewrite: dict[str, Annotated[list[Rewrite], Field(min_length=1, max_length=MAX_REWRITES)]] = {}
+    rollups: RollupSets = []
 
     @model_validator(mode="after")
     def _possible(self) -> LogMetric:
+        if self.scale is not None and (self.value is None or self.type == "set"):
+            raise ValueError("needs value, a number: scale is what it is multiplied by")
+        for name in self.rewrite:
+            if name not in self.dimensions:
+                raise ValueError(f"rewrites {name!r}, which is not one of its dimensions")
         if self.value is None and self.type not in (None, "counter"):
             raise ValueError(f"needs value: without one events are counted, and type is {self.type}")
         return self

@@ -107,6 +107,10 @@ def _checked(check: Callable[[str], object], text: str) -> None:
 Glob = Annotated[str, AfterValidator(_glob)]
 Globs = Annotated[list[Glob], BeforeValidator(_listed), Field(min_length=1, max_length=MAX_GLOBS)]
 DimensionName = Annotated[str, AfterValidator(_dimension_name)]
+RollupSets = Annotated[
+    list[Annotated[list[DimensionName], Field(max_length=DIMENSIONS_PER_METRIC)]], Field(max_length=MAX_ROLLUPS)
+]
+Scale = Annotated[float, Field(ge=1 / MAX_SCALE, le=MAX_SCALE)]
 
 
 class MetricRule(BaseModel):
@@ -130,7 +134,7 @@ class MetricRule(BaseModel):
     drop: bool | None = None
     name: Annotated[str, AfterValidator(_name_template)] | None = None
     namespace: Annotated[str, AfterValidator(_namespace_template)] | None = None
-    scale: Annotated[float, Field(ge=1 / MAX_SCALE, le=MAX_SCALE)] | None = None
+    scale: Scale | None = None
     keep_dimensions: Annotated[list[Glob], BeforeValidator(_listed), Field(max_length=MAX_GLOBS)] | None = None
     drop_dimensions: Globs | None = None
     rename_dimensions: Annotated[dict[str, DimensionName], Field(max_length=DIMENSIONS_PER_METRIC)] | None = None
@@ -141,12 +145,7 @@ class MetricRule(BaseModel):
         ]
         | None
     ) = None
-    rollups: (
-        Annotated[
-            list[Annotated[list[DimensionName], Field(max_length=DIMENSIONS_PER_METRIC)]], Field(max_length=MAX_ROLLUPS)
-        ]
-        | None
-    ) = None
+    rollups: RollupSets | None = None
     max_series: Annotated[int, Field(ge=1, le=10**9)] | None = None
 
     @property

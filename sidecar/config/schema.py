@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -209,10 +210,12 @@ class Impossible(NamedTuple):
     Attributes:
         keys: every key on which the sentence depends, dotted.
         sentence: which keys, and why.
+        steps: the path of the element of a list that it is about; empty where there is none.
     """
 
     keys: tuple[str, ...]
     sentence: str
+    steps: tuple[str | int, ...] = ()
 
 
 def impossible(config: Config) -> list[Impossible]:
@@ -221,7 +224,21 @@ def impossible(config: Config) -> list[Impossible]:
     if config.aws.pass_through and config.deliver.target != "cloudwatch":
         keys = ("aws.pass_through", "deliver.target")
         found.append(Impossible(keys, "aws.pass_through needs deliver.target cloudwatch: there is no AWS to ask"))
+    found += _rollup_problems(config)
     return found
+
+
+def _rollup_problems(config: Config) -> Iterator[Impossible]:
+    """Rollups of metrics out of log events over dimensions that these do not have."""
+    for index, metric in enumerate(config.logs.metrics):
+        known = {*config.dimensions, *metric.dimensions}
+        unknown = sorted({name for names_ in metric.rollups for name in names_} - known)
+        if unknown:
+            sentence = (
+                f"logs.metrics.{index}.rollups: {metric.name} has no dimension {unknown[0]!r}; it has"
+                f" {', '.join(sorted(known)) or 'none'}"
+            )
+            yield Impossible(("logs.metrics", "dimensions"), sentence, ("logs", "metrics", index, "rollups"))
 
 
 def _listen_problems(listen: Listen) -> list[Impossible]:

@@ -49,7 +49,9 @@ def _filters(checked: Checked, place: int, rule: LogMetric, groups: Sequence[str
     if rule.type == "set":
         raise ValueError("it counts no distinct members")
     pattern = pattern_of(rule)
-    places = {name: _FIELD.fullmatch(text) for name, text in rule.dimensions.items()}
+    if rule.scale is not None:
+        raise ValueError("it multiplies no values")
+    places = {name: _FIELD.fullmatch(text) for name, text in rule.dimensions.items() if name not in rule.rewrite}
     fields = {name: at[1] for name, at in places.items() if at is not None and at[1] not in checked.config.dimensions}
     if len(fields) > MAX_DIMENSIONS:
         raise ValueError(f"it has {len(fields)} dimensions, a filter at most {MAX_DIMENSIONS}")

@@ -268,11 +268,12 @@ def _log_samples(config: Config) -> Iterator[Sample]:
 def log_sample(rule: LogMetric, configured: Mapping[str, str]) -> Sample:
     """A sample of a rule of `logs.metrics`; what is a field of the event is not known."""
     dimensions = {
-        name: _PLACE.sub(lambda place: configured.get(place[1], ANY), template)
+        name: ANY if name in rule.rewrite else _PLACE.sub(lambda place: configured.get(place[1], ANY), template)
         for name, template in rule.dimensions.items()
     }
     kind = Kind(rule.type or ("counter" if rule.value is None else "sample"))
-    return _sample(rule.name, kind, dimensions, rule.unit, rule.namespace, rule.resolution)
+    sample = _sample(rule.name, kind, dimensions, rule.unit, rule.namespace, rule.resolution)
+    return replace(sample, rollups=tuple(tuple(sorted(set(names))) for names in rule.rollups))
 
 
 def _declared(config: Config) -> Iterator[Sample]:

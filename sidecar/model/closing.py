@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
-from sidecar.model.samples import Series
-
-Rollups: TypeAlias = tuple[tuple[str, ...], ...]
-"""Sets of names of dimensions, each sorted; an empty set adds everything up."""
+from sidecar.model.samples import Rollups, Series
 
 
 class Hits:

@@ -10,6 +10,9 @@ Dimensions: TypeAlias = tuple[tuple[str, str], ...]
 """Pairs of name and value, sorted by name, names distinct."""
 
 
+Rollups: TypeAlias = tuple[tuple[str, ...], ...]
+"""Sets of names of dimensions, each sorted; an empty set adds everything up."""
+
 SignedGauges: TypeAlias = Literal["auto", "delta", "value"]
 """How a StatsD gauge with a sign is read: as a change, as a value, or by the dialect of its line."""
 
@@ -61,6 +64,7 @@ class Sample:
         timestamp: seconds since the epoch, or None for the time of arrival.
         adjusted: what was ignored or changed, each once, as labels of a fixed set; empty for most.
         ignored: the names of fields that were not read, ten at most, for the log.
+        rollups: the sets of dimensions to add up over, where no rule of metrics says otherwise.
     """
 
     name: str
@@ -77,6 +81,7 @@ class Sample:
     timestamp: float | None = None
     adjusted: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    rollups: Rollups = ()
 
     @property
     def size(self) -> int:

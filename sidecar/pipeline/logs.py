@@ -146,7 +146,7 @@ class LogPath:
                 self._refusals.refuse(account, error, 1, METRICS_INPUT)
                 continue
             if not added.adjusted:
-                self._shortcuts.learn_document(key, sample, added.accumulator, added.series)
+                self._shortcuts.learn_document(key, sample, added.accumulator, added.series, added.closing)
 
     def buffer(self, destination: Destination, timestamp_ms: int, body: bytes, size: int) -> None:
         """Buffer a log event, by what `prepare` returned; flush what is full."""

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-from sidecar.config.log_rules import REDACT_KEY
+from sidecar.config.log_rules import REDACT_KEY, Rewrite
 from sidecar.config.metric_rules import MetricRule
 from sidecar.config.schema import Config, Logs
 from sidecar.model.conditions import Condition, compile_condition
 from sidecar.model.log_groups import GroupSettings, LogGroups
-from sidecar.model.samples import Kind
+from sidecar.model.samples import Kind, Rollups
 from sidecar.model.template import Template
 from sidecar.shape.cardinality import Cardinality
 from sidecar.shape.log_metrics import LogMetric
 from sidecar.shape.log_routes import Route
 from sidecar.shape.log_rules import LogRules
 from sidecar.shape.redact import Redaction, Redactor
+from sidecar.shape.rewrite import Rewriting, Step
 from sidecar.shape.routing import Router
 from sidecar.shape.rules import Rule, Rules
 from sidecar.shape.series import SeriesNaming
@@ -93,10 +94,14 @@ def rule_of(configured: MetricRule, origin: str) -> Rule:
         drop_dimensions=None if drop is None else tuple(drop),
         rename_dimensions=configured.rename_dimensions,
         dimensions=configured.dimensions,
-        rollups=None if rollups is None else tuple(dict.fromkeys(tuple(sorted(set(names))) for names in rollups)),
+        rollups=None if rollups is None else _rollups(rollups),
         max_series=configured.max_series,
         origin=origin,
     )
+
+
+def _rollups(sets: Sequence[Sequence[str]]) -> Rollups:
+    return tuple(dict.fromkeys(tuple(sorted(set(names))) for names in sets))
 
 
 def _log_rules(logs: Logs, template: Callable[[str], Template], key: str | None) -> LogRules | None:
@@ -107,6 +112,14 @@ def _log_rules(logs: Logs, template: Callable[[str], Template], key: str | None)
         Redaction(tuple(rule.find or ()), tuple(rule.fields or ()), rule.pattern, rule.replace, rule.name)
         for rule in logs.redact
     ]
+    rewritings: dict[tuple[Step, ...], Rewriting] = {}  # several metrics mostly have the same, and share its cache
+
+    def rewriting(configured: Sequence[Rewrite]) -> Rewriting:
+        steps = tuple(Step(one.pattern, one.with_, one.value) for one in configured)
+        if steps not in rewritings:
+            rewritings[steps] = Rewriting(steps)
+        return rewritings[steps]
+
     metrics = [
         LogMetric(
             index,
@@ -118,6 +131,9 @@ def _log_rules(logs: Logs, template: Callable[[str], Template], key: str | None)
             namespace=rule.namespace,
             unit=rule.unit,
             resolution=rule.resolution,
+            scale=1.0 if rule.scale is None else rule.scale,
+            rewritings={name: rewriting(steps) for name, steps in rule.rewrite.items()},
+            rollups=_rollups(rule.rollups),
         )
         for index, rule in enumerate(logs.metrics)
     ]

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
-from sidecar.model.closing import Rollups, rolled_up
+from sidecar.model.closing import rolled_up
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.limits import MIN_SERIES_BYTES, SERIES_BYTES
-from sidecar.model.samples import Series
+from sidecar.model.samples import Rollups, Series
 
 OTHER: Final = "__other__"
 IDLE_SECONDS: Final = 3_600.0

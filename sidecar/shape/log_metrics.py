@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import TypeAlias
 
 from sidecar.model.conditions import Condition
 from sidecar.model.conditions.lexer import text_of
 from sidecar.model.conditions.mapping import find
 from sidecar.model.limits import VALUE_MAGNITUDE
-from sidecar.model.samples import Kind, Sample
+from sidecar.model.samples import Kind, Rollups, Sample
 from sidecar.model.template import Template
+from sidecar.shape.rewrite import Rewriting
 
 Number: TypeAlias = float | str
 """What is measured: a number; of a set, the text of a member."""
@@ -26,8 +28,8 @@ class LogMetric:
     """
 
     __slots__ = (
-        "_kind", "_names", "_namespace", "_path", "_prefix", "_resolution", "_steps", "_templates", "_unit",
-        "hits", "name", "when",
+        "_kind", "_names", "_namespace", "_path", "_prefix", "_resolution", "_rewritings", "_rollups", "_scale", "_steps",
+        "_templates", "_unit", "hits", "name", "when",
     )  # fmt: skip
 
     def __init__(
@@ -42,6 +44,9 @@ class LogMetric:
         namespace: str | None = None,
         unit: str | None = None,
         resolution: int | None = None,
+        scale: float = 1.0,
+        rewritings: Mapping[str, Rewriting] | None = None,
+        rollups: Rollups = (),
     ) -> None:
         """Read the rule.
 
@@ -55,6 +60,9 @@ class LogMetric:
             namespace: None for the configured default.
             unit: None for that of the kind.
             resolution: seconds; None for the configured default.
+            scale: what the value is multiplied by.
+            rewritings: {name of a dimension: what its value is rewritten by}.
+            rollups: the sets of dimensions to add up over.
         """
         self.when = when
         self.name = name
@@ -65,6 +73,9 @@ class LogMetric:
         self._steps = () if value is None else tuple(value.split("."))
         self._names = tuple(sorted(dimensions))  # as samples have them
         self._templates = tuple([dimensions[name] for name in self._names])
+        self._rewritings = [(self._names.index(name), one) for name, one in (rewritings or {}).items()]
+        self._rollups = rollups
+        self._scale = scale
         self._namespace = namespace
         self._unit = unit
         self._resolution = resolution
@@ -83,14 +94,18 @@ class LogMetric:
         if value.__class__ is int or value.__class__ is float:
             if self._kind is Kind.SET:
                 return str(value)
-            return float(value) if -VALUE_MAGNITUDE <= value <= VALUE_MAGNITUDE else True
+            scaled = value * self._scale if abs(value) <= VALUE_MAGNITUDE else inf
+            return scaled if abs(scaled) <= VALUE_MAGNITUDE else True
         if self._kind is Kind.SET and isinstance(value, str | bool):
             return text_of(value) or ""
         return isinstance(value, str | bool | dict | list)
 
     def dimensions(self, fields: Mapping[str, object]) -> tuple[str, ...]:
         """The values of the dimensions, in the order of their names."""
-        return tuple([template.render(fields) for template in self._templates])
+        values = [template.render(fields) for template in self._templates]
+        for place, rewriting in self._rewritings:
+            values[place] = rewriting.apply(values[place])
+        return tuple(values)
 
     def key(self, dimensions: tuple[str, ...]) -> bytes:
         """The same for all events whose samples are of the same series; no document of JSON is like it."""
@@ -109,4 +124,5 @@ class LogMetric:
             namespace=self._namespace,
             resolution=self._resolution,
             timestamp=timestamp,
+            rollups=self._rollups,
         )

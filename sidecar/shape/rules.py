@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from sidecar.model.closing import Hits, Rollups
+from sidecar.model.closing import Hits
 from sidecar.model.limits import DIMENSION_VALUE_CHARACTERS, NAME_CHARACTERS
 from sidecar.model.patterns import Pattern
-from sidecar.model.samples import Dimensions
+from sidecar.model.samples import Dimensions, Rollups
 from sidecar.model.template import Template
 
 CACHED_NAMES: Final = 10_000  # names whose rules are cached; none longer than a metric's may be, which bounds the bytes
@@ -94,7 +94,7 @@ class Decision:
     resolution: int | None = None
     percentiles: bool | None = None
     scale: float = 1.0
-    rollups: Rollups = ()
+    rollups: Rollups | None = None
     max_series: int | None = None
     drop: bool = False
     unknown: bool = False

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from sidecar.model import names
 from sidecar.model.closing import PLAIN, Closing
 from sidecar.model.limits import DIMENSIONS_PER_METRIC, TAGS_PER_LINE
-from sidecar.model.samples import DEFAULT_UNIT, Sample, Series, SignedGauges
+from sidecar.model.samples import DEFAULT_UNIT, Rollups, Sample, Series, SignedGauges
 from sidecar.shape.rules import Decision, Rules
 
 # The cache of series has few entries: a line or document that repeats is found in the tables of `pipeline.shortcuts`
@@ -96,7 +96,10 @@ class SeriesNaming:
             DecodeError: CloudWatch would refuse the name, namespace, dimensions or unit.
         """
         # Checking names takes three times as long as all the rest of an event.
-        key = (sample.name, sample.kind, sample.dimensions, sample.unit, sample.resolution, sample.namespace)
+        key = (
+            sample.name, sample.kind, sample.dimensions, sample.unit, sample.resolution, sample.namespace,
+            sample.rollups,
+        )  # fmt: skip
         named = self._cache.get(key)
         if named is None:
             named = self._name(sample)
@@ -136,7 +139,7 @@ class SeriesNaming:
         )
         return Named(
             series,
-            _closing(decision),
+            _closing(decision, sample.rollups),
             percentiles=decision.percentiles,
             max_series=decision.max_series,
             repaired=repaired,
@@ -155,6 +158,8 @@ class SeriesNaming:
         return shared
 
 
-def _closing(decision: Decision) -> Closing:
-    """What is done with an accumulator when its window closes."""
-    return Closing(decision.scale, decision.rollups, decision.hits) if decision.hits else PLAIN
+def _closing(decision: Decision, rollups: Rollups) -> Closing:
+    """What is done with an accumulator when its window closes; `rollups` are the sample's, unless a rule sets others."""
+    if decision.rollups is not None:
+        rollups = decision.rollups
+    return Closing(decision.scale, rollups, decision.hits) if decision.hits or rollups else PLAIN

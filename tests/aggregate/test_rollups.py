@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from sidecar.aggregate.checkpoint import blob, record, records, restore
 from sidecar.aggregate.rollups import ClosingInterval
 from sidecar.aggregate.window import Windows
-from sidecar.model.closing import Closing, Hits, Rollups
+from sidecar.model.closing import Closing, Hits
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.limits import VALUE_MAGNITUDE
-from sidecar.model.samples import Kind, Measurement, Sample, Series, Statistics
+from sidecar.model.samples import Kind, Measurement, Rollups, Sample, Series, Statistics
 from tests.support.strategies import NOW, moderate_values, weights
 
 SETS: Rollups = (("env",), (), ("env", "service"), ("missing",))

@@ -282,6 +282,21 @@ WRONG: Final[list[tuple[str, str]]] = [
     ("prices: {metric_month: []}", "prices.metric_month"),
     ("prices: {metric_month: [0.3, cheap]}", "prices.metric_month.1"),
     ("prices: {date: soon}", "prices.date"),
+    ("logs: {metrics: [{name: a, scale: 2}]}", "logs.metrics.0"),
+    ("logs: {metrics: [{name: a, value: a, type: set, scale: 2}]}", "logs.metrics.0"),
+    ("logs: {metrics: [{name: a, value: a, scale: 0}]}", "logs.metrics.0.scale"),
+    ("logs: {metrics: [{name: a, rewrite: {b: [{pattern: x, with: y}]}}]}", "logs.metrics.0"),
+    (
+        "logs: {metrics: [{name: a, dimensions: {b: b}, rewrite: {b: [{pattern: '(', with: y}]}}]}",
+        "logs.metrics.0.rewrite.b.0",
+    ),
+    ("logs: {metrics: [{name: a, dimensions: {b: b}, rewrite: {b: [{pattern: x}]}}]}", "logs.metrics.0.rewrite.b.0"),
+    (
+        "logs: {metrics: [{name: a, dimensions: {b: b}, rewrite: {b: [{pattern: 'x*', with: y}]}}]}",
+        "logs.metrics.0.rewrite.b.0",
+    ),
+    ("logs: {metrics: [{name: a, dimensions: {b: b}, rewrite: {b: []}}]}", "logs.metrics.0.rewrite.b"),
+    ("logs: {metrics: [{name: a, rollups: [b]}]}", "logs.metrics.0.rollups.0"),
     ("deliver: {target: s3}", "deliver.target"),
     ("deliver: {role_arn: admin}", "deliver.role_arn"),
     ("deliver: {memory_bytes: 1}", "deliver.memory_bytes"),
@@ -341,6 +356,16 @@ def test_an_allowed_host_is_a_name_and_nothing_else(file: Path, host: str) -> No
     file.write_text(f"listen: {{allowed_hosts: ['{host}']}}")
     with pytest.raises(ConfigError, match="allowed_hosts"):
         load(file, {})
+
+
+def test_rollups_of_a_metric_out_of_events_are_over_dimensions_that_it_has(file: Path) -> None:
+    text = "dimensions: {Env: e}\nlogs:\n  metrics:\n  - name: a\n    dimensions: {B: b}\n    rollups: "
+    file.write_text(f"{text}[[], [Env], [B, Env]]")
+    assert load(file, {}).logs.metrics[0].rollups == [[], ["Env"], ["B", "Env"]]
+
+    (told,) = problems(file, f"{text}[[Env], [Service]]")
+
+    assert told == "logs.metrics.0.rollups: a has no dimension 'Service'; it has B, Env (line 6)"
 
 
 def test_impossible_combinations_are_told_all_at_once(file: Path) -> None:

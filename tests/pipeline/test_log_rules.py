@@ -214,6 +214,43 @@ def test_the_settings_of_a_group_are_noted_when_an_event_is_routed_there() -> No
     assert groups.settings("/own") is None
 
 
+def sums(rig: Rig, name: str) -> dict[str, tuple[float, float]]:
+    """{dimensions: count and sum} of a metric, over all windows; and nothing is left open."""
+    rig.flush()
+    found: dict[str, tuple[float, float]] = {}
+    for one in rig.datums():
+        if one["MetricName"] == name:
+            key = " ".join(pair["Value"] for pair in one.get("Dimensions", []))
+            count, sum_ = found.get(key, (0.0, 0.0))
+            statistics = one["StatisticValues"]
+            found[key] = (count + statistics["SampleCount"], sum_ + statistics["Sum"])
+    return found
+
+
+@pytest.mark.parametrize("metrics", [{}, {"rules": [{"match": "other", "unit": "Bytes"}]}])
+def test_rollups_of_a_metric_out_of_events_go_on_in_every_window(metrics: dict[str, Any]) -> None:
+    hits = {"name": "Hits", "dimensions": {"Flow": "{flow}", "User": "{user}"}, "rollups": [["Flow"], ["Env"], []]}
+    rig = Rig(logs={"metrics": [hits]}, metrics=metrics)
+    for _ in range(3):
+        ingest(rig, *[{"flow": f"f{n % 2}", "user": n} for n in range(10)])
+        rig.clock.advance(60.0)
+
+    found = sums(rig, "Hits")
+    assert [found[key] for key in ("f0", "f1", "test", "")] == [(15, 15), (15, 15), (30, 30), (30, 30)]
+    assert len(found) == 10 + 2 + 1 + 1
+    rig.assert_balanced()
+
+
+def test_a_rule_of_metrics_goes_on_for_metrics_out_of_events_and_its_rollups_win() -> None:
+    hits = {"name": "Hits", "dimensions": {"User": "{user}"}, "rollups": [[]]}
+    rig = Rig(logs={"metrics": [hits]}, metrics={"rules": [{"match": "Hits", "rollups": [["Env"]], "scale": 10}]})
+    for _ in range(2):
+        ingest(rig, {"user": 1}, {"user": 2})
+        rig.clock.advance(60.0)
+
+    assert sums(rig, "Hits") == {"test 1": (2, 20), "test 2": (2, 20), "test": (4, 40)}
+
+
 EVENTS: Final = st.lists(
     st.fixed_dictionaries(
         {"level": st.sampled_from(["debug", "error", SECRET]), "ms": st.integers(-5, 5) | st.text(max_size=3)},

@@ -9,6 +9,7 @@ import pytest
 from sidecar.model.samples import Kind, Sample
 from sidecar.model.template import Template
 from sidecar.shape.log_metrics import LogMetric
+from sidecar.shape.rewrite import Rewriting, Step
 
 
 def metric(kind: Kind = Kind.SAMPLE, value: str | None = "latency_ms", **dimensions: str) -> LogMetric:
@@ -65,3 +66,22 @@ def test_keys_are_equal_where_metric_and_dimensions_are() -> None:
 
     assert keys[0] == keys[1]
     assert len({*keys, other.key(())}) == 4
+
+
+def test_a_value_is_scaled_and_its_product_has_to_be_in_range() -> None:
+    rule = LogMetric(0, None, "Dollars", Kind.COUNTER, "tokens", {}, scale=3e-6)
+
+    assert rule.measure({"tokens": 1_000}) == 0.003
+    assert rule.measure({"tokens": 10**400}) is True
+    assert LogMetric(0, None, "Ms", Kind.TIMER, "s", {}, scale=1e9).measure({"s": 1e108}) is True
+
+
+def test_dimensions_are_rewritten_and_the_sample_has_its_rollups() -> None:
+    templates = {name: Template("{path}", "h", {}) for name in ("Endpoint", "Raw")}
+    rewritings = {"Endpoint": Rewriting([Step("/[0-9]+", "/:id")])}
+    rule = LogMetric(0, None, "R", Kind.COUNTER, None, templates, rewritings=rewritings, rollups=(("Raw",), ()))
+    one = sample(rule, path="/a/7")
+
+    assert one is not None
+    assert one.dimensions == (("Endpoint", "/a/:id"), ("Raw", "/a/7"))
+    assert one.rollups == (("Raw",), ())
