@@ -117,11 +117,18 @@ class Sends(_Part):
 
 
 class ErrorRate(_Part):
-    """Errors in a hundred requests, of periods with at least `min_requests` requests."""
+    """Errors in a hundred requests, of periods with at least `min_requests` of these; counted as a whole, or by outcome."""
 
     errors: MetricName
-    requests: MetricName
+    requests: MetricName | None = None
+    successes: MetricName | None = None
     min_requests: Annotated[int, Field(ge=1)] = 1
+
+    @model_validator(mode="after")
+    def _one(self) -> ErrorRate:
+        if (self.requests is None) == (self.successes is None):
+            raise ValueError("needs requests, or successes where errors are not counted among them; not both")
+        return self
 
 
 class _Measured(_Part):

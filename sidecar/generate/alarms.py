@@ -152,8 +152,9 @@ def _sentence(alarm: Alarm) -> str:
         return f"{alarm.metric} had no samples in {times}."
     what = f"{alarm.statistic} of {alarm.metric}"
     if alarm.error_rate is not None:
-        floor = alarm.error_rate.min_requests
-        what = f"{alarm.error_rate.errors} in percent of {alarm.error_rate.requests}, given {floor} of these or more,"
+        rate = alarm.error_rate
+        total = rate.requests or f"{rate.errors} and {rate.successes}"
+        what = f"{rate.errors} in percent of {total}, given {rate.min_requests} of these or more,"
     if alarm.dollars is not None:
         listed = ", ".join(f"{name} at {number(price)}" for name, price in alarm.dollars.items())
         what = f"The price in dollars ({listed} a million)"

@@ -116,6 +116,7 @@ class _Query:
             "display": lambda: self._list(self._field),
             "dedup": lambda: self._list(self._field),
             "filter": self._expression,
+            "where": self._expression,
             "stats": self._stats,
             "sort": lambda: self._list(self._sorted),
             "limit": self._limit,

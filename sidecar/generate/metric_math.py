@@ -46,11 +46,15 @@ def error_rate(rate: ErrorRate, base: Reference) -> Expression:
     Errors that are missing make no result, which an alarm takes as not breaching: they are not filled with zeros, since
     a period whose errors have not arrived yet would read as healthy.
     """
-    text = f"IF(requests >= {rate.min_requests}, 100 * errors / requests, 0)"
-    parts = [
-        Part("errors", replace(base, name=rate.errors, statistic="Sum")),
-        Part("requests", replace(base, name=rate.requests, statistic="Sum")),
-    ]
+    parts = [Part("errors", replace(base, name=rate.errors, statistic="Sum"))]
+    if rate.requests is not None:
+        parts.append(Part("requests", replace(base, name=rate.requests, statistic="Sum")))
+        total = "requests"
+    else:
+        # Where everything fails there are no successes: they are zero then, not missing.
+        parts.append(Part("successes", replace(base, name=rate.successes or "", statistic="Sum")))
+        total = "(errors + FILL(successes, 0))"
+    text = f"IF({total} >= {rate.min_requests}, 100 * errors / {total}, 0)"
     return Expression(text, "error rate, percent", parts)
 
 

@@ -14,8 +14,8 @@ from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from sidecar.config.log_rules import LogMetric
 from sidecar.config.schema import Config
-from sidecar.model.closing import Rollups, rolled_up
-from sidecar.model.samples import Dimensions, Kind, Sample, Series, Statistics
+from sidecar.model.closing import rolled_up
+from sidecar.model.samples import Dimensions, Kind, Rollups, Sample, Series, Statistics
 
 ANY: Final = "*"
 """A value of a dimension that is not known here; so is any value with this character in it."""

@@ -14,7 +14,7 @@ from sidecar.generate.api import calls
 from sidecar.generate.pack import Pack, What, make
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-NAMES: Final = ("axonflow",)
+NAMES: Final = ("axonflow", "llm", "genkit", "web")
 REGION: Final = "eu-west-1"
 
 

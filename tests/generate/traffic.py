@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeAlias
 
 Line: TypeAlias = dict[str, Any]
-MINUTES: Final = 90
+MINUTES: Final = 120
 PER_MINUTE: Final = 6
-FAULT_MINUTES: Final = 30  # at the end
+FAULT_MINUTES: Final = 45  # at the end
 PERIOD: Final = 300
 
 Fault: TypeAlias = Callable[[Line], list[Line]]
@@ -34,6 +34,38 @@ def axonflow(number: int) -> Line:
     return line | {"policy_id": "pii"} if number % 5 == 2 else line
 
 
+def llm(number: int) -> Line:
+    """A call of a model."""
+    return {
+        "service": ("chat", "agent")[number % 2],
+        "message": "call completed",
+        "model_id": ("eu.anthropic.claude-3-5-sonnet-20241022-v2:0", "anthropic.claude-3-haiku-20240307-v1:0")[
+            number % 2
+        ],
+        "input_tokens": 500 + number % 50,
+        "output_tokens": 100 + number % 20,
+        "latency_ms": 800 + number % 300,
+        "guardrail_triggered": number % 40 == 0,
+    }
+
+
+def genkit(number: int) -> Line:
+    """Every other line is of a flow, the others of a model; one flow in 60 fails."""
+    flow = {"service": "app", "flow": ("chatFlow", "menuFlow")[number // 2 % 2]}
+    if number % 2:
+        tokens = {"input_tokens": 300, "output_tokens": 60, "total_tokens": 360}
+        return flow | {"model": "googleai/gemini-2.0-flash", "latency_ms": 400 + number % 100} | tokens
+    done = {"status": "success", "duration_ms": 600 + number % 100}
+    return flow | done | ({"status": "error", "error": "deadline exceeded"} if number % 120 == 4 else {})
+
+
+def web(number: int) -> Line:
+    """A request of an access log; one in 60 fails, one in ten is the client's error."""
+    status = 500 if number % 60 == 5 else 404 if number % 10 == 3 else 200
+    path = ("/orders/17", "/health", "/cart")[number % 3]
+    return {"method": "GET", "path": path, "status": status, "latency_ms": 40 + number % 60, "message": "GET"}
+
+
 def changed(**fields: Any) -> Fault:
     """Lines with other fields."""
     return lambda line: [line | fields]
@@ -48,7 +80,12 @@ def silence(_line: Line) -> list[Line]:
     return []
 
 
-TRAFFIC: Final[dict[str, Callable[[int], Line]]] = {"axonflow": axonflow}
+def failing(line: Line) -> list[Line]:
+    """Flows that all fail."""
+    return [line | {"status": "error", "error": "429 quota"} if "status" in line else line]
+
+
+TRAFFIC: Final[dict[str, Callable[[int], Line]]] = {"axonflow": axonflow, "llm": llm, "genkit": genkit, "web": web}
 FAULTS: Final[dict[str, dict[str, Fault]]] = {
     "axonflow": {
         "high-error-rate": changed(level="ERROR"),
@@ -56,6 +93,24 @@ FAULTS: Final[dict[str, dict[str, Fault]]] = {
         "policy-blocks-spike": lambda line: [line | {"blocked": True, "policy_id": "pii"}] * 5,
         "token-budget": changed(tokens_used=50_000),
         "unusual-traffic": times(8),
+        "no-requests": silence,
+    },
+    "llm": {
+        "daily-token-budget": changed(input_tokens=90_000, output_tokens=20_000),
+        "daily-cost": changed(input_tokens=200_000, output_tokens=50_000),
+        "high-latency": changed(latency_ms=9_000),
+    },
+    "genkit": {
+        "high-error-rate": lambda line: failing(line) * 2,
+        "flow-errors": failing,
+        "high-token-usage": lambda line: [line | {"total_tokens": 30_000} if "model" in line else line],
+        "slow-flows": lambda line: [line | {"duration_ms": 9_000} if "status" in line else line],
+    },
+    "web": {
+        "5xx-errors": changed(status=503),
+        "high-error-rate": changed(status=503),
+        "high-latency": changed(latency_ms=9_000),
+        "latency-objective": changed(latency_ms=900),
         "no-requests": silence,
     },
 }
