@@ -158,7 +158,8 @@ def read(
 
 def evaluated(expression: str, values: Mapping[str, float | None]) -> float | None:
     """Metric math over one period; a metric without data makes no result, unless it is filled in."""
-    return _value(ast.parse(expression, mode="eval").body, values)
+    value: float | None = _value(ast.parse(expression, mode="eval").body, values)
+    return value
 
 
 def _value(node: ast.expr, values: Mapping[str, float | None]) -> Any:
@@ -173,7 +174,8 @@ def _value(node: ast.expr, values: Mapping[str, float | None]) -> Any:
         if left is None or right is None:
             return None
         return None if act is operator.truediv and right == 0 else act(left, right)
-    assert isinstance(node, ast.Call) and isinstance(node.func, ast.Name), ast.dump(node)
+    assert isinstance(node, ast.Call), ast.dump(node)
+    assert isinstance(node.func, ast.Name)
     arguments = [_value(one, values) for one in node.args]
     if node.func.id == "FILL":
         return arguments[1] if arguments[0] is None else arguments[0]

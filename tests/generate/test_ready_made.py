@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -12,10 +14,11 @@ import pytest
 import yaml
 
 from sidecar.generate import insights
+from sidecar.generate.api import ACCOUNT
 from sidecar.generate.checked import Used
 from sidecar.generate.sent import ANY
 from tests.double import ThreadedCloudWatchDouble
-from tests.generate.packs import NAMES, ROOT, alarms, configured, pack
+from tests.generate.packs import NAMES, REGION, ROOT, alarms, api_calls, configured, pack
 from tests.generate.simulator import Alarm, read
 from tests.generate.traffic import FAULTS, MINUTES, Fault, last_period, lines
 from tests.support.daemon import Daemon
@@ -43,21 +46,17 @@ class Running:
 
 
 @pytest.fixture(params=NAMES)
-def running(
-    request: pytest.FixtureRequest, daemon: Callable[..., Daemon], double: ThreadedCloudWatchDouble
-) -> Iterator[Running]:
+def running(request: pytest.FixtureRequest, daemon: Callable[..., Daemon], double: ThreadedCloudWatchDouble) -> Running:
     """A daemon of each ready-made configuration that delivers to the double."""
     config: dict[str, Any] = yaml.safe_load((ROOT / "config" / f"{request.param}.yaml").read_text())
     config["metrics"] |= {"flush_seconds": 0.2}
     config["logs"] |= {"flush_seconds": 0.2}
     config["deliver"] = {"target": "cloudwatch", "endpoint_url": double.url}
-    yield Running(request.param, daemon(config), double)
+    return Running(request.param, daemon(config), double)
 
 
 def test_every_metric_that_an_asset_names_is_sent_and_every_alarm_is_quiet(running: Running) -> None:
     running.send()
-    store = running.double.metrics
-
     missing = [one for one in pack(configured(running.name)).used if not sent(one, running)]
 
     assert missing == []
@@ -67,7 +66,26 @@ def test_every_metric_that_an_asset_names_is_sent_and_every_alarm_is_quiet(runni
         if (states := one.run(running.start + 3_600, running.end)) != {"OK"}
     }
     assert alarmed == {}
-    assert store.series()
+
+
+def test_the_policy_allows_the_calls_that_are_made_and_no_other(running: Running) -> None:
+    """Every operation, each namespace and each group; nothing that is never called."""
+    running.send()
+    (policy,) = [one for one in api_calls(configured(running.name), "iam") if one["operation"] == "CreatePolicy"]
+    statements = json.loads(policy["parameters"]["PolicyDocument"])["Statement"]
+    allowed = {action: one for one in statements for action in one["Action"]}
+    prefix = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:"
+
+    called = {one.operation for one in running.double.requests}
+    assert {action.split(":")[1] for action in allowed} == called
+    for one in running.double.requests:
+        if one.operation == "PutMetricData":
+            namespaces = allowed["cloudwatch:PutMetricData"]["Condition"]["StringEquals"]["cloudwatch:namespace"]
+            assert one.target in namespaces
+        else:
+            group, _, stream = one.target.partition(":")
+            name = f"{prefix}{group}:log-stream:{stream}" if stream else f"{prefix}{group}"
+            assert any(fnmatchcase(name, arn) for arn in allowed[f"logs:{one.operation}"]["Resource"]), one
 
 
 def test_every_alarm_fires_on_its_fault(running: Running) -> None:
@@ -88,7 +106,8 @@ def test_every_query_reads_groups_and_fields_that_are_there(running: Running) ->
     for resource in pack(configured(running.name), "queries").resources:
         found: set[str] = {"@timestamp", "@message", "@logStream"}
         groups = resource.properties["LogGroupNames"]
-        assert isinstance(groups, list) and groups
+        assert isinstance(groups, list)
+        assert groups
         for group in groups:
             for _, message in running.double.logs.events(str(group)):
                 found |= set(orjson.loads(message))
@@ -139,5 +158,5 @@ def fields_of(query: str) -> set[str]:
         for token, following in zip(tokens, [*tokens[1:], tokens[-1]], strict=True)
         if token.kind == "name" and following.text != "("
     ]
-    aliases = {following.text for token, following in zip(tokens, tokens[1:], strict=False) if token.text == "as"}
+    aliases = {following.text for token, following in pairwise(tokens) if token.text == "as"}
     return set(names) - words - aliases
