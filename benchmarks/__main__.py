@@ -19,12 +19,24 @@ import time
 from pathlib import Path
 from typing import Final
 
-from benchmarks import drop_in, encode, growth, http, memory, receive, soak, spool, stall, startup
+from benchmarks import drop_in, encode, growth, http, memory, receive, rules, soak, spool, stall, startup
 from benchmarks.generator import Generator
 from benchmarks.machine import SENDER_CORE, describe
 from benchmarks.table import Section, as_json, render
 
-PARTS: Final = ("receive", "http", "drop_in", "stall", "encode", "memory", "soak", "growth", "spool", "startup")
+PARTS: Final = (
+    "receive",
+    "http",
+    "drop_in",
+    "rules",
+    "stall",
+    "encode",
+    "memory",
+    "soak",
+    "growth",
+    "spool",
+    "startup",
+)
 
 
 class _Run:
@@ -48,6 +60,8 @@ class _Run:
                 return http.measure(folder, quick=quick)
             case "drop_in":
                 return drop_in.measure(folder, quick=quick)
+            case "rules":
+                return rules.measure(quick=quick)
             case "stall":
                 return stall.measure(folder, generator, quick=quick)
             case "encode":

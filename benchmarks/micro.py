@@ -28,8 +28,7 @@ from benchmarks.traffic import (
 from sidecar.app import App
 from sidecar.config.schema import Config, Deliver
 from sidecar.decode import json_bodies
-from sidecar.model.exchange import Request
-from sidecar.pipeline.bodies import Ending
+from sidecar.model.exchange import Answer, Request
 from sidecar.pipeline.intake import Pipeline
 from sidecar.receive.datagrams import MOST_IN_A_BURST
 from sidecar.runtime.process import tune_process
@@ -39,7 +38,7 @@ _LINES: Final = 131_072
 _BODIES: Final = 20
 _SMALL_BODIES: Final = 2_000
 
-Ingest: TypeAlias = Callable[[Request], Awaitable[Ending | None]]
+Ingest: TypeAlias = Callable[[Request], Awaitable[Answer | Awaitable[Answer] | None]]
 
 
 def _pipeline() -> Pipeline:
@@ -57,8 +56,8 @@ def _time(what: str, datagrams: list[bytes]) -> tuple[Row, Row]:
         pipeline = _pipeline()
         take = pipeline.lines("statsd", "json_udp").ingest
         for burst in bursts:  # makes the series
-            _seconds(take, burst)
-        spent = sum(_seconds(take, burst) for burst in bursts)
+            cpu_seconds(take, burst)
+        spent = sum(cpu_seconds(take, burst) for burst in bursts)
         taken.append(spent / lines * 1e9)
         series = pipeline.series
         started = time.process_time()
@@ -75,8 +74,8 @@ def _time_bodies(what: str, path: str, bodies: list[bytes], events: int) -> Row:
         ingest = partial(
             _pipeline().bodies.ingest, json_bodies.logs() if path == "logs" else json_bodies.metrics(), "http"
         )
-        asyncio.run(_ingest(ingest, bodies))  # makes the series
-        taken.append(asyncio.run(_ingest(ingest, bodies)) / (len(bodies) * events) * 1e9)
+        asyncio.run(ingest_all(ingest, bodies))  # makes the series
+        taken.append(asyncio.run(ingest_all(ingest, bodies)) / (len(bodies) * events) * 1e9)
     return _row(what, "event", taken)
 
 
@@ -85,7 +84,7 @@ def _row(what: str, unit: str, taken: list[float]) -> Row:
     return Row(what, figure, None, f"best {min(taken):,.0f}, worst {max(taken):,.0f}", median(taken))
 
 
-async def _ingest(ingest: Ingest, bodies: list[bytes]) -> float:
+async def ingest_all(ingest: Ingest, bodies: list[bytes]) -> float:
     """CPU seconds to take bodies one after another."""
     fresh = [bytes(bytearray(body)) for body in bodies]
     started = time.process_time()
@@ -94,7 +93,7 @@ async def _ingest(ingest: Ingest, bodies: list[bytes]) -> float:
     return time.process_time() - started
 
 
-def _seconds(take: Callable[[list[bytes]], bool], burst: list[bytes]) -> float:
+def cpu_seconds(take: Callable[[list[bytes]], bool], burst: list[bytes]) -> float:
     """CPU seconds to take a burst of datagrams that are fresh in the cache, as those from a socket are."""
     fresh = [bytes(bytearray(datagram)) for datagram in burst]
     started = time.process_time()

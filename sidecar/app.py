@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from sidecar.config.endpoints import own_endpoints
+from sidecar.config.file import Source
 from sidecar.config.schema import Config
 from sidecar.daemon import CallbackErrors, Daemon, Input
 from sidecar.deliver.delivery import Delivery
@@ -29,10 +30,12 @@ from sidecar.observe.stats import Stats
 from sidecar.pipeline.checkpoints import Keeper
 from sidecar.pipeline.intake import Pipeline
 from sidecar.pipeline.observer import Observer
+from sidecar.pipeline.reloading import Reloader
 from sidecar.pipeline.shaping import make_shape
 from sidecar.runtime.clock import Clock, SystemClock
 from sidecar.runtime.http_server import CONNECTIONS
 from sidecar.runtime.process import descriptors_for_connections, tune_process
+from sidecar.shape.shape import Shape
 
 if TYPE_CHECKING:
     from sidecar.deliver.cloudwatch.upstream import Upstream
@@ -43,13 +46,21 @@ WRITING_SECONDS: Final = 0.2  # at the end of a drain, for the parts of batches 
 class App:
     """One daemon, put together."""
 
-    def __init__(self, config: Config, clock: Clock | None = None, *, target: Target | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock | None = None,
+        *,
+        target: Target | None = None,
+        source: Source | None = None,
+    ) -> None:
         """Put the parts together; nothing is opened yet.
 
         Args:
             config: the configuration.
             clock: the system's if None.
             target: where batches are sent; what `deliver.target` names if None.
+            source: the file that `config` was read from; None where it is not to be reloaded.
         """
         self._config = config
         clock = clock or SystemClock()
@@ -65,6 +76,7 @@ class App:
         self._upstream = _upstream(config)
         self._pipeline = self._make_pipeline(clock)
         self._keeper = self._make_keeper(clock)
+        self._reloader = None if source is None else self._make_reloader(source, clock)
         self._sources = Sources(
             self._ledger,
             self._health,
@@ -76,12 +88,13 @@ class App:
         errors = CallbackErrors()
         self.daemon = Daemon(
             self._make_inputs(errors),
-            _Stages(self._pipeline, self._delivery, self._keeper, stall, self._upstream),
+            _Stages(self._pipeline, self._delivery, self._keeper, stall, self._upstream, self._reloader),
             health=self._health,
             ledger=self._ledger,
             clock=clock,
             drain_seconds=config.deliver.drain_seconds,
             errors=errors,
+            reload=None if self._reloader is None else self._reloader.request,
         )
 
     async def run(self) -> int:
@@ -91,12 +104,28 @@ class App:
     def _make_pipeline(self, clock: Clock) -> Pipeline:
         return Pipeline(
             self._config,
-            make_shape(self._config, socket.gethostname(), os.environ, groups=self._groups),
+            self._make_shape(self._config),
             metrics=self._delivery.metrics.backlog,
             logs=self._delivery.logs.backlog,
             observer=Observer(self._ledger, self._limiter, clock),
             pace=self._delivery.metrics.pace,
         )
+
+    def _make_shape(self, config: Config, before: Shape | None = None) -> Shape:
+        return make_shape(config, socket.gethostname(), os.environ, before=before, groups=self._groups)
+
+    def _make_reloader(self, source: Source, clock: Clock) -> Reloader:
+        reloader = Reloader(
+            source,
+            self._config,
+            make=self._make_shape,
+            pipeline=self._pipeline,
+            environ=os.environ,
+            ledger=self._ledger,
+            clock=clock,
+        )
+        self._health.configuration = reloader.summary
+        return reloader
 
     def _make_keeper(self, clock: Clock) -> Keeper | None:
         if self._delivery.spool is None:
@@ -166,12 +195,14 @@ class _Stages:
         keeper: Keeper | None,
         stall: StallProbe,
         upstream: Upstream | None,
+        reloader: Reloader | None,
     ) -> None:
         self._pipeline = pipeline
         self._delivery = delivery
         self._keeper = keeper
         self._stall = stall
         self._upstream = upstream
+        self._reloader = reloader
 
     def before_inputs(self) -> list[Coroutine[Any, Any, None]]:
         return [] if self._keeper is None else [self._keeper.run()]
@@ -183,7 +214,8 @@ class _Stages:
             await self._keeper.tried(seconds)
 
     def timers(self) -> list[Coroutine[Any, Any, None]]:
-        return [*self._pipeline.timers(), self._stall.run(), *self._delivery.timers()]
+        reloads = [] if self._reloader is None else [self._reloader.run()]
+        return [*self._pipeline.timers(), self._stall.run(), *self._delivery.timers(), *reloads]
 
     def workers(self) -> list[Coroutine[Any, Any, None]]:
         return self._delivery.workers()
@@ -223,8 +255,13 @@ def _upstream(config: Config) -> Upstream | None:
     return Upstream(session, request_seconds=deliver.request_seconds)
 
 
-def run(config: Config) -> int:
-    """Run the daemon on uvloop and return its exit status."""
+def run(config: Config, source: Source | None = None) -> int:
+    """Run the daemon on uvloop and return its exit status.
+
+    Args:
+        config: the configuration.
+        source: the file it was read from; None where it is not to be reloaded.
+    """
     import uvloop
 
     tune_process()
@@ -234,8 +271,8 @@ def run(config: Config) -> int:
         structlog.get_logger().warning("endpoint variable ignored", variable=name, fix=advice)
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
     # The runner is not closed: it would wait for threads that hang, past the deadline of the drain.
-    return runner.run(_main(config))
+    return runner.run(_main(config, source))
 
 
-async def _main(config: Config) -> int:
-    return await App(config).run()
+async def _main(config: Config, source: Source | None) -> int:
+    return await App(config, source=source).run()

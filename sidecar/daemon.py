@@ -11,7 +11,7 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
 import structlog
@@ -132,6 +132,7 @@ class Daemon:
         clock: Clock,
         drain_seconds: float,
         errors: CallbackErrors,
+        reload: Callable[[], None] | None = None,
     ) -> None:
         """Describe the daemon; nothing is opened yet.
 
@@ -143,6 +144,7 @@ class Daemon:
             clock: monotonic time.
             drain_seconds: from the signal to the end.
             errors: where callbacks report bugs.
+            reload: called on SIGHUP; None where there is nothing to reload.
         """
         self._inputs = tuple(inputs)
         self._stages = stages
@@ -151,6 +153,7 @@ class Daemon:
         self._clock = clock
         self._drain_seconds = drain_seconds
         self._errors = errors
+        self._reload = reload
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()  # a second signal
         self._log = structlog.get_logger()
@@ -164,7 +167,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
-        loop.add_signal_handler(signal.SIGHUP, self._log.info, "SIGHUP ignored: there is nothing to reload")
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         running = [asyncio.create_task(task) for task in self._stages.before_inputs()]
         await self._stages.head_start(HEAD_START_SECONDS)
         # The first attempt to bind comes before anything slow.
@@ -203,6 +206,12 @@ class Daemon:
                 listener.bound, listener.error = True, None
                 self._log.info("listening", listener=listener.name, addresses=listener.addresses, **listener.details)
                 return
+
+    def _on_hangup(self) -> None:
+        if self._reload is None:
+            self._log.info("SIGHUP ignored: there is no configuration file to reload")
+        else:
+            self._reload()
 
     def _on_signal(self) -> None:
         if self._stop.is_set():

@@ -29,12 +29,13 @@ def daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
     """Start daemons as real processes; whatever still runs at the end of the test is killed."""
     started: list[Daemon] = []
 
-    def start(config: dict[str, Any] | None = None, **options: Any) -> Daemon:
+    def start_one(config: dict[str, Any] | None = None, *, start: bool = True, **options: Any) -> Daemon:
         one = Daemon(tmp_path, config or {}, **options)
         started.append(one)
-        one.start()
+        if start:
+            one.start()
         return one
 
-    yield start
+    yield start_one
     for one in started:
         one.kill()

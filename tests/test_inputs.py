@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.inputs import ROWS, Row
+from sidecar.model.names import INPUTS
+from sidecar.pipeline.logs import METRICS_INPUT
 from tests.support.daemon import Daemon, assert_balanced
 
 MAIN = """
@@ -65,3 +68,9 @@ def test_one_row_makes_a_way_in_over_udp(one: WithToy) -> None:
     final = one.stop()
     assert_balanced(final)
     assert final["samples"]["delivered"] == 2
+
+
+def test_rules_may_name_every_input_and_no_other() -> None:
+    labels = {label for row in ROWS for label in (row.labels if isinstance(row, Row) else (row.label,))}
+
+    assert {*labels, METRICS_INPUT} == set(INPUTS)

@@ -99,7 +99,7 @@ class Windows:
             The accumulator, which takes more samples of this series, kind and time directly until `until`.
         """
         at = now if sample.timestamp is None else sample.timestamp
-        form = _form(sample, percentiles=percentiles)
+        form = form_of(sample, percentiles=percentiles)
         accumulator = self.open(series, form, at, closing)
         values = sample.values
         if sample.delta and isinstance(accumulator, Gauge):
@@ -249,7 +249,8 @@ def _added(statistics: Statistics | None, values: tuple[float, ...], weights: tu
     return sum(weights), sum(map(mul, values, weights))
 
 
-def _form(sample: Sample, *, percentiles: bool) -> type[Accumulator]:
+def form_of(sample: Sample, *, percentiles: bool) -> type[Accumulator]:
+    """The form of accumulator that a sample is added to; `percentiles`: values of distributions are stored."""
     if sample.statistics is not None:
         return StatisticSet
     if sample.kind in _SPREAD:

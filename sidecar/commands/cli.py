@@ -6,51 +6,45 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
 from sidecar import __version__
 from sidecar.commands.output import complain, complain_unless_closed, flush
-from sidecar.commands.parameters import finite
+from sidecar.commands.parameters import CONFIG, finite
+from sidecar.config.file import source
 from sidecar.config.load import dump, load, rule_lines, warnings
 from sidecar.config.rule_report import report
 from sidecar.config.schema import Config
 from sidecar.model.errors import ConfigError
 from sidecar.runtime.process import leave, missing_threads, open_missing_streams
 
-_CONFIG = click.option(
-    "--config",
-    "path",
-    envvar="SIDECAR_CONFIG",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="YAML file; SIDECAR_<SECTION>__<KEY> variables go over it.",
-)
+_IMPORTED: Final = {
+    "explain": "sidecar.commands.explain",
+    "generate": "sidecar.commands.generate",
+    "send": "sidecar.commands.send",
+    "spool": "sidecar.commands.spool",
+}
+"""Commands that are imported when they are run, so that the others start sooner: {name: module}."""
 
 
 class _Commands(click.Group):
-    """The commands; some are imported when they are run, so that the others start sooner."""
+    """The commands."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of all commands, imported or not."""
-        return sorted([*super().list_commands(ctx), "generate", "send", "spool"])
+        return sorted([*super().list_commands(ctx), *_IMPORTED])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of this name, or None."""
-        if cmd_name == "generate":
-            from sidecar.commands.generate import generate
-
-            return generate
-        if cmd_name == "send":
-            from sidecar.commands.send import send
-
-            return send
-        if cmd_name == "spool":
-            from sidecar.commands.spool import spool
-
-            return spool
-        return super().get_command(ctx, cmd_name)
+        module = _IMPORTED.get(cmd_name)
+        if module is None:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = getattr(import_module(module), cmd_name)
+        return command
 
     def main(
         self,
@@ -99,9 +93,10 @@ def cli() -> None:
 
 
 @cli.command()
-@_CONFIG
+@CONFIG
 def run(path: Path | None) -> None:
     """Run the daemon until SIGTERM or SIGINT."""
+    read_from = source(path)
     config = load(path, os.environ)
     _require_threads()
     _start_logging(config)
@@ -109,13 +104,13 @@ def run(path: Path | None) -> None:
     def daemon() -> int:
         from sidecar.app import run as run_app
 
-        return run_app(config)
+        return run_app(config, read_from)
 
     _run_and_leave(daemon)
 
 
 @cli.command()
-@_CONFIG
+@CONFIG
 def check(path: Path | None) -> None:
     """Validate the configuration and print it with every default filled in; above it each rule, as comments."""
     config = load(path, os.environ)

@@ -67,9 +67,9 @@ def decide_by(config: Config) -> Decide:
     """What a configuration makes of a sample, by the code of the daemon."""
     shape = make_shape(config, "hostname", {})
 
-    def decide(sample: Sample) -> Decided | None:
+    def decide(sample: Sample, input_: str) -> Decided | None:
         try:
-            named = shape.name(sample)
+            named = shape.name(sample, input_)
         except DecodeError:
             return None
         return None if named.drop else Decided(named.series, shape.percentiles(named), named.closing.rollups)

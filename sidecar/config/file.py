@@ -14,7 +14,7 @@ import stat
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import yaml
 
@@ -32,7 +32,7 @@ MAX_NODES: Final = 100_000  # keys, values and list items; each alias counts as 
 MAX_NUMBER_CHARACTERS: Final = 100
 READ_SECONDS: Final = 10.0  # a pipe that is not closed by then is refused
 
-_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_VARIABLE: Final = re.compile(r"\$?\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _TAG: Final = "tag:yaml.org,2002:"
 _NUMBERS: Final = (f"{_TAG}int", f"{_TAG}float")
 _NOT_RESOLVED: Final = (f"{_TAG}timestamp", f"{_TAG}value")  # no key has a date: 2026-01-02 is text
@@ -43,6 +43,35 @@ class _Loader(_SafeLoader):
         first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NOT_RESOLVED]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+
+class Source(NamedTuple):
+    """A regular file that a configuration was read from.
+
+    Attributes:
+        path: of the file.
+        fingerprint: of its content before it was read.
+    """
+
+    path: Path
+    fingerprint: str | None
+
+
+def source(path: Path | None) -> Source | None:
+    """The file at a path, to be called before it is read; None for no path, and for a pipe, which is read only once."""
+    if path is None or not path.is_file():
+        return None
+    return Source(path, fingerprint(path))
+
+
+def fingerprint(path: Path) -> str | None:
+    """The SHA-256 of a file's content, in hexadecimal; None where it cannot be read."""
+    from hashlib import sha256
+
+    try:
+        return sha256(_read(path)).hexdigest()
+    except (OSError, ValueError):
+        return None
 
 
 def read_text(path: Path) -> str:
@@ -106,7 +135,7 @@ def checked(text: str) -> str:
 
 
 def fill(text: str, environ: Mapping[str, str], limit: int = MAX_BYTES) -> tuple[str, list[str]]:
-    """Fill `${VARIABLE}` and `${VARIABLE:-default}` in.
+    """Fill `${VARIABLE}` and `${VARIABLE:-default}` in; `$${VARIABLE}` stands for the text `${VARIABLE}`.
 
     Args:
         text: any text; without variables it is returned unchanged.
@@ -121,6 +150,8 @@ def fill(text: str, environ: Mapping[str, str], limit: int = MAX_BYTES) -> tuple
 
     def value(match: re.Match[str]) -> str:
         nonlocal added
+        if match[0].startswith("$$"):
+            return match[0][1:]
         name, otherwise = match.groups()
         found = environ.get(name)
         if found is None and otherwise is None:
@@ -139,6 +170,12 @@ def fill(text: str, environ: Mapping[str, str], limit: int = MAX_BYTES) -> tuple
     if added > limit:
         problems.append(f"the variables in it are too long: all together may have {MAX_BYTES} characters")
     return filled, problems
+
+
+def escaped(text: str) -> str:
+    """The text from which `fill` makes this one, whatever the environment."""
+    end = text.rfind("}") + 1
+    return _VARIABLE.sub(lambda match: match[0].replace("${", "$${", 1), text[:end]) + text[end:]
 
 
 def has_variable(text: str) -> bool:

@@ -86,8 +86,16 @@ def warnings(config: Config, environ: Mapping[str, str]) -> list[str]:
 
 
 def dump(config: Config) -> str:
-    """The effective configuration as YAML, every key included."""
-    return yaml.safe_dump(config.model_dump(by_alias=True), sort_keys=False)
+    """The effective configuration as YAML, every key included; read as a file it gives the same."""
+    return yaml.safe_dump(_escaped(config.model_dump(by_alias=True)), sort_keys=False)
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return file.escaped(value)
+    if isinstance(value, dict):
+        return {key: _escaped(item) for key, item in value.items()}
+    return [_escaped(item) for item in value] if isinstance(value, list) else value
 
 
 def rule_lines(path: Path | None, environ: Mapping[str, str], key: str, count: int) -> list[int | None]:

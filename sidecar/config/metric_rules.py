@@ -12,12 +12,16 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetPydanticSchema,
     SerializerFunctionWrapHandler,
+    ValidatorFunctionWrapHandler,
     model_serializer,
     model_validator,
 )
+from pydantic_core import core_schema
 
 from sidecar.model import names
+from sidecar.model.conditions import compile_condition
 from sidecar.model.errors import DecodeError
 from sidecar.model.limits import DIMENSIONS_PER_METRIC, NAME_CHARACTERS
 from sidecar.model.patterns import Pattern
@@ -64,6 +68,23 @@ def _glob(text: str) -> str:
     return text
 
 
+def _inputs(when: dict[str, list[str]]) -> dict[str, list[str]]:
+    for glob in when.get("input", ()):
+        if not any(Pattern(glob, holes=False).match(name) is not None for name in names.INPUTS):
+            raise ValueError(f"input {glob[:SHOWN_CHARACTERS]!r} is none of {', '.join(names.INPUTS)}")
+    return when
+
+
+def _when(value: object, mapping: ValidatorFunctionWrapHandler) -> object:
+    """A filter pattern for JSON, or a mapping."""
+    if not isinstance(value, str):
+        return mapping(value)
+    if not value.lstrip().startswith("{"):
+        raise ValueError('must be a mapping, or a filter pattern in braces, such as { $.env = "prod*" }')
+    compile_condition(value)
+    return value
+
+
 def _unit(name: str) -> str:
     _checked(names.unit, name)
     return name
@@ -106,6 +127,23 @@ def _checked(check: Callable[[str], object], text: str) -> None:
 
 Glob = Annotated[str, AfterValidator(_glob)]
 Globs = Annotated[list[Glob], BeforeValidator(_listed), Field(min_length=1, max_length=MAX_GLOBS)]
+_Mapping = Annotated[
+    dict[
+        Annotated[str, Field(min_length=1, max_length=NAME_CHARACTERS)],
+        Annotated[list[Glob], BeforeValidator(_texts), Field(min_length=1, max_length=MAX_GLOBS)],
+    ],
+    Field(max_length=DIMENSIONS_PER_METRIC),
+    AfterValidator(_inputs),
+]
+When = Annotated[
+    str | dict[str, list[str]],
+    # A union would put the types it tries into the path of an error.
+    GetPydanticSchema(
+        lambda _, schema: core_schema.no_info_wrap_validator_function(
+            _when, schema(_Mapping), serialization=core_schema.plain_serializer_function_ser_schema(lambda when: when)
+        )
+    ),
+]
 DimensionName = Annotated[str, AfterValidator(_dimension_name)]
 RollupSets = Annotated[
     list[Annotated[list[DimensionName], Field(max_length=DIMENSIONS_PER_METRIC)]], Field(max_length=MAX_ROLLUPS)
@@ -123,13 +161,7 @@ class MetricRule(BaseModel):
     resolution: Literal[1, 60] | None = None
     percentiles: bool | None = None
     signed_gauges: Literal["auto", "delta", "value"] | None = None
-    when: Annotated[
-        dict[
-            Annotated[str, Field(min_length=1, max_length=NAME_CHARACTERS)],
-            Annotated[list[Glob], BeforeValidator(_texts), Field(min_length=1, max_length=MAX_GLOBS)],
-        ],
-        Field(max_length=DIMENSIONS_PER_METRIC),
-    ] = {}
+    when: When = {}
     stop: bool = False
     drop: bool | None = None
     name: Annotated[str, AfterValidator(_name_template)] | None = None

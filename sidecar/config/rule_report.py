@@ -45,7 +45,10 @@ def _name(number: int, line: int | None) -> str:
 
 def _described(rule: MetricRule) -> str:
     """A rule as a sentence: what it matches, and what it sets."""
-    conditions = "".join(f" and {name} is {' or '.join(globs)}" for name, globs in rule.when.items())
+    if isinstance(rule.when, str):
+        conditions = f" and {rule.when.strip()}"
+    else:
+        conditions = "".join(f" and {name} is {' or '.join(globs)}" for name, globs in rule.when.items())
     effects = [f"{key} {_shown(value)}" for key, value in rule.effects.items()]
     return f"{' or '.join(rule.patterns)}{conditions}: {', '.join(effects + ['stop'] * rule.stop)}"
 

@@ -114,6 +114,7 @@ class Sends(_Part):
     dimensions: Dimensions = {}  # names, or names with values; a value that is not given may be any
     namespace: Namespace | None = None
     resolution: Literal[1, 60] | None = None
+    input: Annotated[str, Field(pattern=r"^[a-z_]{1,64}$")] | None = None  # for rules with a condition on it
 
 
 class ErrorRate(_Part):

@@ -80,7 +80,9 @@ class AwsCalls:
 
     def claims(self, head: Request) -> bool:
         """True if it may be a call: its head says so, or its body is a form, which may."""
-        return head.method == "POST" and (head.content_type == FORM or recognise(*head[:3], b"") is not None)
+        return head.method == "POST" and (
+            head.content_type == FORM or recognise(head.method, head.path, head.headers, b"") is not None
+        )
 
     def read(self, request: Request, now: float) -> AwsReading | PassedReading | FaultReading | None:
         """Begin to read a request; None where it is no call."""
@@ -166,7 +168,7 @@ class AwsReading:
                 yield error if self.signal == "log_events" else Item(None, error=error)
         elif isinstance(wanted, PutMetricData):
             self._wanted = wanted
-            yield from self._datums(wanted)
+            yield from datums(wanted)
         elif isinstance(wanted, PutLogEvents):
             self._wanted = wanted
             self._groups.create_stream(wanted.group, wanted.stream, self._now_ms)
@@ -197,16 +199,6 @@ class AwsReading:
     @property
     def _now_ms(self) -> int:
         return int(self._now * 1_000)
-
-    def _datums(self, wanted: PutMetricData) -> Iterator[Item]:
-        for datum in datums(wanted):
-            if isinstance(datum, DecodeError):
-                yield Item(None, error=datum)
-                continue
-            ignored = wanted.ignored
-            if "Values" in datum and datum.pop("StatisticValues", None) is not None:
-                ignored += ("StatisticValues",)  # CloudWatch accepts both, and its agent sends both: values say more
-            yield Item(datum, ignored=ignored)
 
     def _log_events(self, wanted: PutLogEvents) -> Iterator[LogEvent | DecodeError]:
         for index, event in enumerate(log_events(wanted, self._now)):

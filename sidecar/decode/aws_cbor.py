@@ -9,17 +9,17 @@ Source: RFC 8949; Smithy, "Smithy RPC v2 CBOR protocol", read 2026-11-21.
 No library, since one request must not hold the event loop: cbor2 6.2 (measured) bounds nesting and claimed lengths,
 but builds a document in one call, which takes 0.45 s for 1 MB of empty maps, and reads tags as regular expressions,
 e-mail messages and decimals. This reader pauses; a datum costs it three times what it costs cbor2, unless its name and
-dimensions came before (`aws_known`).
+dimensions came before (`aws_cbor_known`).
 """
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from sidecar.decode.aws_known import KEY_BYTES, Datum, Table
+from sidecar.decode.aws_cbor_known import find, learn
+from sidecar.decode.aws_known import Datum, Table
 from sidecar.model.errors import DecodeError, Reason
 
 Value: TypeAlias = Mapping[str, "Value"] | Sequence["Value"] | str | int | float | bool | None
@@ -35,13 +35,6 @@ MAX_CHUNKS: Final = 1_000  # of one text; no SDK sends text in chunks
 
 DATUM_LEVEL: Final = 2  # a datum is in the array of a member of the document
 KNOWN_CONTAINERS: Final = 32  # maps and arrays of a datum that is remembered: bounds its memory
-KNOWN_TAIL_BYTES: Final = 128
-# The members of a datum that differ from call to call: a time, and a value as SDKs write it.
-_VARYING: Final = re.compile(
-    rb"(?:\x69Timestamp\xc1(?:\xfb(?P<seconds>.{8})|\x1a(?P<whole_seconds>.{4}))\x65|\x65)"
-    rb"Value(?:\xfb(?P<value>.{8})|(?P<whole>[\x00-\x17]|\x18.|\x19..|\x1a.{4}))",
-    re.DOTALL,
-)
 
 _TEXT: Final = 0x60
 _SHORT_TEXT_END: Final = 0x78
@@ -49,8 +42,6 @@ _ARRAY: Final = 0x80
 _MAP: Final = 0xA0
 _TAG: Final = 0xC0
 _EPOCH_TAG: Final = 0xC1
-_STAMP: Final = b"\x69Timestamp\xc1"
-_FLOAT_VALUE: Final = b"\x65Value\xfb"
 _FLOAT16, _FLOAT32, _FLOAT64 = 0xF9, 0xFA, 0xFB
 _BREAK: Final = 0xFF
 _SIMPLE: Final = {0xF4: False, 0xF5: True, 0xF6: None, 0xF7: None}  # undefined is read as null
@@ -121,7 +112,7 @@ def _read(data: bytes, known: Table[Datum]) -> Generator[None, None, tuple[Any, 
             if start >= 0 and len(remembered) < REMEMBERED:
                 remembered[data[start:at]] = into
             if into is datum and value_at and datum_containers - containers <= KNOWN_CONTAINERS:
-                _learn(known, data, (datum_at, stamp_at, value_at, at), into)
+                learn(known, data, (datum_at, stamp_at, value_at, at), into)
             into, keyed, left, start = outer.pop()
             continue
         if at >= pause:
@@ -165,15 +156,11 @@ def _read(data: bytes, known: Table[Datum]) -> Generator[None, None, tuple[Any, 
                     continue
             value = {} if head >= _MAP else []
             if len(outer) == DATUM_LEVEL and head >= _MAP and not keyed:
-                found = _find(known, data, begin)
-                if found is not None and containers:
-                    same, varying = found
-                    # The same bytes in the same place are the same members.
-                    value = same.members.copy()
-                    _vary(value, varying)
+                found = find(known, data, begin) if containers else None
+                if found is not None:
+                    value, at = found
                     into.append(value)
                     containers -= 1  # what is in it is shared
-                    at = varying.end() + len(same.tail)
                     continue
                 datum, datum_at, datum_containers, stamp_at, value_at = value, begin, containers, 0, 0
             if keyed:
@@ -207,54 +194,6 @@ def _read(data: bytes, known: Table[Datum]) -> Generator[None, None, tuple[Any, 
             into[key] = value
         else:
             into.append(value)
-
-
-def _learn(known: Table[Datum], data: bytes, places: tuple[int, int, int, int], members: dict[str, Any]) -> None:
-    """Add a datum to the table, where its time and value stand together.
-
-    Args:
-        known: the table.
-        data: the document.
-        places: where the datum begins, its keys `Timestamp` (0: none) and `Value` are, and where it ends.
-        members: of the datum.
-    """
-    begin, stamp_at, value_at, end = places
-    varying = _VARYING.match(data, stamp_at or value_at)
-    # Found at a key of the datum, it is these members, unless the value is that of a later key.
-    if varying is None or varying.end() > end or (stamp_at and data.find(b"\x65Value", stamp_at) != value_at):
-        return
-    tail = data[varying.end() : end]
-    if len(tail) <= KNOWN_TAIL_BYTES:
-        known.learn(data[begin : varying.start()], Datum(members.copy(), tail, bool(stamp_at)))
-
-
-def _find(known: Table[Datum], data: bytes, begin: int) -> tuple[Datum, re.Match[bytes]] | None:
-    """Find the datum that begins here in the table; returns it with the match of its time and value."""
-    limit = begin + KEY_BYTES
-    at = data.find(_FLOAT_VALUE, begin, limit)
-    stamp_at = data.find(_STAMP, begin, limit if at < 0 else at)
-    if stamp_at >= 0:
-        at = stamp_at
-    datum = known.get(data[begin:at]) if at >= 0 else None
-    varying = _VARYING.match(data, at) if datum is not None else None
-    if varying is None:  # a whole number is its value: to search for that takes ten times as long
-        varying = _VARYING.search(data, begin, limit)
-        datum = known.get(data[begin : varying.start()]) if varying is not None else None
-    if datum is None or varying is None or not data.startswith(datum.tail, varying.end()):
-        return None
-    return (datum, varying) if datum.stamped is data.startswith(_STAMP, varying.start()) else None
-
-
-def _vary(datum: dict[str, Any], varying: re.Match[bytes]) -> None:
-    seconds, whole_seconds, value, whole = varying.groups()
-    if seconds is not None:
-        datum["Timestamp"] = _double(seconds)[0]
-    elif whole_seconds is not None:
-        datum["Timestamp"] = int.from_bytes(whole_seconds)
-    if value is not None:
-        datum["Value"] = _double(value)[0]
-    else:
-        datum["Value"] = whole[0] if len(whole) == 1 else int.from_bytes(whole[1:])
 
 
 def _scalar(data: bytes, at: int, head: int) -> tuple[Any, int]:

@@ -12,11 +12,10 @@ import orjson
 
 from sidecar.decode.aws_operations import PutLogEvents, PutMetricData
 from sidecar.decode.fields import wrong_type
-from sidecar.decode.json_metrics import decode_metric
+from sidecar.decode.items import Item
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.events import LogEvent
 from sidecar.model.limits import FUTURE_SECONDS, PAST_SECONDS
-from sidecar.model.samples import Sample
 
 FIELDS_CHARACTERS: Final = 65_536
 _DATUM_LISTS: Final = ("Values", "Counts")
@@ -32,40 +31,32 @@ def released(elements: list[Any]) -> Iterator[Any]:
 # --- metrics ------------------------------------------------------------------------------------------
 
 
-def datums(request: PutMetricData) -> Iterator[dict[str, Any] | DecodeError]:
-    """The datums of a request, each with its namespace, in the shape `decode_datum` reads; to be asked for once."""
+def datums(request: PutMetricData) -> Iterator[Item]:
+    """The datums of a request as items of JSON metrics, each with its namespace; to be asked for once."""
     namespace = request.namespace
     for _, elements in request.lists:
         for element in released(elements):
             if not isinstance(element, dict):
-                yield element if isinstance(element, DecodeError) else wrong_type("a datum", "an object", element)
-                continue
-            if "MetricName" not in element:
-                yield DecodeError(Reason.MISSING_FIELD, "MetricName is required")
-                continue
-            element["Namespace"] = namespace
-            for field in _DATUM_LISTS:
-                if field in element and not element[field]:
-                    del element[field]  # an empty list says nothing; beside a Value it would be one number too many
-            yield element
+                error = element if isinstance(element, DecodeError) else wrong_type("a datum", "an object", element)
+                yield Item(None, error=error)
+            elif "MetricName" not in element:
+                yield Item(None, error=DecodeError(Reason.MISSING_FIELD, "MetricName is required"))
+            else:
+                element["Namespace"] = namespace
+                ignored = request.ignored
+                if "Values" in element or "Counts" in element:
+                    ignored += _ignored_beside_lists(element)
+                yield Item(element, None, None, ignored)
 
 
-def decode_datum(datum: dict[str, Any] | DecodeError, ignored: set[str] | None = None) -> Sample | DecodeError:
-    """Read one datum.
-
-    Args:
-        datum: an element of `datums`; changed.
-        ignored: receives the names of fields that were not read. Among them is `StatisticValues` where it stands
-            beside `Values`, which CloudWatch takes and its agent sends: the values are taken.
-    """
-    if isinstance(datum, DecodeError):
-        return datum
-    if "Values" in datum and datum.pop("StatisticValues", None) is not None and ignored is not None:
-        ignored.add("StatisticValues")
-    try:
-        return decode_metric(datum, ignored)
-    except DecodeError as error:
-        return DecodeError(error.reason, error.detail)  # without the traceback, which holds the request
+def _ignored_beside_lists(datum: dict[str, Any]) -> tuple[str, ...]:
+    """Remove what a datum has besides its values; returns the names of what is ignored."""
+    for field in _DATUM_LISTS:
+        if field in datum and not datum[field]:
+            del datum[field]  # an empty list says nothing; beside a Value it would be one number too many
+    # CloudWatch accepts both, and its agent sends both: values say more.
+    ignored = "Values" in datum and datum.pop("StatisticValues", None) is not None
+    return ("StatisticValues",) if ignored else ()
 
 
 # --- log events ---------------------------------------------------------------------------------------

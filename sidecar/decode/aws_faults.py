@@ -71,22 +71,9 @@ def unavailable(message: str) -> Fault:
     return Fault("ServiceUnavailableException", message, 503, "ServiceUnavailable")
 
 
-def internal(service: Service | None) -> Fault:
-    """A bug of the sidecar."""
-    message = "An error of the sidecar's own, see its log."
-    if service is Service.LOGS:
-        return Fault("InternalFailure", message, 500)
-    return Fault("InternalServiceFault", message, 500, "InternalServiceError")
-
-
 def already_exists(what: str) -> Fault:
     """A group or stream that is to be created exists; `what` is "log group" or "log stream"."""
     return Fault("ResourceAlreadyExistsException", f"The specified {what} already exists")
-
-
-def not_found(what: str) -> Fault:
-    """There is no such group or stream; `what` is "log group" or "log stream"."""
-    return Fault("ResourceNotFoundException", f"The specified {what} does not exist.")
 
 
 def too_large(message: str) -> Fault:

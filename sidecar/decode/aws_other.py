@@ -6,6 +6,7 @@ Each is a reading (`model.exchange.Reading`) without events.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from sidecar.decode import aws_answers, aws_faults
@@ -84,7 +85,7 @@ class PassedReading(_WithoutEvents):
         service = Service.METRICS if call.service is None else call.service
         path = f"/service/{METRICS_TARGET}/operation/{operation}" if call.protocol is Protocol.CBOR else "/"
         try:
-            answer = await self._forward(service.value, self._request._replace(path=path))
+            answer = await self._forward(service.value, replace(self._request, path=path))
         except BusyError:
             fault = aws_faults.throttled("The sidecar passes too many calls through.")
         except DeliveryError as error:

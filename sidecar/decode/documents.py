@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -38,23 +38,36 @@ def documents(body: bytes, *, texts: bool = True, requests: bool = False) -> Ite
             `requests.metric_items` unfolds the other requests.
 
     Raises:
-        TooManyItemsError: over 100,000 items; before the first is yielded.
+        TooManyItemsError: over 100,000 items; by this call, or before the first is yielded.
     """
     body = body.removeprefix(BYTE_ORDER_MARK).strip(BLANKS)
     newline = body.find(b"\n", 0, WHOLE_BYTES)
     if newline >= 0 and _is_document(body[:newline]):
-        yield from lines(body, texts=texts, requests=requests)
-        return
-    if len(body) <= WHOLE_BYTES or (texts and body[:1] == b"{"):
-        value = yield from large.parse(body)
-        if not isinstance(value, DecodeError):  # else parsed part by part below
-            if isinstance(value, list):
-                check_number(len(value))
-                yield from elements(value, body, texts=texts)
-            else:
-                yield Item(value, body.decode() if texts else None)
-            return
-    yield from _refused_late(by_parts(body, texts=texts, requests=requests))
+        return lines(body, texts=texts, requests=requests)
+    if len(body) <= large.WHOLE_BYTES:
+        value = large.loads(body)
+        if not isinstance(value, DecodeError):
+            return _whole(value, body, texts=texts)
+    elif len(body) <= WHOLE_BYTES or (texts and body[:1] == b"{"):
+        return _large(body, texts=texts, requests=requests)
+    return _refused_late(by_parts(body, texts=texts, requests=requests))
+
+
+def _whole(value: Any, body: bytes, *, texts: bool) -> Items:
+    """The items of a body that was parsed in one piece."""
+    if isinstance(value, list):
+        check_number(len(value))
+        return elements(value, body, texts=texts)
+    return iter((Item(value, body.decode() if texts else None),))
+
+
+def _large(body: bytes, *, texts: bool, requests: bool) -> Items:
+    """The items of a body that is parsed member by member, or part by part where it is not JSON as a whole."""
+    value = yield from large.parse(body)
+    if isinstance(value, DecodeError):
+        yield from _refused_late(by_parts(body, texts=texts, requests=requests))
+    else:
+        yield from _whole(value, body, texts=texts)
 
 
 def _refused_late(items: Items) -> Items:

@@ -6,7 +6,7 @@ all: `{"accepted": n, "rejected": [{"index": i, "error": "..."}]}`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -42,9 +42,9 @@ class JsonReading:
     decode: Decode
     whole: bool = False
 
-    def elements(self) -> Iterator[Item | None]:
+    def elements(self) -> Iterable[Item | None]:
         """The items of the body."""
-        return iter(self.parts(self.request))
+        return self.parts(self.request)
 
     def answer(self, outcome: Outcome, *, durable: bool | None) -> Answer:
         """202 where anything was accepted, else 400."""

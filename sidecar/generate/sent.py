@@ -20,6 +20,9 @@ from sidecar.model.samples import Dimensions, Kind, Rollups, Sample, Series, Sta
 ANY: Final = "*"
 """A value of a dimension that is not known here; so is any value with this character in it."""
 
+LOGS_INPUT: Final = "logs"
+"""The input by which the samples of `logs.metrics` arrive, for conditions of rules."""
+
 Form: TypeAlias = Literal["statistics", "values", "set"]
 """What is sent in each datum: count, sum, minimum and maximum; the values themselves; the number of distinct members."""
 
@@ -42,8 +45,8 @@ class Decided(NamedTuple):
     rollups: Rollups
 
 
-Decide: TypeAlias = Callable[[Sample], Decided | None]
-"""What the daemon makes of a sample; None where it drops or refuses it."""
+Decide: TypeAlias = Callable[[Sample, str], Decided | None]
+"""What the daemon makes of a sample that arrived by an input; None where it drops or refuses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +129,7 @@ class Configured:
 
     def namespaces(self) -> set[str]:
         """The namespaces of all that is known to be sent; `ANY` within one stands for what is not known."""
-        return {one.series.namespace for sample in self._samples if (one := self._decide(sample)) is not None}
-
-    def series_count(self) -> int:
-        """How many metrics there are at least: one for each way of sending and each of its rollups."""
-        found: set[Series] = set()
-        for sample in self._samples:
-            one = self._decide(sample)
-            if one is not None:
-                found |= {one.series, *rolled_up(one.series, one.rollups)}
-        return len(found)
+        return {one.series.namespace for way in self._samples if (one := self._decide(*way)) is not None}
 
     def find(self, reference: Reference) -> Found | Refused:
         """The metric as it is sent, or why it is not and what would change that."""
@@ -160,10 +154,10 @@ class Configured:
     def _ways(self, reference: Reference) -> Iterator[tuple[Sample, Decided]]:
         """Every sample with what becomes of it, where its dimensions have the values that the asset names."""
         wanted = dict(reference.dimensions)
-        for sample in self._samples:
+        for sample, input_ in self._samples:
             pairs = tuple((name, wanted.get(name, ANY) if value == ANY else value) for name, value in sample.dimensions)
             filled = replace(sample, dimensions=pairs)
-            one = self._decide(filled)
+            one = self._decide(filled, input_)
             if one is not None:
                 yield filled, one
 
@@ -260,12 +254,12 @@ def _covers(sent: Dimensions, wanted: Dimensions) -> bool:
     return all(name in known and (ANY in known[name] or value == ANY or known[name] == value) for name, value in wanted)
 
 
-def _log_samples(config: Config) -> Iterator[Sample]:
+def _log_samples(config: Config) -> Iterator[tuple[Sample, str]]:
     for rule in config.logs.metrics:
-        yield log_sample(rule, config.dimensions)
+        yield _log_sample(rule, config.dimensions), LOGS_INPUT
 
 
-def log_sample(rule: LogMetric, configured: Mapping[str, str]) -> Sample:
+def _log_sample(rule: LogMetric, configured: Mapping[str, str]) -> Sample:
     """A sample of a rule of `logs.metrics`; what is a field of the event is not known."""
     dimensions = {
         name: ANY if name in rule.rewrite else _PLACE.sub(lambda place: configured.get(place[1], ANY), template)
@@ -276,13 +270,14 @@ def log_sample(rule: LogMetric, configured: Mapping[str, str]) -> Sample:
     return replace(sample, rollups=tuple(tuple(sorted(set(names))) for names in rule.rollups))
 
 
-def _declared(config: Config) -> Iterator[Sample]:
+def _declared(config: Config) -> Iterator[tuple[Sample, str]]:
     for one in config.watch.sends:
         dimensions = {name: ANY if value is None else value for name, value in one.dimensions.items()}
         kind = Kind.SAMPLE if one.type == "statistics" else Kind(one.type)
         for name in one.metrics:
             sample = _sample(name, kind, dimensions, None, one.namespace, one.resolution)
-            yield replace(sample, statistics=Statistics(1, 1, 1, 1)) if one.type == "statistics" else sample
+            given = replace(sample, statistics=Statistics(1, 1, 1, 1)) if one.type == "statistics" else sample
+            yield given, one.input or ""
 
 
 def _sample(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from sidecar.model.errors import DecodeError
@@ -24,8 +25,9 @@ Forward: TypeAlias = "Callable[[str, Request], Awaitable[Answer]]"
 """Sends a request for a service to AWS, and returns its answer; raises BusyError or DeliveryError."""
 
 
-class Request(NamedTuple):
-    """A request.
+@dataclass(slots=True)
+class Request:
+    """A request; the body is set when it has been read.
 
     Attributes:
         method: in capitals.
@@ -104,8 +106,8 @@ class Reading(Protocol):
         """True if all elements are to be accepted or none."""
         ...
 
-    def elements(self) -> Iterator[Any | None]:
-        """The elements in their order; None between them, where finding the next takes long.
+    def elements(self) -> Iterable[Any | None]:
+        """The elements in their order, to be asked for once; None between them, where finding the next takes long.
 
         Raises:
             BodyTooLargeError: the kind of body has a lower limit.

@@ -257,6 +257,14 @@ FIGURES: Final[tuple[Figure, ...]] = (
         path="flushes",
     ),
     Figure(
+        "sidecar_reloads_total",
+        "counter",
+        "Reloads of the configuration file, by outcome: applied, unchanged (its rules are those in effect) or refused.",
+        lambda sources: [((outcome,), reloads) for outcome, reloads in list(sources.ledger.reloads.items())],
+        labels=("outcome",),
+        path="configuration.reloads",
+    ),
+    Figure(
         "sidecar_series",
         "gauge",
         "Distinct series in the last hour.",

@@ -89,6 +89,7 @@ class Health:
 
     Attributes:
         spool: returns the state of the spool; None without one.
+        configuration: returns the state of the configuration file; None without one.
     """
 
     listeners: list[ListenerHealth] = field(default_factory=list)
@@ -96,6 +97,7 @@ class Health:
     logs: DeliveryHealth = field(default_factory=DeliveryHealth)
     draining: bool = False
     spool: Callable[[], dict[str, Any]] | None = None
+    configuration: Callable[[], dict[str, Any]] | None = None
 
     @property
     def ready(self) -> bool:
@@ -117,4 +119,6 @@ class Health:
         }
         if self.spool is not None:
             shown["spool"] = self.spool()
+        if self.configuration is not None:
+            shown["configuration"] = self.configuration()
         return shown

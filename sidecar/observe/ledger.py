@@ -103,3 +103,4 @@ class Ledger:
         self.adjusted: Counter[str] = Counter()
         self.client_telemetry: Counter[str] = Counter()  # {name: total} of DogStatsD clients' metrics about themselves
         self.flushes: Counter[tuple[str, str]] = Counter()  # {(signal, cause): flushes}
+        self.reloads: Counter[str] = Counter()  # {outcome: reloads of the configuration}

@@ -63,6 +63,8 @@ class Stats:
         }
         if health.spool is not None:
             stats["spool"] = health.spool()
+        if health.configuration is not None:
+            stats["configuration"] = health.configuration()
         if self._rules is not None:
             stats["rules"] = self._rules()
         local = await self._totals()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from sidecar.model.errors import BodyTooLargeError, BusyError, DecodeError, DrainingError, Reason
 from sidecar.model.events import LogEvent, Outcome
@@ -22,9 +22,6 @@ REJECTED_LISTED: Final = 1_000  # of one body; further ones are counted and not 
 RETRY_AFTER: Final = 2  # seconds, the Retry-After of a 429
 # CloudWatch Logs drops these events alone, whatever becomes of the rest of the request.
 _ALONE: Final = (Reason.TIMESTAMP_TOO_OLD, Reason.TIMESTAMP_TOO_NEW)
-
-Ending: TypeAlias = Callable[[], Awaitable[Answer]]
-"""Waits until what was accepted is durable, where that is asked for, and returns the answer."""
 
 
 class Bodies:
@@ -66,8 +63,7 @@ class Bodies:
         self._closed = False
         self._working = 0  # bodies being processed
         self._reserved_bytes = 0  # what their events may need
-        self._idle = asyncio.Event()  # no body is being processed
-        self._idle.set()
+        self._idle = asyncio.Event()  # set when no body is being processed any more
 
     def close(self) -> None:
         """Refuse every body from now on."""
@@ -75,9 +71,11 @@ class Bodies:
 
     async def idle(self) -> None:
         """Wait until no body is being processed."""
-        await self._idle.wait()
+        while self._working:
+            self._idle.clear()
+            await self._idle.wait()
 
-    async def ingest(self, dialect: Dialect, input_: str, request: Request) -> Ending | None:
+    async def ingest(self, dialect: Dialect, input_: str, request: Request) -> Answer | Awaitable[Answer] | None:
         """Process one request.
 
         Args:
@@ -86,7 +84,8 @@ class Bodies:
             request: with its body.
 
         Returns:
-            What gives the answer; None where the request is not of this dialect.
+            The answer; what waits for it, where what was accepted has to become durable or AWS is asked, to be
+            awaited once; None where the request is not of this dialect.
 
         Raises:
             BodyTooLargeError: it would not fit even if nothing else were held.
@@ -100,13 +99,9 @@ class Bodies:
         if reading is None:
             return None
         outcome = await self.process(reading, input_)
-
-        async def answer() -> Answer:
-            durable = None if outcome.durable is None else await outcome.durable
-            answered = reading.answer(outcome, durable=durable)
-            return answered if isinstance(answered, Answer) else await answered
-
-        return answer
+        if outcome.durable is None:
+            return reading.answer(outcome, durable=None)
+        return _answer_when_durable(reading, outcome, outcome.durable)
 
     async def process(self, reading: Reading, input_: str) -> Outcome:
         """Process a body that is being read; raises as `ingest` does."""
@@ -119,21 +114,28 @@ class Bodies:
             room_for, capacity, account = self._rooms[signal]
             self._admit(room_for, size, capacity)
         not_durable = self._logs.not_durable
+        now = self._clock.wall()
+        turns = Turns(self._clock.monotonic)
         elements = reading.elements()
         source = Source(input_, account, reading.decode, documents=reading.documents)
-        self._begin(size)
+        # Memory is reserved for the events of the body, and the drain waits for it.
+        self._working += 1
+        self._reserved_bytes += size
         try:
             if reading.whole:
-                outcome = await self._all_or_none(elements, source)
-            else:
-                outcome = await self._each(elements, source)
+                elements = await self._checked(elements, source, now, turns)
+                source = Source(input_, account, _itself)
+            outcome = await self._each(elements, source, now, turns)
         finally:
-            self._end(size)
+            self._reserved_bytes -= size
+            self._working -= 1
+            if not self._working:
+                self._idle.set()
         self._flushes.check_thresholds()
-        if signal != "log_events" or not self._durable:
-            return outcome
-        self._logs.save()
-        return outcome._replace(durable=self._logs.durable_since(not_durable))
+        if signal == "log_events" and self._durable:
+            self._logs.save()
+            outcome.durable = self._logs.durable_since(not_durable)
+        return outcome
 
     def _admit(self, room_for: Callable[[int], bool], size_bytes: int, capacity_bytes: int) -> None:
         if size_bytes > capacity_bytes:  # a 429 would be repeated for ever
@@ -144,27 +146,13 @@ class Bodies:
         if not room_for(self._reserved_bytes + size_bytes):
             raise BusyError(RETRY_AFTER)
 
-    def _begin(self, size_bytes: int) -> None:
-        """Reserve memory for the events of a body, and let the drain wait for it."""
-        self._working += 1
-        self._reserved_bytes += size_bytes
-        self._idle.clear()
-
-    def _end(self, size_bytes: int) -> None:
-        self._working -= 1
-        self._reserved_bytes -= size_bytes
-        if not self._working:
-            self._idle.set()
-
-    async def _each(self, elements: Iterable[Any | None], source: Source) -> Outcome:
-        """Process elements, yielding to the event loop every 0.5 ms."""
-        now = self._clock.wall()
+    async def _each(self, elements: Iterable[Any | None], source: Source, now: float, turns: Turns) -> Outcome:
+        """Process elements that arrived at `now`, yielding to the event loop every 0.5 ms."""
         self._metrics.note_time(now)
         accepted = 0
         rejected: list[tuple[int, str]] = []
         refused = 0
         ingest = self._dispatch.ingest
-        turns = Turns(self._clock.monotonic)
         for element in elements:
             if element is None:
                 if turns.half():
@@ -188,12 +176,12 @@ class Bodies:
                 await turns.give()
         return Outcome(accepted, rejected, refused)
 
-    async def _all_or_none(self, elements: Iterable[Any | None], source: Source) -> Outcome:
-        """Process elements as `_each` does, but accept none where one of them cannot be."""
-        now = self._clock.wall()
+    async def _checked(
+        self, elements: Iterable[Any | None], source: Source, now: float, turns: Turns
+    ) -> Iterator[Event]:
+        """Decode and check elements without ingesting them; returns their events, all refused where one of them is."""
         events: deque[Event] = deque()
         wrong = False
-        turns = Turns(self._clock.monotonic)
         for element in elements:
             if element is not None:
                 event = self._check(element, source, now)
@@ -206,14 +194,13 @@ class Bodies:
             others = DecodeError(Reason.REQUEST_REFUSED, "another element of the request is refused (aws.strict)")
             events = deque(event if isinstance(event, DecodeError) else others for event in events)
         # Each is let go of when it is processed: to free all at once takes milliseconds.
-        one_by_one = (events.popleft() for _ in range(len(events)))
-        return await self._each(one_by_one, Source(source.input_, source.account, _itself))
+        return (events.popleft() for _ in range(len(events)))
 
     def _check(self, element: Any, source: Source, now: float) -> Event:
         try:
             event = source.decode(element, now)
             if type(event) is Sample:
-                self._metrics.check(event, now)
+                self._metrics.check(event, now, source.input_)
         except DecodeError as error:
             return DecodeError(error.reason, error.detail)  # without its traceback, which holds the body
         if not isinstance(event, Sample | LogEvent | DecodeError):
@@ -223,3 +210,8 @@ class Bodies:
 
 def _itself(event: Event, _: float) -> Event:
     return event
+
+
+async def _answer_when_durable(reading: Reading, outcome: Outcome, durable: Awaitable[bool]) -> Answer:
+    answer = reading.answer(outcome, durable=await durable)
+    return answer if isinstance(answer, Answer) else await answer

@@ -77,14 +77,14 @@ class Dispatch:
             if source.documents:
                 document = element.value
                 if document.__class__ is dict and not element.ignored:
-                    unknown_key = self._shortcuts.add_document(document, now)
+                    unknown_key = self._shortcuts.add_document(document, now, input_)
                     if unknown_key is None:
                         self._samples.received[input_] += 1
                         return None
                     key = unknown_key
             event = source.decode(element, now)
             if type(event) is Sample:
-                added = self._metrics.add(event, now)
+                added = self._metrics.add(event, now, input_)
                 self._samples.received[input_] += event.size
                 if key and not added.adjusted:  # else each is decoded in full, and counted as adjusted
                     self._shortcuts.learn_document(key, event, added.accumulator, added.series, added.closing)

@@ -105,7 +105,7 @@ class Pipeline:
         """The way of StatsD datagrams of one listener.
 
         Args:
-            input_: the label under which the ledger counts lines.
+            input_: the label under which the ledger counts lines: the same for all, since they share their shortcuts.
             json_input: that of datagrams that are JSON.
             emf: decodes items in embedded metric format; None: they are log events like any other.
         """
@@ -162,8 +162,8 @@ class Pipeline:
 
     @shape.setter
     def shape(self, shape: Shape) -> None:
-        self._metrics.shape = self._logs.shape = self._shortcuts.shape = shape
-        self._shortcuts.clear()
+        self._metrics.shape = self._logs.shape = shape
+        self._shortcuts.replace_shape(shape)
         self._redact_log_lines(shape)
 
     def _redact_log_lines(self, shape: Shape) -> None:

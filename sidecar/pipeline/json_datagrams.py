@@ -64,7 +64,7 @@ class JsonDatagrams:
     def _steps(self, datagram: bytes, now: float) -> Iterator[None]:
         number = 0
         try:
-            for item in _events(datagram):
+            for item in items(datagram):
                 if item is not None:
                     number += 1
                     if number <= JSON_ITEMS_PER_DATAGRAM:
@@ -87,21 +87,22 @@ class JsonDatagrams:
                 yield
 
     def _source(self, item: Item) -> Source:
-        if not _is_log_event(item):
+        if not is_log_event(item):
             return self._metrics
         return self._emf if "_aws" in item.value else self._logs
 
 
-def _events(datagram: bytes) -> Iterator[Item | None]:
+def items(datagram: bytes) -> Iterator[Item | None]:
     """The log events and metrics of a datagram; a whole PutMetricData request is unfolded."""
     # Only log events need their own text; one whose key is written with escapes is encoded anew.
     texts = b'"message"' in datagram or b'"_aws"' in datagram
     for item in documents(datagram, texts=texts, requests=True):
-        if item is None or _is_log_event(item):
+        if item is None or is_log_event(item):
             yield item
         else:
             yield from metric_items([item])
 
 
-def _is_log_event(item: Item) -> bool:
+def is_log_event(item: Item) -> bool:
+    """True for a log event or a document in embedded metric format; all else is a metric."""
     return item.error is None and isinstance(item.value, dict) and ("message" in item.value or "_aws" in item.value)

@@ -193,7 +193,7 @@ class DatagramPath:
         Returns:
             The lines, and the units of work to count for the datagram.
         """
-        if _is_json(datagram):
+        if is_json(datagram):
             self._json.ingest(datagram, now, turn_ends)
             return iter(()), WORK_PER_CLOCK_READ
         return iter(datagram.split(b"\n")), len(datagram) // 4
@@ -287,7 +287,7 @@ def _itself(sample: Sample, _: float) -> Sample:
     return sample
 
 
-def _is_json(datagram: bytes) -> bool:
+def is_json(datagram: bytes) -> bool:
     """True if a datagram is read as JSON: it opens an object, or an array and not the tags of a line."""
     if datagram[:1] not in JSON_OPENINGS:
         return False

@@ -141,7 +141,7 @@ class LogPath:
                 continue
             try:
                 sample = metric.sample(value, dimensions, timestamp)
-                added = self._metrics.add(sample, now)
+                added = self._metrics.add(sample, now, METRICS_INPUT)
             except DecodeError as error:
                 self._refusals.refuse(account, error, 1, METRICS_INPUT)
                 continue

@@ -79,20 +79,23 @@ class MetricPath:
         self._flushes.note_time(now)
         self._shortcuts.note_time(now)
 
-    def check(self, sample: Sample, now: float) -> None:
-        """Check a sample without adding it: its time and its names.
+    def check(self, sample: Sample, now: float, input_: str) -> None:
+        """Check a sample without adding it: its time and its names; the arguments are those of `add`.
 
         Raises:
             DecodeError: `add` would refuse it.
         """
         if sample.timestamp is not None:
             check_timestamp(sample.timestamp, now)
-        self.shape.check(sample)
+        self.shape.check(sample, input_)
 
-    def add(self, sample: Sample, now: float) -> Added:
-        """Shape a sample and add it to its window: that of its own time, else that of `now` (wall seconds).
+    def add(self, sample: Sample, now: float, input_: str) -> Added:
+        """Shape a sample and add it to its window; one that a rule drops is counted as dropped.
 
-        One that a rule drops is counted as dropped.
+        Args:
+            sample: as decoded.
+            now: wall seconds, the time of a sample that brings none.
+            input_: the label of the input by which it arrived.
 
         Raises:
             DecodeError: it is refused.
@@ -102,7 +105,7 @@ class MetricPath:
         if sample.timestamp is not None:
             check_timestamp(sample.timestamp, now)
         observer = self._observer
-        shaped = self.shape.shape(sample, observer.clock.monotonic())
+        shaped = self.shape.shape(sample, observer.clock.monotonic(), input_)
         series = shaped.series
         if shaped.drop:
             discard = self._shortcuts.discard(shaped.closing)

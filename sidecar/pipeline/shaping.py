@@ -78,9 +78,10 @@ def make_shape(
 def rule_of(configured: MetricRule, origin: str) -> Rule:
     """A rule of the configuration as the shape has it; `origin` is its path."""
     keep, drop, rollups = configured.keep_dimensions, configured.drop_dimensions, configured.rollups
+    when = configured.when
     return Rule(
         tuple(configured.patterns),
-        when={name: tuple(globs) for name, globs in configured.when.items()},
+        when=when if isinstance(when, str) else {name: tuple(globs) for name, globs in when.items()},
         stop=configured.stop,
         drop=configured.drop,
         name=configured.name,

@@ -120,8 +120,7 @@ class Shortcuts:
     """The tables; readers look up in them, and change nothing.
 
     Attributes:
-        shape: replaced where the configuration is reloaded, and the tables cleared.
-        lines: `{(name, tail): entry}`.
+        lines: `{(name, tail): entry}`; all lines arrive by inputs of one label.
         whole_lines: `{line: (entry, value)}`, of counters.
         documents: `{key: entry}`, of JSON metrics and of metrics out of log events.
     """
@@ -135,7 +134,8 @@ class Shortcuts:
             max_series: bounds the tables.
             observer: counts samples that are accepted with a change; monotonic time.
         """
-        self.shape = shape
+        self._shape = shape
+        self._by_input = shape.rules.by_input
         self._windows = windows
         self._clock = observer.clock
         self._adjusted = observer.ledger.adjusted
@@ -155,6 +155,12 @@ class Shortcuts:
             self.clear()
         self._last = now
 
+    def replace_shape(self, shape: Shape) -> None:
+        """Take another shape, for which nothing is known yet."""
+        self._shape = shape
+        self._by_input = shape.rules.by_input
+        self.clear()
+
     def clear(self) -> None:
         """Empty the tables."""
         self.lines.clear()
@@ -173,7 +179,7 @@ class Shortcuts:
             return True
         if isinstance(accumulator, Adjusted):
             return False
-        if not self.shape.cardinality.refresh(series, self._clock.monotonic()):
+        if not self._shape.cardinality.refresh(series, self._clock.monotonic()):
             return False
         entry.point_to(self._windows.reopen(series, accumulator, at, entry.closing), series)
         return True
@@ -215,12 +221,13 @@ class Shortcuts:
                 self.whole_lines.clear()
             self.whole_lines[line] = (entry, sample.values[0])
 
-    def add_document(self, document: dict[str, Any], now: float) -> bytes | None:
+    def add_document(self, document: dict[str, Any], now: float, input_: str) -> bytes | None:
         """Add the sample of a JSON metric to the accumulator of its entry, where it has one.
 
         Args:
             document: parsed; unchanged afterwards where its sample was not added.
             now: wall seconds.
+            input_: the label of the input by which it arrived.
 
         Returns:
             None if the sample was added; else the key for `learn_document`, empty where the document has none.
@@ -235,6 +242,8 @@ class Shortcuts:
                 key = orjson.dumps(document)
             except TypeError:  # nested deeper than orjson encodes
                 key = b""
+            if self._by_input:
+                key += input_.encode()
             entry = self.documents.get(key)
             if entry is not None and (
                 (stamp is None and entry.start <= now < entry.accumulator.until) or self._covers(entry, stamp, now)

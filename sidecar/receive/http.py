@@ -30,8 +30,8 @@ from sidecar.receive.bodies import BODY_SECONDS, BodyMemory, Hold, read_body, to
 from sidecar.receive.inflate import InflateError
 from sidecar.runtime.http_server import CONNECTIONS, HttpServer, json_response
 
-Ingest: TypeAlias = Callable[[Request], Awaitable[Callable[[], Awaitable[Answer]] | None]]
-"""Processes a request, and returns what waits for the answer; None where the request is not of its dialect.
+Ingest: TypeAlias = Callable[[Request], Awaitable[Answer | Awaitable[Answer] | None]]
+"""Processes a request, and returns the answer, or what waits for it; None where the request is not of its dialect.
 
 Raises BodyTooLargeError, BusyError, DrainingError, EmptyBodyError, TooManyItemsError or UnsupportedError.
 """
@@ -139,7 +139,8 @@ class HttpReceiver:
         if request.method != "POST":
             problem = f"{path} takes POST"
             self._responses.note(path, 405, problem, came={"method": request.method[:20]})
-            return _response(way.dialect.refused(head, Refusal(405, problem)), {"Allow": "POST"})
+            refused = way.dialect.refused(head, Refusal(405, problem))
+            return web.Response(body=refused.body, status=405, headers=refused.headers | {"Allow": "POST"})
         answer = await self._answer(request, head, way)
         return self._not_found(head) if answer is None else self._counted(answer, head)
 
@@ -160,7 +161,7 @@ class HttpReceiver:
             self._responses.note(route, answer.status, answer.problem, came=_came(head))
         else:
             self._responses.count(route, answer.status)
-        return _response(answer)
+        return web.Response(body=answer.body, status=answer.status, headers=answer.headers)
 
     def _not_found(self, head: Request) -> web.Response:
         paths = ", ".join(f"POST {path}" for path in self._routes)
@@ -174,8 +175,8 @@ class HttpReceiver:
                 body = await read_body(request, hold, self._max_body_bytes)
                 if head.content_type == "text/plain" and request.charset is not None:
                     body = await to_utf8(body, request.charset, hold, self._max_body_bytes)
-                head = Request(head.method, head.path, head.headers, head.content_type, body)
-                ending = await way.ingest(head)
+                head.body = body
+                answer = await way.ingest(head)
         except (BodyTooLargeError, TooManyItemsError) as error:
             refusal = Refusal(413, str(error))
         except TimeoutError:
@@ -191,13 +192,8 @@ class HttpReceiver:
         except DrainingError:
             refusal = Refusal(503, "the sidecar is draining", close=True)
         else:
-            return None if ending is None else await ending()
+            return answer if answer is None or isinstance(answer, Answer) else await answer
         return way.dialect.refused(head, refusal)
-
-
-def _response(answer: Answer, headers: dict[str, str] | None = None) -> web.Response:
-    given = answer.headers if headers is None else answer.headers | headers
-    return web.Response(body=answer.body, status=answer.status, headers=given)
 
 
 def _came(head: Request) -> dict[str, str]:

@@ -7,11 +7,12 @@ the configured ones), whatever earlier rules made of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from sidecar.model.closing import Hits
+from sidecar.model.conditions import compile_condition
 from sidecar.model.limits import DIMENSION_VALUE_CHARACTERS, NAME_CHARACTERS
 from sidecar.model.patterns import Pattern
 from sidecar.model.samples import Dimensions, Rollups
@@ -19,6 +20,9 @@ from sidecar.model.template import Template
 
 CACHED_NAMES: Final = 10_000  # names whose rules are cached; none longer than a metric's may be, which bounds the bytes
 CACHED_MATCHES: Final = 100_000  # rules of these names together
+
+INPUT: Final = "input"
+"""The key of a mapping under `when` that is about the input, and not about a dimension."""
 
 _NO_HOLES: Final[dict[str, str]] = {}
 
@@ -29,7 +33,9 @@ class Rule:
 
     Attributes:
         match: a pattern over the whole name, or several of which one must match; case matters.
-        when: `{dimension: globs}`: the metric has each of these dimensions, its value matched by one of the globs.
+        when: `{dimension: globs}`: the metric has each of these dimensions, its value matched by one of the globs;
+            under `input`, it arrived by an input whose label one of the globs matches. Or a filter pattern of
+            CloudWatch over the dimensions.
         stop: no later rule applies.
         drop: the sample is dropped, counted with the reason `rule`.
         name: the metric's name, a template over holes, dimensions and environment variables.
@@ -50,7 +56,7 @@ class Rule:
     """
 
     match: str | tuple[str, ...]
-    when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    when: Mapping[str, tuple[str, ...]] | str = field(default_factory=dict)
     stop: bool = False
     drop: bool | None = None
     name: str | None = None
@@ -104,13 +110,18 @@ class Decision:
 class _Compiled:
     """One rule, ready to be applied."""
 
-    __slots__ = ("dimensions", "dropped", "hits", "kept", "name", "namespace", "patterns", "rule", "when")
+    __slots__ = (
+        "condition", "dimensions", "dropped", "hits", "inputs", "kept", "name", "namespace", "patterns", "rule", "when",
+    )  # fmt: skip
 
     def __init__(self, rule: Rule, hostname: str, context: Mapping[str, str]) -> None:
         self.rule = rule
         self.hits = Hits()
         self.patterns = [Pattern(text) for text in rule.patterns]
-        self.when = [(name, _Globs(globs, DIMENSION_VALUE_CHARACTERS)) for name, globs in rule.when.items()]
+        when = {} if isinstance(rule.when, str) else dict(rule.when)
+        self.condition = compile_condition(rule.when) if isinstance(rule.when, str) else None
+        self.inputs = _Globs(when.pop(INPUT), NAME_CHARACTERS) if INPUT in when else None
+        self.when = [(name, _Globs(globs, DIMENSION_VALUE_CHARACTERS)) for name, globs in when.items()]
         self.kept = _Globs(rule.keep_dimensions or (), NAME_CHARACTERS)
         self.dropped = _Globs(rule.drop_dimensions or (), NAME_CHARACTERS)
         self.name = None if rule.name is None else Template(rule.name, hostname, context)
@@ -127,8 +138,12 @@ class _Compiled:
                 return holes or _NO_HOLES
         return None
 
-    def holds(self, dimensions: Mapping[str, str]) -> bool:
+    def holds(self, dimensions: Mapping[str, str], input_: str) -> bool:
         """True if the conditions hold."""
+        if self.inputs is not None and not self.inputs.match(input_):
+            return False
+        if self.condition is not None and not self.condition(dimensions, ""):
+            return False
         for name, globs in self.when:
             value = dimensions.get(name)
             if value is None or not globs.match(value):
@@ -199,7 +214,11 @@ class _Globs:
 
 
 class Rules:
-    """The rules in their order."""
+    """The rules in their order.
+
+    Attributes:
+        by_input: True if what they decide depends on the input by which a sample arrived.
+    """
 
     def __init__(self, rules: Sequence[Rule], *, hostname: str = "", context: Mapping[str, str] | None = None) -> None:
         """Compile the rules.
@@ -213,26 +232,36 @@ class Rules:
             ValueError: a pattern cannot be used; the schema of the configuration has refused those.
         """
         self._rules = [_Compiled(rule, hostname, context or _NO_HOLES) for rule in rules]
+        self.by_input = any(rule.inputs is not None for rule in self._rules)
         self._cache: dict[str, tuple[tuple[_Compiled, dict[str, str]], ...]] = {}
         self._cached = 0
 
-    def decide(self, name: str, dimensions: Mapping[str, str]) -> Decision | None:
+    def decide(self, name: str, dimensions: Mapping[str, str], input_: str = "") -> Decision | None:
         """What the rules make of a metric; None if none applies.
 
         Args:
             name: as it was sent.
             dimensions: as they were sent, with the configured ones.
+            input_: the label of the input; empty for none, which fulfils no condition on the input.
         """
         decision: Decision | None = None
+        for _, decision in self.steps(name, dimensions, input_):  # noqa: B007  # the last is wanted
+            pass
+        return decision
+
+    def steps(self, name: str, dimensions: Mapping[str, str], input_: str = "") -> Iterator[tuple[Rule, Decision]]:
+        """The rules that apply to a metric, in their order, each with what it and those before it say.
+
+        The decision is the same object each time; the arguments are those of `decide`.
+        """
+        decision = Decision(tuple(dimensions.items()))
         for rule, holes in self._matching(name):
-            if rule.holds(dimensions):
-                if decision is None:
-                    decision = Decision(tuple(dimensions.items()))
+            if rule.holds(dimensions, input_):
                 rule.hits.decided = True
                 rule.apply(decision, dimensions, holes)
+                yield rule.rule, decision
                 if rule.rule.stop:
-                    break
-        return decision
+                    return
 
     def signed_gauges(self, name: str) -> Literal["auto", "delta", "value"] | None:
         """How the signs of gauges of this name are read, by the rules without conditions: a line is decoded before them."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from sidecar.model import names
 from sidecar.model.closing import PLAIN, Closing
 from sidecar.model.limits import DIMENSIONS_PER_METRIC, TAGS_PER_LINE
 from sidecar.model.samples import DEFAULT_UNIT, Rollups, Sample, Series, SignedGauges
-from sidecar.shape.rules import Decision, Rules
+from sidecar.shape.rules import Decision, Rule, Rules
 
 # The cache of series has few entries: a line or document that repeats is found in the tables of `pipeline.shortcuts`
 # before it comes here, and 16,384 entries were measured at 0.6 kB each.
@@ -89,8 +89,12 @@ class SeriesNaming:
         """
         return self.name(sample).series
 
-    def name(self, sample: Sample) -> Named:
+    def name(self, sample: Sample, input_: str = "") -> Named:
         """Name the series of a sample.
+
+        Args:
+            sample: as decoded.
+            input_: the label of the input by which it arrived.
 
         Raises:
             DecodeError: CloudWatch would refuse the name, namespace, dimensions or unit.
@@ -98,24 +102,28 @@ class SeriesNaming:
         # Checking names takes three times as long as all the rest of an event.
         key = (
             sample.name, sample.kind, sample.dimensions, sample.unit, sample.resolution, sample.namespace,
-            sample.rollups,
+            sample.rollups, input_ if self._rules.by_input else "",
         )  # fmt: skip
         named = self._cache.get(key)
         if named is None:
-            named = self._name(sample)
+            named = self._name(sample, input_)
             if named.series.memory_bytes <= CACHED_SERIES_BYTES:
                 if len(self._cache) >= CACHED_SERIES:
                     self._cache.clear()
                 self._cache[key] = named
         return named
 
-    def _name(self, sample: Sample) -> Named:
+    def steps(self, sample: Sample, input_: str) -> Iterator[tuple[Rule, Decision]]:
+        """The rules that apply to a sample that arrived by an input, as `Rules.steps` yields them."""
+        return self._rules.steps(sample.name, dict(self._dimensions + sample.dimensions), input_)
+
+    def _name(self, sample: Sample, input_: str) -> Named:
         replace, shared = self._replace, self._shared
         sent_name = names.metric_name(sample.name, replace)  # before it is matched: rules see valid names only
         sent = self._dimensions + sample.dimensions
         if len(sent) > TAGS_PER_LINE + DIMENSIONS_PER_METRIC:  # before they are compared with rules
             names.dimensions(sent, replace)
-        decision = self._rules.decide(sample.name, dict(sent)) or Decision(sent)
+        decision = self._rules.decide(sample.name, dict(sent), input_) or Decision(sent)
         if decision.drop:
             series = Series(self._namespace, shared(sent_name), (), DEFAULT_UNIT[sample.kind], self._resolution)
             return Named(series, Closing(hits=decision.hits), drop=True)

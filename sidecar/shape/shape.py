@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from sidecar.model.closing import PLAIN, Closing
@@ -9,7 +10,7 @@ from sidecar.model.samples import Sample, Series, SignedGauges
 from sidecar.shape.cardinality import Cardinality
 from sidecar.shape.log_rules import LogRules
 from sidecar.shape.routing import Router
-from sidecar.shape.rules import Rules
+from sidecar.shape.rules import Decision, Rule, Rules
 from sidecar.shape.series import Named, SeriesNaming
 
 
@@ -73,17 +74,18 @@ class Shape:
         self._percentiles = percentiles
         self._signed_gauges: SignedGauges = signed_gauges
 
-    def shape(self, sample: Sample, now: float) -> ShapedSample:
+    def shape(self, sample: Sample, now: float, input_: str = "") -> ShapedSample:
         """Name the series of a sample, and count it among those of the last hour.
 
         Args:
             sample: as decoded.
             now: monotonic seconds.
+            input_: the label of the input by which it arrived; empty for none.
 
         Raises:
             DecodeError: CloudWatch would refuse a name, the unit or the dimensions; or `too_many_series`.
         """
-        own, closing, drop, percentiles, max_series, repaired, unknown = self._naming.name(sample)
+        own, closing, drop, percentiles, max_series, repaired, unknown = self._naming.name(sample, input_)
         if percentiles is None:
             percentiles = self._percentiles
         if drop:
@@ -92,25 +94,32 @@ class Shape:
         folded = series is not own and series != own
         return ShapedSample(series, percentiles, repaired, folded, closing, unknown=unknown)
 
-    def name(self, sample: Sample) -> Named:
-        """What a sample becomes by its names, without counting its series.
+    def name(self, sample: Sample, input_: str = "") -> Named:
+        """What a sample, that arrived by an input, becomes by its names, without counting its series.
 
         Raises:
             DecodeError: CloudWatch would refuse a name, the unit or the dimensions.
         """
-        return self._naming.name(sample)
+        return self._naming.name(sample, input_)
 
     def percentiles(self, named: Named) -> bool:
         """True if the values of a distribution are stored: by rule, else `metrics.percentiles`."""
         return self._percentiles if named.percentiles is None else named.percentiles
 
-    def check(self, sample: Sample) -> None:
-        """Check the names of a sample without counting its series.
+    def steps(self, sample: Sample, input_: str = "") -> Iterator[tuple[Rule, Decision]]:
+        """The rules of `metrics.rules` that apply to a sample, each with what it and those before it say.
+
+        The decision is the same object each time.
+        """
+        return self._naming.steps(sample, input_)
+
+    def check(self, sample: Sample, input_: str = "") -> None:
+        """Check the names of a sample, that arrived by an input, without counting its series.
 
         Raises:
             DecodeError: CloudWatch would refuse a name, the unit or the dimensions.
         """
-        self._naming.name(sample)
+        self._naming.name(sample, input_)
 
     @property
     def rules(self) -> Rules:

@@ -151,6 +151,11 @@ def test_values_may_use_variables(file: Path, text: str, environ: Environ, expec
     assert loaded(file, text, **environ).namespace == expected
 
 
+def test_two_dollars_write_a_variable_as_text(file: Path) -> None:
+    given = "dimensions: {a: 'x${NS}$${NS}$$${NS}$${NS:-y}'}"
+    assert loaded(file, given, NS="b").dimensions["a"] == "xb${NS}$${NS}${NS:-y}"
+
+
 def test_a_dollar_without_braces_is_just_a_character(file: Path) -> None:
     assert loaded(file, "region: $HOME", HOME="no").region == "$HOME"
 
@@ -439,7 +444,10 @@ sections: Final = st.fixed_dictionaries(
     optional={
         "region": st.sampled_from(["eu-west-1", "null", "1"]),
         "namespace": st.sampled_from(["App", "1", "null", "yes", "a: b", "#x"]),
-        "dimensions": st.dictionaries(st.sampled_from(["a", "1", "null"]), st.sampled_from(["b", "2", "true"])),
+        "dimensions": st.dictionaries(
+            st.sampled_from(["a", "1", "null"]),
+            st.sampled_from(["b", "2", "true", "${HOME}", "$${HOME}x", "$$${A:-${B}", "${", "$${"]),
+        ),
         "listen": st.fixed_dictionaries(
             {}, optional={"statsd_port": st.none() | st.integers(1, 65_535), "socket_mode": st.integers(0, 0o777)}
         ),

@@ -60,7 +60,12 @@ WRONG: Final[list[tuple[str, str, str]]] = [
     ("{match: a}", "", "sets nothing"),
     ("{match: a, when: {x: {y: z}}, unit: Bytes}", "when.x.0", "string"),
     ("{match: a, when: {x: []}, unit: Bytes}", "when.x", "at least 1 item"),
-    ("{match: a, when: '{ $.x = 1 }', unit: Bytes}", "when", "dictionary"),
+    ("{match: a, when: '{ $.x = }', unit: Bytes}", "when", "at character 9: a value is expected"),
+    ("{match: a, when: ERROR, unit: Bytes}", "when", "a filter pattern in braces"),
+    ("{match: a, when: '[a, b]', unit: Bytes}", "when", "a filter pattern in braces"),
+    ("{match: a, when: [a], unit: Bytes}", "when", "dictionary"),
+    ("{match: a, when: {input: [statsd, udp]}, unit: Bytes}", "when", "input 'udp' is none of statsd, json_udp"),
+    ("{match: a, signed_gauges: delta, when: '{ $.a = b }'}", "", "signed_gauges and when"),
     ("{match: a, unit: Furlongs}", "unit", "not one of CloudWatch's"),
     ("{match: a, resolution: 30}", "resolution", "1 or 60"),
     ("{match: a, scale: 0}", "scale", "greater than"),
@@ -124,6 +129,21 @@ def test_what_is_dumped_loads_as_the_same_rules(file: Path) -> None:
     assert load(file, {}) == config
     assert "null" not in text.partition("rules:")[2].partition("logs:")[0]
     assert make_shape(config, "host", {}).rules.hits()
+
+
+def test_both_kinds_of_conditions_are_dumped_and_told_as_they_are(file: Path) -> None:
+    pattern = '{ $.env = "prod*" && $.pod NOT EXISTS }'
+    file.write_text(
+        f"metrics: {{rules: [{{match: a, when: '{pattern}', unit: Bytes}},"
+        " {match: b, when: {input: [statsd, json*], env: prod}, unit: Bytes}]}"
+    )
+    config = load(file, {})
+    told = list(report(config.metrics.rules, [None, None]))
+    file.write_text(dump(config))
+
+    assert load(file, {}) == config
+    assert told[1] == f"metrics.rules.0: a and {pattern}: unit Bytes"
+    assert told[2] == "metrics.rules.1: b and input is statsd or json* and env is prod: unit Bytes"
 
 
 def test_check_says_each_rule_what_two_set_and_what_rollups_add(file: Path) -> None:

@@ -1,6 +1,6 @@
 """A CloudWatch that refuses what CloudWatch refuses: a test double for metrics and Logs.
 
-A real HTTP server on the loopback that speaks AWS JSON, enforces every documented limit
+A real HTTP server on the loopback that speaks the protocols of the SDKs, enforces every documented limit
 with AWS's own error codes and words, merges what it is sent as CloudWatch does, reads it
 back, and misbehaves on request.
 

@@ -104,7 +104,8 @@ class CloudWatchService:
         """Serve one request and record it."""
         call = _Call(_client_port(request.transport))
         try:
-            call.target = wire.read_target(request)
+            call.target, given = await wire.read_target(request)
+            call.wire_body = given or b""
             if not self.settings.legacy_codes:
                 call.target = call.target._replace(query_mode=False)
             self.requests.begin(call.operation)
@@ -153,7 +154,7 @@ class CloudWatchService:
 
     async def _read(self, request: web.BaseRequest, call: _Call, target: Target) -> None:
         """Read and check everything that is the same for all operations."""
-        call.wire_body = call.body = await request.content.read()
+        call.wire_body = call.body = call.wire_body or await request.content.read()
         encoding = request.headers.get("Content-Encoding")
         headers = {name.lower(): value for name, value in request.headers.items()}
         signed = SignedRequest(request.method, request.path, request.query_string, headers, call.wire_body)
@@ -163,7 +164,7 @@ class CloudWatchService:
         limit = self.settings.max_metric_body_bytes
         if target.service == "monitoring" and len(call.body) > limit:
             raise too_large_error(len(call.body), limit)
-        call.document = wire.decode(call.body)
+        call.document = target.wire.decode(call.body)
 
     def _dispatch(self, target: Target, call: _Call, exchange: Exchange) -> JsonObject | None:
         now = self.settings.clock()

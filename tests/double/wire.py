@@ -1,42 +1,30 @@
-"""The AWS JSON protocols 1.0 and 1.1 on HTTP: bytes to a request, an answer to bytes.
-
-CloudWatch speaks JSON 1.0 (`GraniteServiceVersion20100801.*`), Logs JSON 1.1
-(`Logs_20140328.*`); both inflate `Content-Encoding: gzip`.  Not spoken here: the query
-protocol and CBOR.  Source: Smithy, "AWS JSON 1.0/1.1 protocol" and "awsQueryCompatible".
-"""
+"""Requests on HTTP: which service and operation is meant, in which protocol, and the answer; see `protocols`."""
 
 from __future__ import annotations
 
+import re
 import uuid
 import zlib
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-import orjson
 from aiohttp import web
 
 from .errors import ServiceError
-from .fields import JsonObject, as_structure
+from .fields import JsonObject
+from .protocols import METRICS_NAMESPACE, Cbor, Json, Query, Wire, operation_form
 
 MAX_INFLATED_BYTES: Final = 64 * 1_048_576  # ours: a bomb ends here, far above every limit of AWS
 
 Service = Literal["monitoring", "logs"]
 
-
-class _Protocol(NamedTuple):
-    service: Service
-    content_type: str
-    error_namespace: str  # put before the error's name in `__type`
-
-
-_PROTOCOLS: Final[Mapping[str, _Protocol]] = {
-    "GraniteServiceVersion20100801": _Protocol(
-        "monitoring",
-        "application/x-amz-json-1.0",
-        "com.amazonaws.cloudwatch.v2010_08_01#",
-    ),
-    "Logs_20140328": _Protocol("logs", "application/x-amz-json-1.1", ""),
+_JSON: Final[Mapping[str, tuple[Service, Json]]] = {
+    "GraniteServiceVersion20100801": ("monitoring", Json("application/x-amz-json-1.0", METRICS_NAMESPACE)),
+    "Logs_20140328": ("logs", Json("application/x-amz-json-1.1", "")),
 }
+_CBOR: Final = Cbor()
+_QUERY: Final = Query()
+_RPC_PATH: Final = re.compile(r"(?:/.*)?/service/GraniteServiceVersion20100801/operation/(\w+)")
 
 
 class Target(NamedTuple):
@@ -45,32 +33,40 @@ class Target(NamedTuple):
     Attributes:
         service: the name it must be signed for.
         operation: e.g. `PutMetricData`.
-        content_type: of the request and of its answer.
-        error_namespace: goes before an error's name.
+        wire: of the request and of its answer.
         query_mode: the client wants the error names of the old query protocol.
     """
 
     service: Service
     operation: str
-    content_type: str
-    error_namespace: str
+    wire: Wire
     query_mode: bool
 
 
-def read_target(request: web.BaseRequest) -> Target:
-    """Read which operation is meant.
+async def read_target(request: web.BaseRequest) -> tuple[Target, bytes | None]:
+    """Read which operation is meant; in the query protocol the body says so, and is returned as well.
 
     Raises:
         ServiceError: `UnknownOperationException`; not a call of either service.
     """
-    prefix, _, operation = request.headers.get("X-Amz-Target", "").partition(".")
-    protocol = _PROTOCOLS.get(prefix)
-    if protocol is None or request.method != "POST" or request.path != "/" or not operation:
+    content_type = request.headers.get("Content-Type", "").split(";")[0].strip()
+    query_mode = request.headers.get("x-amzn-query-mode") == "true"
+    path = _RPC_PATH.fullmatch(request.path)
+    if request.method == "POST" and path is not None and request.headers.get("smithy-protocol") == "rpc-v2-cbor":
+        return Target("monitoring", path[1], _CBOR, query_mode), None
+    if request.method != "POST" or request.path != "/":
         raise ServiceError("UnknownOperationException", "", status=404)
-    if request.headers.get("Content-Type", "").split(";")[0].strip() != protocol.content_type:
-        raise ServiceError("UnknownOperationException", f"expected {protocol.content_type}", status=404)
-    query_mode = protocol.service == "monitoring" and request.headers.get("x-amzn-query-mode") == "true"
-    return Target(protocol.service, operation, protocol.content_type, protocol.error_namespace, query_mode)
+    if content_type == "application/x-www-form-urlencoded":
+        body = await request.content.read()
+        operation = operation_form(inflate(body, request.headers.get("Content-Encoding"))).get("Action", "")
+        return Target("monitoring", operation, _QUERY, query_mode=False), body
+    prefix, _, operation = request.headers.get("X-Amz-Target", "").partition(".")
+    if prefix not in _JSON or not operation:
+        raise ServiceError("UnknownOperationException", "", status=404)
+    service, wire = _JSON[prefix]
+    if content_type != wire.content_type:
+        raise ServiceError("UnknownOperationException", f"expected {wire.content_type}", status=404)
+    return Target(service, operation, wire, service == "monitoring" and query_mode), None
 
 
 def inflate(body: bytes, encoding: str | None) -> bytes:
@@ -95,38 +91,20 @@ def inflate(body: bytes, encoding: str | None) -> bytes:
     return inflated
 
 
-def decode(body: bytes) -> JsonObject:
-    """Decode a JSON document; NaN, invalid UTF-8 and anything but an object are refused.
-
-    Raises:
-        ServiceError: `SerializationException`.
-    """
-    try:
-        return as_structure(orjson.loads(body or b"{}"))
-    except orjson.JSONDecodeError as problem:
-        raise ServiceError("SerializationException", str(problem)) from problem
-
-
 def success(answer: JsonObject | None, target: Target) -> web.Response:
-    """Make a 200; None is an operation without output, which has an empty body."""
-    body = b"" if answer is None else orjson.dumps(answer)
-    return web.Response(body=body, headers={"Content-Type": target.content_type, **_identity()})
+    """Make a 200; None is an operation without output."""
+    request_id = str(uuid.uuid4())
+    reply = target.wire.success(target.operation, answer, request_id)
+    return web.Response(body=reply.body, headers={**reply.headers, "x-amzn-RequestId": request_id})
 
 
 def failure(error: ServiceError, target: Target | None) -> web.Response:
     """Make the answer to a refused request; `target` is None if it could not be read."""
-    headers = {"Content-Type": "application/x-amz-json-1.1", **_identity(), **error.headers}
+    request_id = str(uuid.uuid4())
+    reply = (_JSON["Logs_20140328"][1] if target is None else target.wire).failure(error, request_id)
+    headers = {**reply.headers, "x-amzn-RequestId": request_id, **error.headers}
     if error.body is not None:
-        headers["Content-Type"] = "text/html"
-        return web.Response(status=error.status, body=error.body, headers=headers)
-    namespace = ""
-    if target is not None:
-        headers["Content-Type"], namespace = target.content_type, target.error_namespace
-        if target.query_mode:
-            headers["x-amzn-query-error"] = f"{error.legacy_code};{error.blame}"
-    document = {"__type": f"{namespace}{error.code}", "message": error.message}
-    return web.Response(status=error.status, body=orjson.dumps(document), headers=headers)
-
-
-def _identity() -> dict[str, str]:
-    return {"x-amzn-RequestId": str(uuid.uuid4())}
+        return web.Response(status=error.status, body=error.body, headers={**headers, "Content-Type": "text/html"})
+    if target is not None and target.query_mode:
+        headers["x-amzn-query-error"] = f"{error.legacy_code};{error.blame}"
+    return web.Response(status=error.status, body=reply.body, headers=headers)

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 from sidecar.app import App
-from sidecar.config.schema import Config
+from sidecar.config.file import source
+from sidecar.config.load import load
 from sidecar.deliver.backlog import Backlog
 from sidecar.model.errors import BusyError, UnsupportedError
 from sidecar.model.events import Outcome
 from sidecar.spool.files import FILE
+from tests.life.configuration import configuration_file
 from tests.life.far_end import Target, all_saved, in_hand
 from tests.life.loop import HandLoop, HandThread
 from tests.support.clock import HandClock
@@ -47,7 +49,13 @@ class Flush(NamedTuple):
 
 
 class Life:
-    """One life of the daemon, from taking the directory over to its end."""
+    """One life of the daemon, from taking the directory over to its end.
+
+    Args:
+        directory: of the spool; the configuration file is beside it.
+        clock: moved by hand.
+        target: the far end.
+    """
 
     def __init__(self, directory: Path, clock: HandClock, target: Target) -> None:
         self.clock = clock
@@ -57,7 +65,13 @@ class Life:
         self.failures: list[dict[str, Any]] = []
         self.loop.set_exception_handler(lambda _, context: self.failures.append(context))
         self.thread = HandThread()
-        self.app = App(configuration(directory), clock, target=target)
+        path = configuration_file(directory)
+        self.app = App(load(path, {}), clock, target=target, source=source(path))
+        reloader = self.app._reloader
+        assert reloader is not None
+        self.reloader = reloader
+        self.reading = HandThread()  # where the configuration is read
+        reloader._thread = self.reading
         delivery = self.app._delivery
         self.backlogs: tuple[Backlog[Any], ...] = (delivery.metrics.backlog, delivery.logs.backlog)
         delivery.metrics.backlog.waiting.memory.capacity_bytes = METRIC_MEMORY
@@ -97,7 +111,9 @@ class Life:
         self.target.logs.latest.clear()
         delivery = self.app._delivery
         self.workers = [self.loop.create_task(worker) for worker in delivery.workers()]
-        self.running = [self.loop.create_task(work) for work in (self.keeper.run(), *delivery.timers())]
+        self.running = [
+            self.loop.create_task(work) for work in (self.keeper.run(), self.reloader.run(), *delivery.timers())
+        ]
 
     # --- moving on ---
 
@@ -108,6 +124,7 @@ class Life:
         self.stalled |= self.spool.stalled
         if self.disk_works:
             self.thread.work()
+        self.reading.work()
         self._note()
         self.check()
 
@@ -115,7 +132,7 @@ class Life:
         """Let everything come to its end that waits for no timer."""
         for _ in range(MOST_TURNS):
             self.turn()
-            if self.loop.idle and not (self.thread.jobs and self.disk_works):
+            if self.loop.idle and not (self.thread.jobs and self.disk_works) and not self.reading.jobs:
                 return
         raise AssertionError("it never comes to rest")
 
@@ -126,7 +143,7 @@ class Life:
             self.turn()
             if work.done():
                 return work.result()
-            if self.loop.idle and not self.thread.jobs:
+            if self.loop.idle and not self.thread.jobs and not self.reading.jobs:
                 timer = self.loop.next_timer
                 assert timer is not None, "it waits for nothing"
                 self.pass_time(max(0.0, timer - self.clock.elapsed))
@@ -198,6 +215,16 @@ class Life:
         if self.spool.opened:  # what comes before may be in a batch that only memory has
             self.unsafe.append(Unsafe(self.clock.elapsed, samples))
             self.unsafe_events += events
+
+    # --- what is configured ---
+
+    def reload(self, content: str, *, settle: bool) -> None:
+        """Write the configuration file, and ask for a reload as SIGHUP does; `settle`: wait until it has ended."""
+        configuration_file(self.directory).write_text(content)
+        self.reloader.request()
+        self.turn()
+        if settle:
+            self.settle()
 
     # --- what becomes safe ---
 
@@ -325,22 +352,6 @@ class Life:
 
 async def _called(work: Callable[[], None]) -> None:
     work()
-
-
-def configuration(directory: Path) -> Config:
-    return Config.model_validate(
-        {
-            "namespace": "App",
-            "listen": {"statsd_port": None, "admin_port": None},
-            "logs": {"flush_bytes": 1_024},
-            "deliver": {
-                "spool_dir": str(directory),
-                "retry_base_seconds": 0.2,
-                "retry_max_seconds": 2.0,
-                "drain_seconds": 10.0,
-            },
-        }
-    )
 
 
 def rows(directory: Path) -> dict[str, int]:

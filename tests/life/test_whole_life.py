@@ -29,9 +29,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from structlog.testing import capture_logs
 
 from sidecar.spool.files import LOCK
+from tests.life.configuration import METRIC_RULES, ROUTES, configuration, configuration_file
 from tests.life.far_end import ANSWERS, OK, REQUEST_SECONDS, Answer, FarEnd, LogFarEnd, Target, read_datums
 from tests.life.life import Life, rows
-from tests.life.senders import DATAGRAM_PLANS, EVENT_PLANS, METRIC_PLANS, SAME, Event, Line, Metric, Numbers
+from tests.life.senders import DATAGRAM_PLANS, EVENT_PLANS, METRIC_PLANS, Event, Line, Metric, Numbers
 from tests.support.clock import HandClock
 from tests.support.strategies import json_bodies, log_items, spoiled_items
 
@@ -58,8 +59,11 @@ class WholeLife(RuleBasedStateMachine):
         self.cleanup.enter_context(capture_logs())
         self.cleanup.enter_context(patch("sidecar.batch.metrics.DATUMS_PER_REQUEST", DATUMS))
         self.cleanup.enter_context(patch("sidecar.batch.logs.EVENTS_PER_REQUEST", EVENTS))
-        self.directory = Path(tempfile.mkdtemp())
-        self.cleanup.callback(shutil.rmtree, self.directory)
+        folder = Path(tempfile.mkdtemp())
+        self.cleanup.callback(shutil.rmtree, folder)
+        self.directory = folder / "spool"
+        self.directory.mkdir()
+        configuration_file(self.directory).write_text(configuration(self.directory))
         self.clock = HandClock(tick=TICK)
         self.numbers = Numbers(self.clock)
         self.metrics, self.logs = FarEnd("PutMetricData", read_datums), LogFarEnd()
@@ -208,6 +212,23 @@ class WholeLife(RuleBasedStateMachine):
             self.life.pass_time(seconds)
             self.life.settle()
 
+    @rule(metrics=st.sampled_from(METRIC_RULES), routes=st.sampled_from(ROUTES), settle=st.booleans())
+    def reload(self, metrics: list[dict[str, Any]], routes: list[dict[str, Any]], settle: bool) -> None:  # noqa: FBT001
+        """The rules change; the reload may still be under way when the next thing happens."""
+        self.life.reload(configuration(self.directory, metrics, routes), settle=settle)
+
+    @rule(content=st.sampled_from(["", "metrics: {rules: [{match: a}]}", "a: [", "logs: {routes: 1}"]))
+    def reload_what_is_refused(self, content: str) -> None:
+        """The rules before it stay in effect; the file is corrected before the next life."""
+        self.life.settle()
+        path = configuration_file(self.directory)
+        before, shape, refused = path.read_text(), self.life.pipeline.shape, self.life.ledger.reloads["refused"]
+        self.life.reload(content, settle=True)
+        if content:
+            assert self.life.ledger.reloads["refused"] > refused
+            assert self.life.pipeline.shape is shape
+        self.life.reload(before, settle=True)
+
     def flush(self) -> None:
         self.life.flush((1, 60), unfinished=True)
         self.life.flush_logs()
@@ -307,34 +328,6 @@ class WholeLife(RuleBasedStateMachine):
     @property
     def pending(self) -> int:
         return self.life.ledger.samples.pending + self.life.ledger.log_events.pending
-
-
-def test_a_checkpoint_that_finds_nothing_waits_for_what_a_flush_has_taken(tmp_path: Path) -> None:
-    """Or its age would say that a crash costs nothing, while the disk hangs and the batches are in memory only."""
-    life = Life(tmp_path, HandClock(tick=TICK), Target(FarEnd("PutMetricData", read_datums), LogFarEnd()))
-    life.start()
-    life.datagrams([b"tracked.same:1|c"], Counter({SAME: 1}), Counter())
-    life.disk_works = False
-    life.flush((1, 60), unfinished=True)
-    for _ in range(5):
-        life.pass_time(1.0)
-        life.settle()
-    age = life.keeper.checkpoint_age()
-    life.kill(under_way=False)
-
-    assert age > 4.0
-
-
-def test_a_stream_keeps_its_order_though_the_disk_decides_on_a_later_batch_first() -> None:
-    line, event = Line("c", 1, False, ""), Event(None, False)
-    life = WholeLife()
-    for _ in range(3):
-        life.datagrams(planned=[[line]], times=1)
-    life.datagrams(planned=[[line] * 4], times=1)
-    life.datagrams(planned=[event, event], times=4)
-    life.datagrams(planned=[event], times=2)
-    life.the_disk_hangs(flush=False, seconds=1.0, works=False)
-    life.teardown()
 
 
 # Hypothesis shrinks a failing example for up to five minutes: a timeout before that would hide which one it is.

@@ -8,9 +8,13 @@ from typing import Any, Final
 
 import orjson
 import pytest
+from multidict import CIMultiDict
 
 from sidecar.config.schema import Config
+from sidecar.decode.aws import AwsCalls
 from sidecar.model.errors import Reason
+from sidecar.model.exchange import Request
+from sidecar.model.log_groups import LogGroups
 from sidecar.pipeline.shaping import make_shape
 from tests.support import counting
 from tests.support.pipeline import MINUTE, Inputs, Rig, done
@@ -101,6 +105,49 @@ def test_rollups_are_made_whatever_input_a_metric_came_by(send: Any) -> None:
     }
     assert rig.metrics.units == 6, "rollups stand for no samples"
     rig.assert_balanced()
+
+
+# --- by input -----------------------------------------------------------------------------------------
+
+
+def test_an_input_has_its_own_rules_known_or_not() -> None:
+    """The same metric by every input, again and again: also the shortcuts know them apart."""
+    inputs = ("statsd", "json_udp", "http", "emf", "aws", "logs")
+    rules = [{"match": "hits", "when": {"input": one}, "dimensions": {"By": one}} for one in inputs]
+    rules += [{"match": "hits", "keep_dimensions": ["By"]}]
+    rig = Rig(metrics={"rules": rules}, logs={"metrics": [{"name": "hits", "when": {"log": True}}]})
+    document = {"name": "hits", "value": 1, "type": "counter", "dimensions": {"env": "prod", "user": "1"}}
+    for _ in range(3):
+        rig.send(b"hits:1|c|#env:prod,user:1")
+        rig.send(orjson.dumps(document))
+        done(rig.pipeline.ingest_metrics(orjson.dumps(document), "application/json"))
+        send_call(rig)
+        send_emf(rig)
+        done(rig.pipeline.ingest_logs(b'{"log": true}', "application/json"))
+        rig.clock.advance(20.0)
+    rig.flush()
+    found: dict[str, float] = {}
+    for datum in rig.datums():
+        (by,) = [one["Value"] for one in datum["Dimensions"]]
+        found[by] = found.get(by, 0.0) + total([datum])[0]
+
+    assert found == {"statsd": 3, "json_udp": 3, "http": 3, "aws": 6, "emf": 6, "logs": 3}
+    assert [rule["hits"] for rule in rig.pipeline.rules()["metrics"]] == [3, 3, 3, 6, 6, 3, 24]
+    rig.assert_balanced()
+
+
+def test_a_strict_call_is_checked_by_the_rules_of_its_input() -> None:
+    rules = [{"match": "hits", "when": {"input": "aws"}, "name": "{name}"}]
+    rig = Rig(metrics={"rules": rules})
+    calls = AwsCalls(LogGroups(), strict=True, new_id=lambda: "id")
+    headers = CIMultiDict({"X-Amz-Target": "GraniteServiceVersion20100801.PutMetricData"})
+    datums = [{"MetricName": "hits", "Value": 1, "Dimensions": [{"Name": "name", "Value": "x" * 256}]}]
+    body = orjson.dumps({"Namespace": "App", "MetricData": [*datums, {"MetricName": "fine", "Value": 1}]})
+    reading = calls.read(Request("POST", "/", headers, "application/x-amz-json-1.0", body), NOW)
+    assert reading is not None
+    outcome = done(rig.pipeline.bodies.process(reading, "aws"))
+
+    assert (outcome.accepted, len(outcome.rejected)) == (0, 2)
 
 
 # --- drop ---------------------------------------------------------------------------------------------

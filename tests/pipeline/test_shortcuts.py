@@ -72,7 +72,7 @@ class _Forgetful(Shortcuts):
     def __init__(self, rig: Rig) -> None:
         super().__init__(rig.pipeline.shape, rig.pipeline.windows, 1, rig.observer)
 
-    def add_document(self, document: dict[str, Any], now: float) -> bytes | None:
+    def add_document(self, document: dict[str, Any], now: float, input_: str) -> bytes | None:
         return b""
 
     def learn_document(self, *_: object) -> None:

@@ -89,6 +89,52 @@ def test_all_conditions_must_hold_on_the_dimensions_as_they_were_sent(
     assert (one.series.unit == "Bytes") is holds
 
 
+@pytest.mark.parametrize(
+    ("when", "holds"),
+    [
+        ('{ $.env = "prod*" && $.pod NOT EXISTS }', False),
+        ('{ $.env = "pr*" && $.user NOT EXISTS }', True),
+        ('{ $.Region = "eu-*" && ($.pod = p1 || $.pod = p2) }', True),
+        ("{ $.shard >= 7 }", True),
+        ("{ $.shard >= 8 }", False),
+        ('{ $.input = "mine" }', True),  # the dimension of that name
+        ('{ $.input = "statsd" }', False),
+    ],
+)
+def test_a_filter_pattern_is_over_the_dimensions_as_they_were_sent(when: str, *, holds: bool) -> None:
+    rules = (Rule("*", drop_dimensions=("*",)), Rule("*", when=when, unit="Bytes"))
+    dimensions = (*POD, ("input", "mine"), ("shard", "7"))
+    one = naming(*rules, dimensions={"Region": "eu-central-1"}).name(
+        Sample("a", Kind.TIMER, (1.0,), (1.0,), dimensions=dimensions), "statsd"
+    )
+
+    assert (one.series.unit == "Bytes") is holds
+
+
+def test_a_condition_on_the_input_is_decided_for_each_input() -> None:
+    one = naming(
+        Rule("*", when={"input": ("statsd", "json*"), "env": ("prod",)}, unit="Bytes"),
+        Rule("*", when={"input": ("logs",)}, drop=True),
+    )
+    sample = Sample("a", Kind.TIMER, (1.0,), (1.0,), dimensions=POD)
+    found = {name: one.name(sample, name) for name in ("statsd", "http", "json_udp", "", "logs", "statsd")}
+
+    assert {name: (made.series.unit, made.drop) for name, made in found.items()} == {
+        "statsd": ("Bytes", False),
+        "json_udp": ("Bytes", False),
+        "http": ("Milliseconds", False),
+        "": ("Milliseconds", False),
+        "logs": ("Milliseconds", True),
+    }
+
+
+def test_without_conditions_on_the_input_a_series_is_named_once_for_all_inputs() -> None:
+    one = naming(Rule("*", unit="Bytes"))
+    sample = Sample("a", Kind.TIMER, (1.0,), (1.0,), dimensions=POD)
+
+    assert one.name(sample, "statsd") is one.name(sample, "http")
+
+
 def test_a_rule_says_how_a_signed_gauge_is_read_and_else_leaves_it_to_the_default() -> None:
     rules = Rules([Rule("cactus.*", signed_gauges="delta"), Rule("level.*", unit="Bytes"), Rule("cactus.b", stop=True)])
 

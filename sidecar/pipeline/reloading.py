@@ -1,0 +1,167 @@
+"""Reload: the rules of a changed configuration file replace those in effect, whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import structlog
+
+from sidecar.config.differences import RELOADED, differing, with_rules
+from sidecar.config.file import Source, fingerprint
+from sidecar.config.load import load
+from sidecar.config.schema import Config
+from sidecar.model.errors import ConfigError
+from sidecar.observe.ledger import Ledger
+from sidecar.pipeline.intake import Pipeline
+from sidecar.runtime.clock import Clock
+from sidecar.runtime.threads import Background
+from sidecar.shape.shape import Shape
+
+POLL_SECONDS: Final = 5.0  # between two looks at the file's content
+LISTED_KEYS: Final = 50  # of those that need a restart
+
+
+class _Read(NamedTuple):
+    """What was read from a file whose content is not the one in effect.
+
+    Attributes:
+        fingerprint: of the content.
+        config: the whole configuration in it.
+        shape: what it makes of events; None where its rules are those in effect.
+    """
+
+    fingerprint: str | None
+    config: Config
+    shape: Shape | None
+
+
+class Reloader:
+    """Replaces the rules when the content of the configuration file changes, and when it is asked to.
+
+    Only `metrics.rules` and the three lists of rules under `logs` are reloaded: open windows, buffers, the spool and
+    listeners stay as they are. Other keys that differ from those in effect are named, since they need a restart.
+    A file that is refused changes nothing.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        config: Config,
+        *,
+        make: Callable[[Config, Shape], Shape],
+        pipeline: Pipeline,
+        environ: Mapping[str, str],
+        ledger: Ledger,
+        clock: Clock,
+        thread: Background | None = None,
+    ) -> None:
+        """Describe what is in effect.
+
+        Args:
+            source: the file that `config` was read from.
+            config: in effect.
+            make: returns the shape of a configuration that replaces another shape; called in a thread.
+            pipeline: its shape is replaced.
+            environ: variables override the file, as at the start.
+            ledger: counts reloads.
+            clock: wall time.
+            thread: where the file is read and checked; one of its own if None.
+        """
+        self._path = source.path
+        self._seen = self._effective = source.fingerprint
+        self._config = config
+        self._make = make
+        self._pipeline = pipeline
+        self._environ = environ
+        self._reloads = ledger.reloads
+        self._clock = clock
+        self._thread = thread or Background("configuration")
+        self._loaded = clock.wall()
+        self._problems: list[str] = []
+        self._needs_restart: list[str] = []
+        self._requested = asyncio.Event()
+        self._log = structlog.get_logger()
+
+    def request(self) -> None:
+        """Reload soon, whether or not the file's content has changed; a request during a reload is carried out after it."""
+        self._requested.set()
+
+    def summary(self) -> dict[str, Any]:
+        """The state of the configuration, for `/ready` and `/stats`."""
+        shown: dict[str, Any] = {"file": str(self._path), "sha256": self._effective, "loaded": self._loaded}
+        if self._problems:
+            shown |= {"error": self._problems, "fix": "correct the file; until then the rules before it stay in effect"}
+        if self._needs_restart:
+            shown["needs_restart"] = self._needs_restart
+        return shown
+
+    async def run(self) -> None:
+        """Look at the file every 5 s, and at each request."""
+        while True:
+            try:
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._requested.wait()
+            except TimeoutError:
+                await self.reload(forced=False)
+            else:
+                self._requested.clear()
+                await self.reload(forced=True)
+
+    async def reload(self, *, forced: bool) -> None:
+        """Read the file and replace the rules.
+
+        Args:
+            forced: even where its content is that of the last time.
+        """
+        try:
+            found = await self._thread.run(partial(self._read, forced=forced))
+        except ConfigError as error:
+            self._refuse(error.problems)
+        except Exception:  # noqa: BLE001  # a bug in reading rules must not end a daemon that has others; counted
+            self._log.exception("a bug: the configuration was not reloaded")
+            self._refuse(["an internal error, which is in the log"])
+        else:
+            if found is not None:
+                self._replace(found)
+
+    def _read(self, *, forced: bool) -> _Read | None:
+        """In the thread: what the file has; None where its content is that of the last time.
+
+        Raises:
+            ConfigError: the configuration in it is refused.
+        """
+        # Before the file is read: content that changes in between is found by the next look.
+        found = fingerprint(self._path)
+        if found == self._seen and not forced:
+            return None
+        self._seen = found
+        given = load(self._path, self._environ)
+        config = with_rules(self._config, given)
+        if config == self._config:
+            return _Read(found, given, None)
+        return _Read(found, given, self._make(config, self._pipeline.shape))
+
+    def _refuse(self, problems: list[str]) -> None:
+        self._reloads["refused"] += 1
+        self._problems = problems
+        self._log.error("configuration refused: the rules before it stay in effect", problems=problems)
+
+    def _replace(self, read: _Read) -> None:
+        if read.shape is not None:
+            # Between two events: nothing else runs on the event loop while this does.
+            self._pipeline.shape = read.shape
+            self._config = with_rules(self._config, read.config)
+        outcome = "unchanged" if read.shape is None else "applied"
+        self._reloads[outcome] += 1
+        self._effective, self._loaded, self._problems = read.fingerprint, self._clock.wall(), []
+        self._needs_restart = differing(self._config, read.config)[:LISTED_KEYS]
+        self._log.info("configuration reloaded", rules=outcome, sha256=read.fingerprint)
+        if self._needs_restart:
+            self._log.warning(
+                "only rules are reloaded: other keys have changed and need a restart",
+                keys=self._needs_restart,
+                reloaded=list(RELOADED),
+            )

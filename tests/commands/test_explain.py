@@ -1,0 +1,278 @@
+"""`sidecar explain`: what it says becomes of an event is what the pipeline makes of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+from hypothesis import given, settings
+
+from sidecar.commands.cli import cli
+from sidecar.decode.emf import Decoder
+from sidecar.model.errors import Reason
+from sidecar.pipeline.explaining import Explainer, Explanation
+from sidecar.pipeline.shaping import make_shape
+from tests.support.clock import HandClock
+from tests.support.pipeline import Rig
+from tests.support.strategies import any_lines, statsd_lines
+
+RULES: Final = """\
+namespace: App
+metrics:
+  rules:
+    - match: "job.{kind}.{job}.seconds"
+      name: JobDuration
+      dimensions: {Kind: "{kind}"}
+      scale: 1000
+      unit: Milliseconds
+    - match: "*"
+      drop_dimensions: [pod]
+      rollups: [[env], []]
+    - {match: "debug.*", drop: true}
+logs:
+  group: /app
+  redact:
+    - find: [email]
+  metrics:
+    - name: Requests
+      dimensions: {Service: "{service}"}
+  routes:
+    - {when: {level: debug}, drop: true}
+    - {when: {level: error}, group: "/errors/{service}", stream: all, retention_days: 90, class: INFREQUENT_ACCESS}
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    file = tmp_path / "rules.yaml"
+    file.write_text(RULES)
+    return file
+
+
+def run(*arguments: str, given: str | None = None) -> Result:
+    return CliRunner().invoke(cli, ["explain", *arguments], input=given)
+
+
+def explained(path: Path, *arguments: str) -> dict[str, Any]:
+    result = run("--config", str(path), "--json", *arguments)
+    assert result.exit_code == 0, result.output
+    explanation: dict[str, Any] = json.loads(result.output)
+    return explanation
+
+
+def test_each_rule_is_named_with_its_file_and_line_and_what_it_changes(path: Path) -> None:
+    result = run("--config", str(path), "job.batch.import.seconds:0.25|d|#env:prod,pod:p1")
+
+    assert result.output == (
+        "job.batch.import.seconds:0.25|d|#env:prod,pod:p1\n"
+        "  decoded    distribution job.batch.import.seconds = 0.25, dimensions {env=prod, pod=p1}\n"
+        "  rule       metrics.rules.0 (rules.yaml:4): dimensions {env=prod, pod=p1, Kind=batch}, name JobDuration,"
+        " unit Milliseconds, scale 1000\n"
+        "  rule       metrics.rules.1 (rules.yaml:9): dimensions {env=prod, Kind=batch}, rollups {env} {}\n"
+        "  series     App JobDuration {Kind=batch, env=prod}, in Milliseconds, windows of 60 s, sent as values and counts,"
+        " for percentiles\n"
+        "  rollup     App JobDuration {env=prod}\n"
+        "  rollup     App JobDuration {}\n"
+        "           -> JobDuration {Kind=batch, env=prod} = 250 Milliseconds, rollups {env=prod} {}\n"
+    )
+
+
+def test_a_log_event_is_redacted_measured_and_routed(path: Path) -> None:
+    event = '{"message": "to bob@example.com", "level": "error", "service": "api"}'
+    explanation = explained(path, "--log", event)
+
+    assert [(one["stage"], one.get("rule"), one.get("line")) for one in explanation["steps"]] == [
+        ("decoded", None, None),
+        ("redact", "logs.redact.0", 16),
+        ("metric", "logs.metrics.0", 18),
+        ("route", "logs.routes.1", 22),
+        ("decoded", None, None),
+        ("rule", "metrics.rules.1", 9),
+        ("series", None, None),
+        ("rollup", None, None),
+        ("log event", None, None),
+    ]
+    assert explanation["outcomes"] == [
+        "Requests {Service=api} = 1 Count, rollups {}",
+        '/errors/api, stream all, 90 days, INFREQUENT_ACCESS: {"message": "to [email]", "level": "error", "service": "api"}',
+    ]
+    assert explanation["series"] == 2
+    assert "bob" not in json.dumps(explanation["steps"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "outcomes"),
+    [
+        (["debug.x:1|c"], ["dropped rule"]),
+        (["x"], ["refused malformed_line"]),
+        (["x:1|c|T1"], ["refused timestamp_too_old"]),
+        (["--log", '{"level": "debug", "service": "a"}'], ["Requests {Service=a} = 1 Count, rollups {}", "dropped rule"]),
+        (["--log", "text"], ["Requests {Service=unknown} = 1 Count, rollups {}", "/app: text"]),
+        (["--log", " "], ["refused"]),
+        (["--log", "{"], ["refused invalid_json"]),
+        (['{"name": "n", "value": 2, "type": "gauge"}'], ["n {} = 2 None"]),
+        (['[{"name": "n", "value": 2}, {"name": 3}]'], ["n {} = 2 None", "refused wrong_type"]),
+        (["_e{1,1}:a|b"], ["Requests {Service=unknown} = 1 Count, rollups {}", '/app: {"message":"b","title":"a","type":"event"}']),
+        (["a:1|c\nb:+2|g\nc:x|s"], ["a {} = 1 Count", "b {} = +2 None", "c {} = 1 member Count"]),
+        (["datadog.dogstatsd.client.metrics:3|c"], ["telemetry"]),
+    ],
+)  # fmt: skip
+def test_outcomes(path: Path, arguments: list[str], outcomes: list[str]) -> None:
+    assert explained(path, *arguments)["outcomes"] == outcomes
+
+
+def test_emf_is_read_as_configured(tmp_path: Path) -> None:
+    document = {
+        "_aws": {"CloudWatchMetrics": [{"Namespace": "N", "Dimensions": [["S"]], "Metrics": [{"Name": "L"}]}]},
+        "S": "a",
+        "L": 3,
+    }
+    path = tmp_path / "emf.yaml"
+    path.write_text("emf: {as: metrics}")
+
+    assert explained(path, json.dumps(document))["outcomes"] == ["L {S=a} = 3 None, namespace N"]
+    path.write_text("emf: {as: logs, group: '/emf/{S}'}")
+    assert explained(path, json.dumps(document))["outcomes"] == [f"/emf/a: {json.dumps(document)}"]
+
+
+def test_each_line_of_a_file_or_of_standard_input(path: Path, tmp_path: Path) -> None:
+    events = tmp_path / "events"
+    events.write_text("hits:1|c\n\nhits:2|c\r\n")
+    from_file = run("--config", str(path), "--file", str(events))
+    from_input = run("--config", str(path), "--file", "-", given=events.read_text())
+
+    assert from_file.output == from_input.output
+    assert [line for line in from_file.output.splitlines() if "->" in line] == [
+        "           -> hits {} = 1 Count",
+        "           -> hits {} = 2 Count",
+    ]
+
+
+def test_expectations_that_hold_and_that_do_not(path: Path, tmp_path: Path) -> None:
+    expected = tmp_path / "expected"
+    expected.write_text(
+        "# what this service sends\n"
+        "hits:1|c|#pod:a -> hits {} = 1 Count\n"
+        "debug.x:1|c     -> dropped rule\n"
+        '{"message": "a -> b", "service": "s"}\n'
+        "  -> Requests {Service=s} = 1 Count, rollups {}\n"
+        '  -> /app: {"message": "a -> b", "service": "s"}\n'
+    )
+    assert run("--config", str(path), "--expect", str(expected)).output == (
+        "3 of 3 events have the expected outcomes\n"
+    )
+    expected.write_text("hits:1|c -> hits {} = 2 Count\ndebug.x:1|c -> dropped rule\n")
+    result = run("--config", str(path), "--expect", str(expected))
+    assert result.exit_code == 1
+    assert result.output == (
+        "line 1: hits:1|c\n  expected -> hits {} = 2 Count\n  got      -> hits {} = 1 Count\n"
+        "1 of 2 events have the expected outcomes\n"
+    )
+
+
+def test_expectations_of_log_events(path: Path, tmp_path: Path) -> None:
+    expected = tmp_path / "expected"
+    expected.write_text(
+        "a line of text\n -> Requests {Service=unknown} = 1 Count, rollups {}\n -> /app: a line of text\n"
+    )
+
+    assert run("--config", str(path), "--logs", "--expect", str(expected)).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"-> hits", "line 1: an outcome without an event"),
+        (b"a:1|c\n", "line 1: an event without an outcome"),
+        (b"a:1|c -> \xff", "is not UTF-8, at byte 9"),
+    ],
+)
+def test_a_file_of_expectations_that_cannot_be_read(path: Path, tmp_path: Path, content: bytes, problem: str) -> None:
+    expected = tmp_path / "expected"
+    expected.write_bytes(content)
+    result = run("--config", str(path), "--expect", str(expected))
+
+    assert result.exit_code == 1
+    assert problem in result.output
+
+
+def test_the_input_is_that_of_the_listener_or_as_given(tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(
+        "metrics: {rules: [{match: a, when: {input: http}, name: A}, {match: a, when: {input: json_udp}, drop: true}]}"
+    )
+    event = '{"name": "a", "value": 1}'
+
+    assert explained(path, event)["outcomes"] == ["dropped rule"]
+    assert explained(path, "--input", "http", event)["outcomes"] == ["A {} = 1 None"]
+    assert explained(path, "a:1|c")["outcomes"] == ["a {} = 1 Count"]
+
+
+def test_one_event_at_a_time() -> None:
+    for arguments in ([], ["a:1|c", "--log", "x"], ["a:1|c", "--logs"]):
+        assert run(*arguments).exit_code == 2
+
+
+def test_control_characters_are_not_printed(path: Path) -> None:
+    assert "\x1b" not in run("--config", str(path), "--log", '{"message": "\x1b[31m"}').output
+
+
+def test_a_line_that_is_too_long_is_a_sentence(path: Path, tmp_path: Path) -> None:
+    events = tmp_path / "events"
+    events.write_bytes(b"a" * 1_100_000)
+    result = run("--config", str(path), "--file", str(events))
+
+    assert result.exit_code == 1
+    assert "line 1 is longer than" in result.output
+
+
+def test_a_configuration_that_is_refused_exits_with_2(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text("metrics: {rules: [{match: a}]}")
+    ended = subprocess.run(
+        [sys.executable, "-m", "sidecar", "explain", "--config", str(path), "a:1|c"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert ended.returncode == 2
+    assert "metrics.rules.0" in ended.stderr
+
+
+def explainer_of(rig: Rig) -> Explainer:
+    shape = make_shape(rig.config, "host-1", {})
+    return Explainer(rig.config, shape, emf=Decoder("logs").decode_item, clock=HandClock())
+
+
+def shown(datum: dict[str, Any]) -> str:
+    pairs = ", ".join(f"{one['Name']}={one['Value']}" for one in datum.get("Dimensions", []))
+    return f"{datum['MetricName']} {{{pairs}}} = "
+
+
+def agree(explanation: Explanation, rig: Rig) -> None:
+    datums = rig.datums()
+    named = {shown(datum) for datum in datums}
+    outcomes = [one for one in explanation.outcomes if " = " in one]
+    assert {one.partition(" = ")[0] + " = " for one in outcomes} <= named
+    assert len(named) <= explanation.series
+    refused = [one for one in explanation.outcomes if one.startswith("refused ")]
+    dropped = {reason: units for reason, units in rig.dropped.items() if units and reason is not Reason.RULE}
+    assert bool(refused) == bool(dropped), (explanation, dropped)
+
+
+@settings(max_examples=300, deadline=None)
+@given(line=statsd_lines() | any_lines)
+def test_what_is_explained_is_what_is_sent(line: bytes) -> None:
+    """Of any line: the same series, and refused where the pipeline refuses it."""
+    rules = yaml.safe_load(RULES)["metrics"]
+    rig = Rig(metrics=rules)
+    explanation = explainer_of(rig).explain(line)
+    rig.send(line)
+    rig.flush()
+
+    agree(explanation, rig)
