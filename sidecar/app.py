@@ -166,6 +166,7 @@ class App:
                     listener=listener,
                     collector=FiguresCollector(self._sources),
                     stats=self._make_stats().summary,
+                    series=self._pipeline.sent.summary,
                     responses=self._ledger.responses,
                     limiter=self._limiter,
                     allowed_hosts=listen.allowed_hosts,

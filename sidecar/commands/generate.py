@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
+from urllib.request import urlopen
 
 import click
 
@@ -22,6 +24,7 @@ from sidecar.config.schema import Config
 from sidecar.generate import api, cloudformation, terraform
 from sidecar.generate.cost import sentence
 from sidecar.generate.pack import WHATS, Pack, What, extended, make, rules_of
+from sidecar.generate.seen import Seen
 from sidecar.generate.sent import Decide, Decided
 from sidecar.model.errors import ConfigError, DecodeError
 from sidecar.model.prices import prices_of
@@ -30,6 +33,8 @@ from sidecar.pipeline.shaping import make_shape
 
 Format: TypeAlias = Literal["cloudformation", "terraform", "json"]
 FORMATS: Final[tuple[Format, ...]] = ("cloudformation", "terraform", "json")
+ASK_SECONDS: Final = 10.0
+ANSWER_BYTES: Final = 16_777_216
 ADDED: Final = "Added by `sidecar generate --add-rollups`: what alarms and dashboards watch."
 
 
@@ -46,10 +51,13 @@ ADDED: Final = "Added by `sidecar generate --add-rollups`: what alarms and dashb
 @click.option(
     "--add-rollups", "add", is_flag=True, help="Add what is not sent to metrics.rules of the file, and say so."
 )
-def generate(what: What, form: Format, path: Path | None, add: bool) -> None:  # noqa: FBT001  # click passes flags so
+@click.option("--from", "url", help="Check against what a running sidecar has sent: http://localhost:9127.")
+def generate(what: What, form: Format, path: Path | None, add: bool, url: str | None) -> None:  # noqa: FBT001  # click passes flags so
     """Write alarms, dashboards, queries, log groups or IAM policies that fit what is sent, as the section watch says."""
     config = load(path, os.environ)
-    pack = make(what, config, decide_by(config))
+    if add and url is not None:
+        raise click.UsageError("--add-rollups changes the configuration, --from does not look at it: give one of them")
+    pack = make(what, config, decide_by(config), None if url is None else Seen(_asked(url)))
     if add and pack.additions:
         rules = rules_of(pack.additions)
         config = extended(config, rules)
@@ -61,6 +69,22 @@ def generate(what: What, form: Format, path: Path | None, add: bool) -> None:  #
     click.echo(WRITERS[form](pack, config), nl=False)
     prices = prices_of(config.region) if config.prices is None else config.prices.over(config.region)
     complain(f"{what}: {len(pack.resources)} resources, {sentence(pack, prices)}")
+
+
+def _asked(url: str) -> bytes:
+    """The answer of `/series` of a sidecar at a URL.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise ConfigError([f"--from: {url!r} is no URL such as http://localhost:9127"])
+    try:
+        with urlopen(f"{url.rstrip('/')}/series", timeout=ASK_SECONDS) as answer:  # noqa: S310  # checked above
+            body: bytes = answer.read(ANSWER_BYTES)
+    except (OSError, ValueError, HTTPException) as error:
+        raise ConfigError([f"--from: {url}: {error}"]) from None
+    return body
 
 
 def decide_by(config: Config) -> Decide:

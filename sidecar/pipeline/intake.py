@@ -20,6 +20,7 @@ from sidecar.model.batches import LogBatch, MetricBatch
 from sidecar.model.errors import DecodeError
 from sidecar.model.exchange import Decode, Signal
 from sidecar.model.limits import RESOLUTIONS
+from sidecar.observe.sent import SentSeries
 from sidecar.pipeline import hits
 from sidecar.pipeline.bodies import Bodies
 from sidecar.pipeline.dispatch import Dispatch
@@ -181,6 +182,11 @@ class Pipeline:
     def series(self) -> int:
         """Distinct series in the last hour."""
         return len(self.shape.cardinality)
+
+    @property
+    def sent(self) -> SentSeries:
+        """What has been sent."""
+        return self._flushes.sent
 
     @property
     def open_accumulators(self) -> int:
