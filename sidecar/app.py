@@ -25,6 +25,7 @@ from sidecar.observe.health import Health, ListenerHealth
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter, lines_dropped
 from sidecar.observe.prometheus import FiguresCollector
+from sidecar.observe.published import Publisher
 from sidecar.observe.stall import StallProbe
 from sidecar.observe.stats import Stats
 from sidecar.pipeline.checkpoints import Keeper
@@ -85,10 +86,11 @@ class App:
             checkpoint_age=None if self._keeper is None else self._keeper.checkpoint_age,
             log_lines_dropped=lines_dropped,
         )
+        publisher = Publisher(self._sources, self._pipeline.ingest_samples) if config.observe.publish else None
         errors = CallbackErrors()
         self.daemon = Daemon(
             self._make_inputs(errors),
-            _Stages(self._pipeline, self._delivery, self._keeper, stall, self._upstream, self._reloader),
+            _Stages(self._pipeline, self._delivery, self._keeper, stall, self._upstream, self._reloader, publisher),
             health=self._health,
             ledger=self._ledger,
             clock=clock,
@@ -197,6 +199,7 @@ class _Stages:
         stall: StallProbe,
         upstream: Upstream | None,
         reloader: Reloader | None,
+        publisher: Publisher | None,
     ) -> None:
         self._pipeline = pipeline
         self._delivery = delivery
@@ -204,6 +207,7 @@ class _Stages:
         self._stall = stall
         self._upstream = upstream
         self._reloader = reloader
+        self._publisher = publisher
 
     def before_inputs(self) -> list[Coroutine[Any, Any, None]]:
         return [] if self._keeper is None else [self._keeper.run()]
@@ -216,12 +220,15 @@ class _Stages:
 
     def timers(self) -> list[Coroutine[Any, Any, None]]:
         reloads = [] if self._reloader is None else [self._reloader.run()]
-        return [*self._pipeline.timers(), self._stall.run(), *self._delivery.timers(), *reloads]
+        published = [] if self._publisher is None else [self._publisher.run()]
+        return [*self._pipeline.timers(), self._stall.run(), *self._delivery.timers(), *reloads, *published]
 
     def workers(self) -> list[Coroutine[Any, Any, None]]:
         return self._delivery.workers()
 
     async def flush(self, *, at_once: bool = False) -> None:
+        if self._publisher is not None:
+            self._publisher.publish()  # what was lost since the last time, in the last windows
         await self._pipeline.flush_everything(at_once=at_once)
         if at_once:
             await self._delivery.stop_committing()

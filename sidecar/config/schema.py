@@ -289,7 +289,3 @@ def _deliver_problems(deliver: Deliver, listen: Listen) -> list[Impossible]:
             listeners = ("listen.http_port", "listen.admin_port", "listen.emf_port")
             found.append(Impossible(("deliver.endpoint_url", *listeners), sentence))
     return found
-
-
-NOT_BUILT: Final = ("observe.publish",)
-"""Keys whose feature is not in this version: setting one is accepted with a warning."""

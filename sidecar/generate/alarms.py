@@ -7,6 +7,7 @@ from typing import Final
 from sidecar.config.watch import Alarm, Severity
 from sidecar.generate.checked import Checked
 from sidecar.generate.metric_math import Expression, dollars, error_rate, metric, metric_stat, number
+from sidecar.generate.self_alarms import PREFIX, watched
 from sidecar.generate.sent import Reference
 from sidecar.generate.values import Kind, Resource, Value
 
@@ -16,21 +17,26 @@ _SEVERITIES: Final[tuple[Severity, ...]] = ("critical", "warning", "info")
 
 
 def alarms(checked: Checked) -> list[Resource]:
-    """Every alarm of `watch.alarms`, and a composite of them; a problem is noted for each that would have no data."""
-    found = [
-        made
-        for place, alarm in enumerate(checked.config.watch.alarms)
-        if (made := _alarm(checked, f"watch.alarms.{place} ({alarm.name})", alarm)) is not None
-    ]
-    return with_composite(checked, found)
+    """Every alarm, and a composite of them; a problem is noted for each that would have no data."""
+    configured = checked.config.watch.alarms
+    found: list[Resource] = []
+    for place, alarm in enumerate(watched(checked.config)):
+        own = place >= len(configured)
+        asset = f"observe.publish ({alarm.name})" if own else f"watch.alarms.{place} ({alarm.name})"
+        if alarm.name.lower().startswith(PREFIX) and not own:
+            checked.problem(f"{asset}: names that begin with {PREFIX} are of alarms on the sidecar itself")
+        made = _alarm(checked, asset, alarm)
+        if made is not None:
+            found.append(made)
+    return _with_composite(checked, found)
 
 
-def with_composite(checked: Checked, made: list[Resource]) -> list[Resource]:
+def _with_composite(checked: Checked, made: list[Resource]) -> list[Resource]:
     """Alarms with what they need: topics before them, behind them the composite."""
     if not made:
         return []
     names = [str(one.properties["AlarmName"]) for one in made]
-    severities = {alarm.severity for alarm in checked.config.watch.alarms}
+    severities = {alarm.severity for alarm in watched(checked.config)}
     severity = next((one for one in _SEVERITIES if one in severities), _SEVERITIES[0])
     notify = checked.config.watch.notify == "service"
     action = [checked.topic("watch.notify", severity)] if notify else []

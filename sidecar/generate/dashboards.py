@@ -11,6 +11,7 @@ from sidecar.config.watch import Role, Widget
 from sidecar.generate.checked import Checked
 from sidecar.generate.metric_math import Expression, dollars, error_rate
 from sidecar.generate.queries import groups_of, text_of
+from sidecar.generate.self_alarms import watched
 from sidecar.generate.sent import ANY, Reference
 from sidecar.generate.values import Arn, Json, Region, Resource, Value
 from sidecar.model.samples import Dimensions
@@ -39,9 +40,9 @@ def _dashboard(checked: Checked, role: Role, widgets: list[Widget]) -> Resource:
     text += f" [Runbook]({runbook})" if runbook else ""
     placed: list[Value] = [_placed("text", 0, 0, COLUMNS, TEXT_HEIGHT, {"markdown": text})]
     top = TEXT_HEIGHT
-    if checked.config.watch.alarms and role in _WITH_ALARMS:
-        names = [f"{checked.prefix}-{alarm.name}" for alarm in checked.config.watch.alarms]
-        arns = [Arn("cloudwatch", f"alarm:{one}") for one in names]
+    alarms = watched(checked.config)
+    if alarms and role in _WITH_ALARMS:
+        arns = [Arn("cloudwatch", f"alarm:{checked.prefix}-{alarm.name}") for alarm in alarms]
         placed.append(_placed("alarm", 0, top, COLUMNS, ALARMS_HEIGHT, {"title": "Alarms", "alarms": arns}))
         top += ALARMS_HEIGHT
     left = 0

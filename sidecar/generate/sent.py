@@ -16,6 +16,7 @@ from sidecar.config.log_rules import LogMetric
 from sidecar.config.schema import Config
 from sidecar.model.closing import rolled_up
 from sidecar.model.samples import Dimensions, Kind, Rollups, Sample, Series, Statistics
+from sidecar.observe.published import INPUT, PUBLISHED
 
 ANY: Final = "*"
 """A value of a dimension that is not known here; so is any value with this character in it."""
@@ -125,7 +126,7 @@ class Configured:
     def __init__(self, config: Config, decide: Decide) -> None:
         """Read the configuration; `decide` is what it makes of a sample."""
         self._decide = decide
-        self._samples = [*_log_samples(config), *_declared(config)]
+        self._samples = [*_log_samples(config), *_declared(config), *_published(config)]
 
     def namespaces(self) -> set[str]:
         """The namespaces of all that is known to be sent; `ANY` within one stands for what is not known."""
@@ -278,6 +279,12 @@ def _declared(config: Config) -> Iterator[tuple[Sample, str]]:
             sample = _sample(name, kind, dimensions, None, one.namespace, one.resolution)
             given = replace(sample, statistics=Statistics(1, 1, 1, 1)) if one.type == "statistics" else sample
             yield given, one.input or ""
+
+
+def _published(config: Config) -> Iterator[tuple[Sample, str]]:
+    for one in PUBLISHED if config.observe.publish else ():
+        if config.deliver.spool_dir is not None or not one.spool:
+            yield _sample(one.name, one.kind, dict(one.dimensions), one.unit, None, None), INPUT
 
 
 def _sample(

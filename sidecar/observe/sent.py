@@ -8,7 +8,7 @@ from sidecar.model.samples import Measurement, Series
 
 SETS: Final = 1_000  # of dimensions, of all metrics together; beyond, further ones are not noted
 VALUES: Final = 20  # combinations of values of one set that are noted
-KNOWN: Final = 4_096  # series that are known to be noted: a table of what the flush asks for first
+KNOWN: Final = 32_768  # series that are known to be noted, by their hashes: what the flush asks for first
 
 Form: TypeAlias = Literal["statistics", "values", "set"]
 """What a datum has: a statistic set, values with counts, or the number of members of a set."""
@@ -34,13 +34,13 @@ class SentSeries:
     def __init__(self) -> None:
         """Start with none."""
         self._sets: dict[_Set, dict[tuple[str, ...], None]] = {}
-        self._known: set[tuple[Series, bool]] = set()
+        self._known: set[int] = set()
         self.more = False
 
     def note(self, series: Series, measurement: Measurement) -> None:
         """Note a series with what is sent of it."""
-        # One look-up for nearly all: a flush sends thousands.
-        key = (series, measurement.statistics is None)
+        # One look-up for nearly all: a flush sends thousands. By hash, so that no series is held in memory for it.
+        key = hash((series, measurement.statistics is None))
         if key in self._known:
             return
         if len(self._known) >= KNOWN:
