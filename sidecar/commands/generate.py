@@ -22,10 +22,10 @@ from sidecar.config.load import load
 from sidecar.config.metric_rules import MetricRule
 from sidecar.config.schema import Config
 from sidecar.generate import api, cloudformation, terraform
+from sidecar.generate.configured import Decide, Decided
 from sidecar.generate.cost import sentence
 from sidecar.generate.pack import WHATS, Pack, What, extended, make, rules_of
 from sidecar.generate.seen import Seen
-from sidecar.generate.sent import Decide, Decided
 from sidecar.model.errors import ConfigError, DecodeError
 from sidecar.model.prices import prices_of
 from sidecar.model.samples import Sample

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -140,6 +140,13 @@ class _Measured(_Part):
     dimensions: Dimensions | None = None  # null: the configured ones
     namespace: Namespace | None = None  # null: the one in which the metric is sent
     period_seconds: Period = 300
+
+    @model_validator(mode="after")
+    def _exact(self) -> Self:
+        for name, value in (self.dimensions or {}).items():
+            if value is not None and "*" in value:
+                raise ValueError(f"has the dimension {name}={value}: CloudWatch reads one exact set of dimensions")
+        return self
 
 
 class Alarm(_Measured):

@@ -32,15 +32,15 @@ def items(pack: Pack, prices: Prices) -> Iterator[Item]:
     composites = sum(one.kind == "composite" for one in pack.resources)
     boards = sum(one.kind == "dashboard" for one in pack.resources)
     filtered = {one.properties["FilterName"] for one in pack.resources if one.kind == "filter"}
-    for count, what, price in (
-        (usual, "alarm metric", prices.alarm_month),
-        (short, "alarm metric of high resolution", prices.alarm_high_resolution_month),
-        (composites, "composite alarm", prices.alarm_composite_month),
-        (boards, "dashboard", prices.dashboard_month),
-        (len(filtered), "metric of filters, or more by its dimensions", prices.metrics(1)),
+    for count, one, several, price in (
+        (usual, "alarm metric", "alarm metrics", prices.alarm_month),
+        (short, "high-resolution alarm metric", "high-resolution alarm metrics", prices.alarm_high_resolution_month),
+        (composites, "composite alarm", "composite alarms", prices.alarm_composite_month),
+        (boards, "dashboard", "dashboards", prices.dashboard_month),
+        (len(filtered), "metric of a filter, at least,", "metrics of filters, at least,", prices.metrics(1)),
     ):
         if count:
-            yield Item(f"{count} {what}{'s' * (count > 1 and ' ' not in what.split('metric')[-1])}", count * price)
+            yield Item(f"{count} {one if count == 1 else several}", count * price)
 
 
 def alarm_metrics(alarm: Resource) -> int:

@@ -10,7 +10,8 @@ from sidecar.config.metric_rules import MetricRule
 from sidecar.config.schema import Config
 from sidecar.generate import alarms, dashboards, filters, groups, iam, queries
 from sidecar.generate.checked import Checked, Used
-from sidecar.generate.sent import Addition, Configured, Decide, Sent
+from sidecar.generate.configured import Configured, Decide
+from sidecar.generate.sent import Addition, Sent
 from sidecar.generate.values import Resource
 from sidecar.model.errors import ConfigError
 
