@@ -153,7 +153,10 @@ def _compared(alarm: Alarm) -> dict[str, Value]:
 
 def _sentence(alarm: Alarm) -> str:
     """What the alarm means, where the configuration does not say."""
-    times = f"{alarm.datapoints or alarm.periods} of {alarm.periods} periods of {alarm.period_seconds} seconds"
+    seconds = f"of {alarm.period_seconds} seconds"
+    times = f"{alarm.datapoints or alarm.periods} of {alarm.periods} periods {seconds}"
+    if alarm.datapoints in (None, alarm.periods):
+        times = f"a period {seconds}" if alarm.periods == 1 else f"{alarm.periods} periods {seconds} in a row"
     if alarm.no_data:
         return f"{alarm.metric} had no samples in {times}."
     what = f"{alarm.statistic} of {alarm.metric}"

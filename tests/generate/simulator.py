@@ -76,15 +76,22 @@ class Alarm:
         starts = [at - self.period * (number + 1) for number in range(count + EXTRA_PERIODS)]  # the latest first
         points = [self._breaching(start) for start in starts]
         found = [point for point in points if point is not None]
-        treat = self._given.get("TreatMissingData", "missing")
-        if not found and treat in ("missing", "ignore"):
-            self.state = self.state if treat == "ignore" else "INSUFFICIENT_DATA"
-            return self.state
-        used = found[:count]
-        if treat == "breaching":
-            used += [True] * (count - len(used))
-        self.state = "ALARM" if sum(used) >= self._given.get("DatapointsToAlarm", count) else "OK"
+        self.state = self._state(found[:count], count)
         return self.state
+
+    def _state(self, used: list[bool], count: int) -> State:
+        """The state by the periods that have data, which may be fewer than the alarm has."""
+        treat = self._given.get("TreatMissingData", "missing")
+        needed = self._given.get("DatapointsToAlarm", count)
+        if treat == "missing":
+            if not used:
+                return "INSUFFICIENT_DATA"
+            needed = min(needed, len(used))
+        if treat == "breaching":
+            used = used + [True] * (count - len(used))
+        if sum(used) >= needed:
+            return "ALARM"
+        return self.state if treat == "ignore" and all(used) else "OK"
 
     def value(self, start: int) -> float | None:
         """What is compared with the threshold, of the period that starts then; None without data."""

@@ -104,7 +104,7 @@ def test_topics_that_exist_are_used_and_the_others_are_made() -> None:
     assert [one["parameters"] for one in api_calls(config) if one["operation"] == "CreateTopic"] == [
         {"Name": "shop-prod-warning"}
     ]
-    assert first["AlarmDescription"] == "Sum of M was above 1.5 in 1 of 1 periods of 300 seconds. Runbook: https://x/y"
+    assert first["AlarmDescription"] == "Sum of M was above 1.5 in a period of 300 seconds. Runbook: https://x/y"
     assert (second["ComparisonOperator"], second["TreatMissingData"]) == ("LessThanThreshold", "breaching")
 
 

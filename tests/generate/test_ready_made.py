@@ -48,11 +48,19 @@ class Running:
 @pytest.fixture(params=NAMES)
 def running(request: pytest.FixtureRequest, daemon: Callable[..., Daemon], double: ThreadedCloudWatchDouble) -> Running:
     """A daemon of each ready-made configuration that delivers to the double."""
-    config: dict[str, Any] = yaml.safe_load((ROOT / "config" / f"{request.param}.yaml").read_text())
+    return started(request.param, daemon, double)
+
+
+def started(
+    name: str, daemon: Callable[..., Daemon], double: ThreadedCloudWatchDouble, *, rules: bool = True
+) -> Running:
+    config: dict[str, Any] = yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text())
+    if not rules:
+        del config["metrics"]["rules"]
     config["metrics"] |= {"flush_seconds": 0.2}
     config["logs"] |= {"flush_seconds": 0.2}
     config["deliver"] = {"target": "cloudwatch", "endpoint_url": double.url}
-    return Running(request.param, daemon(config), double)
+    return Running(name, daemon(config), double)
 
 
 def test_every_metric_that_an_asset_names_is_sent_and_every_alarm_is_quiet(running: Running) -> None:
@@ -99,6 +107,23 @@ def test_every_alarm_fires_on_its_fault(running: Running) -> None:
             silent.append(name)
 
     assert silent == []
+
+
+def test_without_the_rollups_no_alarm_fires_and_none_is_generated(
+    daemon: Callable[..., Daemon], double: ThreadedCloudWatchDouble
+) -> None:
+    """What the guides have: alarms on {Environment}, of metrics with more dimensions."""
+    running = started("axonflow", daemon, double, rules=False)
+    running.send(FAULTS["axonflow"]["high-error-rate"])
+    silent = {one.name: one.run(running.start + 3_600, running.end) for one in map_alarms(running)}
+    config = configured("axonflow")
+    bare = config.model_copy(update={"metrics": config.metrics.model_copy(update={"rules": []})})
+
+    assert silent.pop("axonflow-production-no-requests") == {"ALARM"}  # it has no data either
+    assert set().union(*silent.values()) == {"OK"}
+    refused = pack(bare, "alarms")
+    assert len(refused.problems) >= len(bare.watch.alarms)
+    assert [one for one in refused.resources if one.kind == "alarm"] == []
 
 
 def test_every_query_reads_groups_and_fields_that_are_there(running: Running) -> None:

@@ -133,7 +133,7 @@ resource "aws_cloudwatch_metric_alarm" "high_error_rate" {
 
 resource "aws_cloudwatch_metric_alarm" "high_latency" {
   alarm_name        = "axonflow-production-high-latency"
-  alarm_description = "p95 of Latency was above 5000 in 3 of 3 periods of 300 seconds. Runbook: https://example.com/runbooks/axonflow#high-latency"
+  alarm_description = "p95 of Latency was above 5000 in 3 periods of 300 seconds in a row. Runbook: https://example.com/runbooks/axonflow#high-latency"
   alarm_actions     = [aws_sns_topic.warning.arn]
   ok_actions        = [aws_sns_topic.warning.arn]
   namespace         = "AxonFlow"
@@ -153,7 +153,7 @@ resource "aws_cloudwatch_metric_alarm" "high_latency" {
 
 resource "aws_cloudwatch_metric_alarm" "policy_blocks_spike" {
   alarm_name        = "axonflow-production-policy-blocks-spike"
-  alarm_description = "Sum of BlockedCount was above 100 in 1 of 1 periods of 300 seconds. Runbook: https://example.com/runbooks/axonflow#policy-blocks-spike"
+  alarm_description = "Sum of BlockedCount was above 100 in a period of 300 seconds. Runbook: https://example.com/runbooks/axonflow#policy-blocks-spike"
   alarm_actions     = [aws_sns_topic.warning.arn]
   ok_actions        = [aws_sns_topic.warning.arn]
   namespace         = "AxonFlow"
@@ -172,7 +172,7 @@ resource "aws_cloudwatch_metric_alarm" "policy_blocks_spike" {
 
 resource "aws_cloudwatch_metric_alarm" "token_budget" {
   alarm_name        = "axonflow-production-token-budget"
-  alarm_description = "Sum of TokensUsed was above 900000 in 1 of 1 periods of 86400 seconds. Runbook: https://example.com/runbooks/axonflow#token-budget"
+  alarm_description = "Sum of TokensUsed was above 900000 in a period of 86400 seconds. Runbook: https://example.com/runbooks/axonflow#token-budget"
   alarm_actions     = [aws_sns_topic.warning.arn]
   ok_actions        = [aws_sns_topic.warning.arn]
   namespace         = "AxonFlow"
@@ -191,7 +191,7 @@ resource "aws_cloudwatch_metric_alarm" "token_budget" {
 
 resource "aws_cloudwatch_metric_alarm" "unusual_traffic" {
   alarm_name          = "axonflow-production-unusual-traffic"
-  alarm_description   = "Sum of RequestCount was over 3 standard deviations from what is usual in 3 of 3 periods of 300 seconds. Runbook: https://example.com/runbooks/axonflow#unusual-traffic"
+  alarm_description   = "Sum of RequestCount was over 3 standard deviations from what is usual in 3 periods of 300 seconds in a row. Runbook: https://example.com/runbooks/axonflow#unusual-traffic"
   alarm_actions       = [aws_sns_topic.info.arn]
   ok_actions          = [aws_sns_topic.info.arn]
   threshold_metric_id = "band"
@@ -225,7 +225,7 @@ resource "aws_cloudwatch_metric_alarm" "unusual_traffic" {
 
 resource "aws_cloudwatch_metric_alarm" "no_requests" {
   alarm_name        = "axonflow-production-no-requests"
-  alarm_description = "RequestCount had no samples in 3 of 3 periods of 300 seconds. Runbook: https://example.com/runbooks/axonflow#no-requests"
+  alarm_description = "RequestCount had no samples in 3 periods of 300 seconds in a row. Runbook: https://example.com/runbooks/axonflow#no-requests"
   alarm_actions     = [aws_sns_topic.critical.arn]
   ok_actions        = [aws_sns_topic.critical.arn]
   namespace         = "AxonFlow"

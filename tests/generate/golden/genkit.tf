@@ -111,7 +111,7 @@ resource "aws_cloudwatch_metric_alarm" "high_error_rate" {
 
 resource "aws_cloudwatch_metric_alarm" "flow_errors" {
   alarm_name          = "genkit-flow-errors"
-  alarm_description   = "Sum of FlowError was above 5 in 2 of 2 periods of 300 seconds. Runbook: https://example.com/runbooks/genkit#flow-errors"
+  alarm_description   = "Sum of FlowError was above 5 in 2 periods of 300 seconds in a row. Runbook: https://example.com/runbooks/genkit#flow-errors"
   alarm_actions       = [aws_sns_topic.warning.arn]
   ok_actions          = [aws_sns_topic.warning.arn]
   namespace           = "MyApp/GenKit"
@@ -127,7 +127,7 @@ resource "aws_cloudwatch_metric_alarm" "flow_errors" {
 
 resource "aws_cloudwatch_metric_alarm" "high_token_usage" {
   alarm_name          = "genkit-high-token-usage"
-  alarm_description   = "Sum of TokensUsed was above 1000000 in 1 of 1 periods of 3600 seconds. Runbook: https://example.com/runbooks/genkit#high-token-usage"
+  alarm_description   = "Sum of TokensUsed was above 1000000 in a period of 3600 seconds. Runbook: https://example.com/runbooks/genkit#high-token-usage"
   alarm_actions       = [aws_sns_topic.warning.arn]
   ok_actions          = [aws_sns_topic.warning.arn]
   namespace           = "MyApp/GenKit"
@@ -143,7 +143,7 @@ resource "aws_cloudwatch_metric_alarm" "high_token_usage" {
 
 resource "aws_cloudwatch_metric_alarm" "slow_flows" {
   alarm_name                            = "genkit-slow-flows"
-  alarm_description                     = "p95 of FlowDuration was above 5000 in 3 of 3 periods of 300 seconds. Runbook: https://example.com/runbooks/genkit#slow-flows"
+  alarm_description                     = "p95 of FlowDuration was above 5000 in 3 periods of 300 seconds in a row. Runbook: https://example.com/runbooks/genkit#slow-flows"
   alarm_actions                         = [aws_sns_topic.warning.arn]
   ok_actions                            = [aws_sns_topic.warning.arn]
   namespace                             = "MyApp/GenKit"

@@ -74,7 +74,7 @@ resource "aws_sns_topic" "warning" {
 
 resource "aws_cloudwatch_metric_alarm" "daily_token_budget" {
   alarm_name          = "llm-production-daily-token-budget"
-  alarm_description   = "The price in dollars (InputTokens at 3, OutputTokens at 15 a million) was above 50 in 1 of 1 periods of 86400 seconds. Runbook: https://example.com/runbooks/llm#daily-token-budget"
+  alarm_description   = "The price in dollars (InputTokens at 3, OutputTokens at 15 a million) was above 50 in a period of 86400 seconds. Runbook: https://example.com/runbooks/llm#daily-token-budget"
   alarm_actions       = [aws_sns_topic.warning.arn]
   ok_actions          = [aws_sns_topic.warning.arn]
   evaluation_periods  = 1
@@ -123,7 +123,7 @@ resource "aws_cloudwatch_metric_alarm" "daily_token_budget" {
 
 resource "aws_cloudwatch_metric_alarm" "daily_cost" {
   alarm_name        = "llm-production-daily-cost"
-  alarm_description = "Sum of CostDollars was above 50 in 1 of 1 periods of 86400 seconds. Runbook: https://example.com/runbooks/llm#daily-cost"
+  alarm_description = "Sum of CostDollars was above 50 in a period of 86400 seconds. Runbook: https://example.com/runbooks/llm#daily-cost"
   alarm_actions     = [aws_sns_topic.critical.arn]
   ok_actions        = [aws_sns_topic.critical.arn]
   namespace         = "AI/LLMMetrics"
@@ -142,7 +142,7 @@ resource "aws_cloudwatch_metric_alarm" "daily_cost" {
 
 resource "aws_cloudwatch_metric_alarm" "high_latency" {
   alarm_name        = "llm-production-high-latency"
-  alarm_description = "p95 of InferenceLatencyMs was above 5000 in 3 of 3 periods of 300 seconds. Runbook: https://example.com/runbooks/llm#high-latency"
+  alarm_description = "p95 of InferenceLatencyMs was above 5000 in 3 periods of 300 seconds in a row. Runbook: https://example.com/runbooks/llm#high-latency"
   alarm_actions     = [aws_sns_topic.warning.arn]
   ok_actions        = [aws_sns_topic.warning.arn]
   namespace         = "AI/LLMMetrics"

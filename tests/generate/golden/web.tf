@@ -72,7 +72,7 @@ resource "aws_sns_topic" "info" {
 
 resource "aws_cloudwatch_metric_alarm" "alarm_5xx_errors" {
   alarm_name        = "web-production-5xx-errors"
-  alarm_description = "Sum of 5xxErrors was above 10 in 1 of 1 periods of 300 seconds. Runbook: https://example.com/runbooks/web#5xx-errors"
+  alarm_description = "Sum of 5xxErrors was above 10 in a period of 300 seconds. Runbook: https://example.com/runbooks/web#5xx-errors"
   alarm_actions     = [aws_sns_topic.critical.arn]
   ok_actions        = [aws_sns_topic.critical.arn]
   namespace         = "Web"
@@ -143,7 +143,7 @@ resource "aws_cloudwatch_metric_alarm" "high_error_rate" {
 
 resource "aws_cloudwatch_metric_alarm" "high_latency" {
   alarm_name        = "web-production-high-latency"
-  alarm_description = "p95 of Latency was above 5000 in 3 of 3 periods of 300 seconds. Runbook: https://example.com/runbooks/web#high-latency"
+  alarm_description = "p95 of Latency was above 5000 in 3 periods of 300 seconds in a row. Runbook: https://example.com/runbooks/web#high-latency"
   alarm_actions     = [aws_sns_topic.warning.arn]
   ok_actions        = [aws_sns_topic.warning.arn]
   namespace         = "Web"
@@ -185,7 +185,7 @@ resource "aws_cloudwatch_metric_alarm" "latency_objective" {
 
 resource "aws_cloudwatch_metric_alarm" "no_requests" {
   alarm_name        = "web-production-no-requests"
-  alarm_description = "RequestCount had no samples in 3 of 3 periods of 300 seconds. Runbook: https://example.com/runbooks/web#no-requests"
+  alarm_description = "RequestCount had no samples in 3 periods of 300 seconds in a row. Runbook: https://example.com/runbooks/web#no-requests"
   alarm_actions     = [aws_sns_topic.warning.arn]
   ok_actions        = [aws_sns_topic.warning.arn]
   namespace         = "Web"
