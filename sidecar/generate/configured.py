@@ -115,7 +115,7 @@ class Configured:
             if covers(one.series.dimensions, reference.dimensions)
         ]
         sentence = (
-            f"{reference.asset}: {reference.name} is not sent with exactly {wanted}, so that it would have no data; it is sent"
+            f"{reference.asset}: {reference.name} is not sent with exactly {wanted}, so that {reference.otherwise}; it is sent"
             f" with {' and '.join(sets)}"
         )
         if additions:

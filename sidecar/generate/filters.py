@@ -46,6 +46,9 @@ def metric_filters(checked: Checked) -> list[Resource]:
 
 def _filters(checked: Checked, place: int, rule: LogMetric, groups: Sequence[str]) -> list[Resource]:
     asset = f"logs.metrics.{place} ({rule.name})"
+    # A group has one filter of a name: another would replace it.
+    repeated = sum(one.name == rule.name for one in checked.config.logs.metrics) > 1
+    name = f"{rule.name}-{place}" if repeated else rule.name
     if rule.type == "set":
         raise ValueError("it counts no distinct members")
     pattern = pattern_of(rule)
@@ -58,7 +61,8 @@ def _filters(checked: Checked, place: int, rule: LogMetric, groups: Sequence[str
     if fields and not pattern.startswith("{"):
         raise ValueError("its condition is of text, and dimensions need one of JSON, in braces")
     dimensions = tuple(sorted(dict.fromkeys(fields, ANY).items()))
-    found = checked.find(Reference(asset, rule.name, dimensions, "Average", rule.namespace))
+    otherwise = "a filter would make another metric"
+    found = checked.find(Reference(asset, rule.name, dimensions, "Average", rule.namespace, otherwise=otherwise))
     if found is None:
         return []
     transformation: dict[str, Value] = {
@@ -73,9 +77,9 @@ def _filters(checked: Checked, place: int, rule: LogMetric, groups: Sequence[str
     return [
         Resource(
             "filter",
-            f"{place}-{rule.name}-{group.strip('/')}",
+            f"{name}-{group.strip('/')}",
             {
-                "FilterName": f"{checked.prefix}-{rule.name}",
+                "FilterName": f"{checked.prefix}-{name}",
                 "LogGroupName": group,
                 "FilterPattern": pattern,
                 "MetricTransformations": [transformation],

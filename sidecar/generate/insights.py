@@ -36,6 +36,8 @@ _OF_ADDRESSES: Final = (
     *("isValidIpv4", "isValidIpv6"),
 )
 FUNCTIONS: Final = frozenset({"coalesce", "ispresent", *_OF_NUMBERS, *_OF_TIMES, *_OF_TEXT, *_OF_ADDRESSES})
+UNREAD: Final = frozenset({"anomaly", "diff", "filterIndex", "join", "lookup", "unnest"})
+"""Commands whose arguments are not checked."""
 PERIOD: Final = re.compile(r"[1-9][0-9]*(ms|s|m|h|d|w|mo|q|y)")
 MAX_LIMIT: Final = 10_000
 MAX_DEPTH: Final = 50
@@ -124,9 +126,19 @@ class _Query:
             "pattern": self._field,
             "unmask": self._field,
         }.get(name)
+        if reader is None and name in UNREAD:
+            reader = self._unread
         if reader is None:
             raise _WrongError(f"has {name!r} where a command is expected")
         reader()
+
+    def _unread(self) -> None:
+        """Pass over a command whose arguments are not checked, and which may bring any field."""
+        depth = 0
+        while self._at < len(self._tokens) and (depth or self._peek() != "|"):
+            depth += {"(": 1, ")": -1}.get(self._peek(), 0)
+            self._at += 1
+        self._known = None
 
     def _list(self, one: object) -> None:
         assert callable(one)  # noqa: S101  # for the type checker

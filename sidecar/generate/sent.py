@@ -32,6 +32,7 @@ class Reference:
         statistic: one of CloudWatch's.
         namespace: None for the one in which the metric is sent.
         period_seconds: of the asset.
+        otherwise: what the asset would be if the metric were not sent so.
     """
 
     asset: str
@@ -40,6 +41,7 @@ class Reference:
     statistic: str
     namespace: str | None = None
     period_seconds: int = 300
+    otherwise: str = "it would have no data"
 
 
 class Found(NamedTuple):

@@ -20,6 +20,7 @@ RIGHT = [
     "stats sum(`odd name`) as total | filter total > 10 and total != 12",
     "fields concat(a, '-', b) as both, strlen(@message) # a comment\n| dedup both | limit 1",
     "where a.b.0 = -1 | pattern @message",
+    "filterIndex requestId = '1' | stats count(*) as n by a | unnest b into c | filter c = 1 | diff",
 ]
 WRONG = [
     ("stats percentile(latency_ms, 50) as p50 by bin(5m)", "percentiles are pct(field, 95)"),

@@ -204,6 +204,14 @@ def test_what_a_filter_cannot_express_is_refused(rule: str, sentence: str) -> No
     assert made.resources == []
 
 
+def test_filters_of_one_metric_do_not_replace_each_other() -> None:
+    rules = "{name: m, when: {a: 1}}, {name: m, when: {a: 2}}, {name: n}"
+    made = pack(config_of(f"logs: {{group: /g, metrics: [{rules}]}}"), "metric-filters").resources
+
+    assert [one.properties["FilterName"] for one in made] == ["sidecar-m-0", "sidecar-m-1", "sidecar-n"]
+    assert [one.label for one in made] == ["m-0-g", "m-1-g", "n-g"]
+
+
 def test_hcl_of_each_kind_of_value() -> None:
     block = Block(
         "a", ("b",), {"x": [], "y": {}, "long name": None, "z": [Raw("r.s"), 1.0, 2.5, True], "t": Template('${a}-"b"')}

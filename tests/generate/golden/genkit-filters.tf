@@ -7,7 +7,7 @@ terraform {
   }
 }
 
-resource "aws_cloudwatch_log_metric_filter" "filter_0_flowcompleted_genkit_app" {
+resource "aws_cloudwatch_log_metric_filter" "flowcompleted_genkit_app" {
   name           = "genkit-FlowCompleted"
   log_group_name = "/genkit/app"
   pattern        = "{ $.flow = \"*\" && $.status = \"success\" }"
@@ -23,7 +23,7 @@ resource "aws_cloudwatch_log_metric_filter" "filter_0_flowcompleted_genkit_app" 
   }
 }
 
-resource "aws_cloudwatch_log_metric_filter" "filter_1_flowerror_genkit_app" {
+resource "aws_cloudwatch_log_metric_filter" "flowerror_genkit_app" {
   name           = "genkit-FlowError"
   log_group_name = "/genkit/app"
   pattern        = "{ $.flow = \"*\" && $.status = \"error\" }"
@@ -39,7 +39,7 @@ resource "aws_cloudwatch_log_metric_filter" "filter_1_flowerror_genkit_app" {
   }
 }
 
-resource "aws_cloudwatch_log_metric_filter" "filter_2_flowduration_genkit_app" {
+resource "aws_cloudwatch_log_metric_filter" "flowduration_genkit_app" {
   name           = "genkit-FlowDuration"
   log_group_name = "/genkit/app"
   pattern        = "{ $.flow = \"*\" && ($.status = \"success\" || $.status = \"error\") && $.duration_ms = * }"
@@ -55,7 +55,7 @@ resource "aws_cloudwatch_log_metric_filter" "filter_2_flowduration_genkit_app" {
   }
 }
 
-resource "aws_cloudwatch_log_metric_filter" "filter_3_modellatency_genkit_app" {
+resource "aws_cloudwatch_log_metric_filter" "modellatency_genkit_app" {
   name           = "genkit-ModelLatency"
   log_group_name = "/genkit/app"
   pattern        = "{ $.model = \"*\" && $.latency_ms = * }"
@@ -72,7 +72,7 @@ resource "aws_cloudwatch_log_metric_filter" "filter_3_modellatency_genkit_app" {
   }
 }
 
-resource "aws_cloudwatch_log_metric_filter" "filter_4_inputtokens_genkit_app" {
+resource "aws_cloudwatch_log_metric_filter" "inputtokens_genkit_app" {
   name           = "genkit-InputTokens"
   log_group_name = "/genkit/app"
   pattern        = "{ $.model = \"*\" && $.input_tokens = * }"
@@ -89,7 +89,7 @@ resource "aws_cloudwatch_log_metric_filter" "filter_4_inputtokens_genkit_app" {
   }
 }
 
-resource "aws_cloudwatch_log_metric_filter" "filter_5_outputtokens_genkit_app" {
+resource "aws_cloudwatch_log_metric_filter" "outputtokens_genkit_app" {
   name           = "genkit-OutputTokens"
   log_group_name = "/genkit/app"
   pattern        = "{ $.model = \"*\" && $.output_tokens = * }"
@@ -106,7 +106,7 @@ resource "aws_cloudwatch_log_metric_filter" "filter_5_outputtokens_genkit_app" {
   }
 }
 
-resource "aws_cloudwatch_log_metric_filter" "filter_6_tokensused_genkit_app" {
+resource "aws_cloudwatch_log_metric_filter" "tokensused_genkit_app" {
   name           = "genkit-TokensUsed"
   log_group_name = "/genkit/app"
   pattern        = "{ $.model = \"*\" && $.total_tokens = * }"
