@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,12 +28,14 @@ from sidecar.observe.prometheus import FiguresCollector
 from sidecar.observe.published import Publisher
 from sidecar.observe.stall import StallProbe
 from sidecar.observe.stats import Stats
-from sidecar.pipeline.checkpoints import Keeper
+from sidecar.pipeline.checkpoints import Checkpointer
 from sidecar.pipeline.intake import Pipeline
 from sidecar.pipeline.observer import Observer
 from sidecar.pipeline.reloading import Reloader
 from sidecar.pipeline.shaping import make_shape
+from sidecar.runtime import ecs
 from sidecar.runtime.clock import Clock, SystemClock
+from sidecar.runtime.ecs import TaskMetadata
 from sidecar.runtime.http_server import CONNECTIONS
 from sidecar.runtime.process import descriptors_for_connections, tune_process
 from sidecar.shape.shape import Shape
@@ -75,28 +77,43 @@ class App:
             config, ledger=self._ledger, health=self._health, limiter=self._limiter, clock=clock, target=target
         )
         self._upstream = _upstream(config)
+        self._environment = dict(os.environ)
         self._pipeline = self._make_pipeline(clock)
-        self._keeper = self._make_keeper(clock)
-        self._reloader = None if source is None else self._make_reloader(source, clock)
+        self._checkpointer = self._make_checkpointer(clock)
+        self._reloader = self._make_reloader(source, clock)
+        address = os.environ.get(ecs.VARIABLE)
+        self._task = TaskMetadata(address, self._add_placeholders) if address else None
         self._sources = Sources(
             self._ledger,
             self._health,
             series=lambda: self._pipeline.series,
             stall_seconds=stall.longest,
-            checkpoint_age=None if self._keeper is None else self._keeper.checkpoint_age,
+            checkpoint_age=None if self._checkpointer is None else self._checkpointer.checkpoint_age,
             log_lines_dropped=lines_dropped,
+            rule_hits=self._pipeline.rule_hits,
+            max_series=config.metrics.max_series,
+            memory=self._delivery.memory,
         )
         publisher = Publisher(self._sources, self._pipeline.ingest_samples) if config.observe.publish else None
         errors = CallbackErrors()
         self.daemon = Daemon(
             self._make_inputs(errors),
-            _Stages(self._pipeline, self._delivery, self._keeper, stall, self._upstream, self._reloader, publisher),
+            _Stages(
+                self._pipeline,
+                self._delivery,
+                self._checkpointer,
+                stall,
+                self._upstream,
+                self._reloader,
+                self._task,
+                publisher,
+            ),
             health=self._health,
             ledger=self._ledger,
             clock=clock,
             drain_seconds=config.deliver.drain_seconds,
             errors=errors,
-            reload=None if self._reloader is None else self._reloader.request,
+            reload=self._reloader.request,
         )
 
     async def run(self) -> int:
@@ -114,9 +131,15 @@ class App:
         )
 
     def _make_shape(self, config: Config, before: Shape | None = None) -> Shape:
-        return make_shape(config, socket.gethostname(), os.environ, before=before, groups=self._groups)
+        """What a configuration makes of events, with what is known about the task by now."""
+        return make_shape(config, socket.gethostname(), self._environment, before=before, groups=self._groups)
 
-    def _make_reloader(self, source: Source, clock: Clock) -> Reloader:
+    def _add_placeholders(self, values: Mapping[str, str]) -> None:
+        """Take the metadata of the task, from the next event on."""
+        self._environment = {**self._environment, **values}
+        self._reloader.rebuild()
+
+    def _make_reloader(self, source: Source | None, clock: Clock) -> Reloader:
         reloader = Reloader(
             source,
             self._config,
@@ -126,13 +149,14 @@ class App:
             ledger=self._ledger,
             clock=clock,
         )
-        self._health.configuration = reloader.summary
+        if source is not None:
+            self._health.configuration = reloader.summary
         return reloader
 
-    def _make_keeper(self, clock: Clock) -> Keeper | None:
+    def _make_checkpointer(self, clock: Clock) -> Checkpointer | None:
         if self._delivery.spool is None:
             return None
-        return Keeper(
+        return Checkpointer(
             self._delivery.spool,
             pipeline=self._pipeline,
             metrics=self._delivery.metrics.backlog,
@@ -195,33 +219,33 @@ class _Stages:
         self,
         pipeline: Pipeline,
         delivery: Delivery,
-        keeper: Keeper | None,
+        checkpointer: Checkpointer | None,
         stall: StallProbe,
         upstream: Upstream | None,
-        reloader: Reloader | None,
+        reloader: Reloader,
+        task: TaskMetadata | None,
         publisher: Publisher | None,
     ) -> None:
         self._pipeline = pipeline
+        self._task = task
         self._delivery = delivery
-        self._keeper = keeper
+        self._checkpointer = checkpointer
         self._stall = stall
         self._upstream = upstream
         self._reloader = reloader
         self._publisher = publisher
 
     def before_inputs(self) -> list[Coroutine[Any, Any, None]]:
-        return [] if self._keeper is None else [self._keeper.run()]
+        return [part.run() for part in (self._checkpointer, self._task) if part is not None]
 
     async def head_start(self, seconds: float) -> None:
-        # Usually the spool is open before the first event. A disk that does not answer is not waited for: what comes
-        # meanwhile is aggregated, and answered as not durable.
-        if self._keeper is not None:
-            await self._keeper.tried(seconds)
+        # Usually the spool is open before the first event, and the metadata of the task is known. What does not answer is
+        # not waited for: what comes meanwhile is answered as not durable, and its placeholders are counted as unknown.
+        await asyncio.gather(*[part.tried(seconds) for part in (self._checkpointer, self._task) if part is not None])
 
     def timers(self) -> list[Coroutine[Any, Any, None]]:
-        reloads = [] if self._reloader is None else [self._reloader.run()]
         published = [] if self._publisher is None else [self._publisher.run()]
-        return [*self._pipeline.timers(), self._stall.run(), *self._delivery.timers(), *reloads, *published]
+        return [*self._pipeline.timers(), self._stall.run(), *self._delivery.timers(), self._reloader.run(), *published]
 
     def workers(self) -> list[Coroutine[Any, Any, None]]:
         return self._delivery.workers()
@@ -234,8 +258,8 @@ class _Stages:
             await self._delivery.stop_committing()
             return
         await self._delivery.committed()
-        if self._keeper is not None:
-            await self._keeper.checkpoint()  # the levels of gauges, for the next start
+        if self._checkpointer is not None:
+            await self._checkpointer.checkpoint()  # the levels of gauges, for the next start
 
     async def drain(self) -> None:
         self._delivery.drain()

@@ -132,7 +132,7 @@ class Daemon:
         clock: Clock,
         drain_seconds: float,
         errors: CallbackErrors,
-        reload: Callable[[], None] | None = None,
+        reload: Callable[[], None],
     ) -> None:
         """Describe the daemon; nothing is opened yet.
 
@@ -144,7 +144,7 @@ class Daemon:
             clock: monotonic time.
             drain_seconds: from the signal to the end.
             errors: where callbacks report bugs.
-            reload: called on SIGHUP; None where there is nothing to reload.
+            reload: called on SIGHUP.
         """
         self._inputs = tuple(inputs)
         self._stages = stages
@@ -167,7 +167,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
-        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
         running = [asyncio.create_task(task) for task in self._stages.before_inputs()]
         await self._stages.head_start(HEAD_START_SECONDS)
         # The first attempt to bind comes before anything slow.
@@ -206,12 +206,6 @@ class Daemon:
                 listener.bound, listener.error = True, None
                 self._log.info("listening", listener=listener.name, addresses=listener.addresses, **listener.details)
                 return
-
-    def _on_hangup(self) -> None:
-        if self._reload is None:
-            self._log.info("SIGHUP ignored: there is no configuration file to reload")
-        else:
-            self._reload()
 
     def _on_signal(self) -> None:
         if self._stop.is_set():

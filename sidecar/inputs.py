@@ -6,8 +6,6 @@ receive/. Rows of the transport HTTP with the same listener share its port.
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +20,6 @@ from sidecar.model.errors import DecodeError
 from sidecar.model.exchange import Decode, Dialect, Forward, Signal
 from sidecar.model.limits import DATAGRAM_BYTES, LOG_MESSAGE_BYTES
 from sidecar.model.log_groups import LogGroups
-from sidecar.model.template import Template
 from sidecar.observe.health import Health, ListenerHealth
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter
@@ -155,8 +152,7 @@ def emf_documents(parts: Parts, labels: Labels) -> Element:
 
 def emf_decoder(config: Config) -> Decoder:
     """What reads documents in embedded metric format as the section `emf` says."""
-    group = config.emf.group
-    return Decoder(config.emf.as_, None if group is None else make_template(group, config).render)
+    return Decoder(config.emf.as_)
 
 
 # --- dialects of bodies ------------------------------------------------------------------------------
@@ -274,8 +270,3 @@ def _listener(name: str, health: Health) -> ListenerHealth:
     listener = ListenerHealth(name)
     health.listeners.append(listener)
     return listener
-
-
-def make_template(text: str, config: Config) -> Template:
-    """A template of the configuration: over an event's fields, configured dimensions and the environment."""
-    return Template(text, socket.gethostname(), {**os.environ, **config.dimensions})

@@ -15,6 +15,7 @@ from pydantic import (
     GetPydanticSchema,
     SerializerFunctionWrapHandler,
     ValidatorFunctionWrapHandler,
+    WithJsonSchema,
     model_serializer,
     model_validator,
 )
@@ -143,6 +144,7 @@ When = Annotated[
             _when, schema(_Mapping), serialization=core_schema.plain_serializer_function_ser_schema(lambda when: when)
         )
     ),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]}),
 ]
 DimensionName = Annotated[str, AfterValidator(_dimension_name)]
 RollupSets = Annotated[

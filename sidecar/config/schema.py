@@ -13,6 +13,7 @@ from sidecar.config.checks import group_template as _group_template
 from sidecar.config.checks import namespace as _namespace
 from sidecar.config.checks import retention as _retention
 from sidecar.config.checks import stream_template as _stream_template
+from sidecar.config.checks import template as _template
 from sidecar.config.cost import Budget, PriceOverrides
 from sidecar.config.log_rules import LogMetric, LogRoute, RedactRule
 from sidecar.config.metric_rules import MAX_RULES, MetricRule
@@ -29,6 +30,9 @@ def _octal(value: object) -> object:
 
 def _dimensions(pairs: dict[str, str]) -> dict[str, str]:
     try:
+        for value in pairs.values():
+            if value:
+                _template(value)
         return dict(names.dimensions(tuple(pairs.items())))
     except DecodeError as error:
         raise ValueError(error.detail) from None

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any, Final
 
-import orjson
-
 from sidecar.decode import scan
+from sidecar.decode.large import WHOLE_BYTES, loads
 from sidecar.model.errors import DecodeError, Reason
 
-WHOLE_BYTES: Final = 65_536  # a body up to this size is parsed in one call: some 0.3 ms
 PAUSE_BYTES: Final = 16_384  # of a larger one, between two pauses
 _BLANKS: Final = b" \t\r\n"
 
@@ -30,7 +28,7 @@ def decode(body: bytes) -> Generator[None, None, dict[str, Any] | DecodeError]:
     """
     if len(body) > WHOLE_BYTES and body.lstrip(_BLANKS)[:1] == b"{":
         return (yield from _by_members(body))
-    value = _loads(body or b"{}")
+    value = loads(body or b"{}")
     if isinstance(value, dict | DecodeError):
         return value
     return DecodeError(Reason.INVALID_JSON, "the JSON is not an object")
@@ -55,7 +53,7 @@ def _by_members(body: bytes) -> Generator[None, None, dict[str, Any] | DecodeErr
         if text[:1] == b"[":
             value = yield from _elements(text)
         else:
-            value = _loads(text)
+            value = loads(text)
             yield
         if isinstance(value, DecodeError):
             return value
@@ -79,21 +77,10 @@ def _elements(text: bytes) -> Generator[None, None, list[Any] | DecodeError]:
             yield
             continue
         begin, end = span
-        values.append(_loads(text[begin:end]))
+        values.append(loads(text[begin:end]))
         if end >= pause:
             pause = end + PAUSE_BYTES
             yield
     if end < 0 or text[end:].strip(_BLANKS):
         return DecodeError(Reason.INVALID_JSON, "not JSON: an array does not end where its member does")
     return values
-
-
-def _loads(text: bytes) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        try:
-            text.decode()
-        except UnicodeDecodeError:
-            return DecodeError(Reason.INVALID_UTF8, "the JSON is not UTF-8")
-        return DecodeError(Reason.INVALID_JSON, f"not JSON: {error.msg} at character {error.pos}")

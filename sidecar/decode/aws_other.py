@@ -35,8 +35,9 @@ class _WithoutEvents:
         return iter(())
 
     def decode(self, element: Any, now: float) -> Event | Events:
-        """Never called."""
-        raise NotImplementedError
+        """Never called, since there are no elements."""
+        del element, now
+        raise AssertionError("a call without events has no element to decode")
 
 
 class FaultReading(_WithoutEvents):

@@ -13,7 +13,7 @@ Differs: over 100 metrics in a directive or values in an array are read; numbers
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final, Literal, TypeAlias
 
 import orjson
@@ -28,7 +28,6 @@ from sidecar.model.exchange import Events, Signal
 from sidecar.model.samples import Sample
 
 EmfAs: TypeAlias = Literal["logs", "metrics", "both"]
-Fields: TypeAlias = Mapping[str, object]
 
 _METADATA: Final = ("_aws", "CloudWatchMetrics")
 
@@ -40,33 +39,21 @@ class Decoder:
         signal: the ledger in which a document is counted that cannot be decoded.
     """
 
-    def __init__(self, as_: EmfAs, group: Callable[[Fields], str] | None = None) -> None:
-        """Describe how documents are read.
-
-        Args:
-            as_: see `decode`.
-            group: gives the log group of a document that names none, from its fields; None: the group of all log events.
-        """
+    def __init__(self, as_: EmfAs) -> None:
+        """Describe how documents are read: see `decode`."""
         self._as = as_
-        self._group = group
         self.signal: Signal = "samples" if as_ == "metrics" else "log_events"
 
     def decode(self, document: bytes, now: float) -> Events | DecodeError:
         """Decode one document, as bytes."""
-        return self._grouped(decode(document, now, self._as))
+        return decode(document, now, self._as)
 
     def decode_item(self, item: Item, now: float) -> Events | DecodeError:
         """Decode one document of a body, parsed already."""
         if item.error is not None:
             return item.error
         text = orjson.dumps(item.value).decode() if item.text is None else item.text
-        return self._grouped(decode_parsed(item.value, text, now, self._as))
-
-    def _grouped(self, events: Events) -> Events:
-        for event in events:
-            if type(event) is LogEvent and event.group is None and self._group is not None:
-                event.group = self._group(event.fields)
-            yield event
+        return decode_parsed(item.value, text, now, self._as)
 
 
 def decode(document: bytes, now: float, as_: EmfAs = "logs") -> Iterator[Sample | LogEvent | DecodeError | None]:
@@ -139,7 +126,7 @@ def _log_event(document: dict[str, Any], text: str, now: float) -> LogEvent | De
                 check_timestamp(timestamp, now)
             except DecodeError as error:
                 return DecodeError(error.reason, error.detail)  # without the traceback, which holds the document
-    return LogEvent(int(timestamp * 1_000), text, document, group or None, stream or None, late_stamped)
+    return LogEvent(int(timestamp * 1_000), text, document, group or None, stream or None, late_stamped, from_emf=True)
 
 
 def _name(metadata: dict[str, Any], lower: str) -> Any:

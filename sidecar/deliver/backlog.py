@@ -88,7 +88,7 @@ class Backlog(Generic[B]):
     # --- from the pipeline -------------------------------------------------------------------------------
 
     @property
-    def keeps(self) -> bool:
+    def durable(self) -> bool:
         """Whether a spool is configured, usable now or not."""
         return self._spool is not None
 

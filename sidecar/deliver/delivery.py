@@ -117,6 +117,14 @@ class Delivery:
             running += [self.metrics.backlog.run(), self.logs.backlog.run()]
         return running
 
+    def memory(self) -> dict[str, tuple[int, int]]:
+        """{signal: (bytes of closed batches in memory, the most that may be)}."""
+        metrics, logs = self.metrics.backlog.waiting.memory, self.logs.backlog.waiting.memory
+        return {
+            "metrics": (metrics.used_bytes, metrics.capacity_bytes),
+            "logs": (logs.used_bytes, logs.capacity_bytes),
+        }
+
     async def committed(self) -> None:
         """Wait until every batch that was offered or split is on disk, or cannot be."""
         await self.metrics.backlog.committed()

@@ -151,10 +151,9 @@ class Disk(Generic[B]):
         return insert_batch(row)
 
     def _written(self, parcels: Sequence[Parcel[B]], debt: Debt, done: asyncio.Future[bool]) -> None:
-        if done.result():
-            self._on_disk(parcels, debt)
-        elif not self._spool.when_decided(done, partial(self._decided, parcels, debt)):
-            self._not_on_disk(parcels, debt)
+        written = done.result()
+        if written or not self._spool.when_decided(done, partial(self._decided, parcels, debt)):
+            self._decided(parcels, debt, written)
 
     def _decided(self, parcels: Sequence[Parcel[B]], debt: Debt, written: bool) -> None:  # noqa: FBT001  # a callback
         if written:

@@ -7,6 +7,7 @@ the destination's. Anything else that is raised is a bug of ours.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 
 class Reason(StrEnum):
@@ -50,7 +51,7 @@ class Reason(StrEnum):
     EMPTY_MESSAGE = "empty_message"
     TOO_MANY_ITEMS = "too_many_items"
     LINE_TOO_LONG = "line_too_long"
-    # Rules of the configuration; RULE is no loss.
+    # Rules of the configuration asked for it: see ASKED_FOR.
     RULE = "rule"
     SAMPLED = "sampled"
     REDACTED = "redacted"
@@ -65,6 +66,10 @@ class Reason(StrEnum):
     EXPIRED = "expired"
     ABANDONED = "abandoned"
     INTERNAL_ERROR = "internal_error"
+
+
+ASKED_FOR: Final = (Reason.RULE, Reason.SAMPLED, Reason.REDACTED)
+"""Why something was dropped that rules of the configuration say to drop: no loss."""
 
 
 class SidecarError(Exception):

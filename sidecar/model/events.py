@@ -17,6 +17,7 @@ class LogEvent:
         fields: the top-level fields of a JSON event, for routing; empty for a plain line.
         group, stream: the event's own override of the configured routing.
         from_statsd: a DogStatsD event or service check.
+        from_emf: a document in embedded metric format.
         unreadable_timestamp: it brought a timestamp that cannot be read.
     """
 
@@ -27,6 +28,7 @@ class LogEvent:
     stream: str | None = None
     unreadable_timestamp: bool = False
     from_statsd: bool = False
+    from_emf: bool = False
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from sidecar import __version__
-from sidecar.model.errors import Reason
+from sidecar.model.errors import ASKED_FOR, Reason
 from sidecar.observe.health import DeliveryHealth, Health
 from sidecar.observe.ledger import REQUEST_SECONDS_BUCKETS, Ledger, SignalLedger
 
@@ -39,6 +39,9 @@ class Sources:
         stall_seconds: returns the longest event-loop stall in the last two minutes.
         checkpoint_age: returns the seconds since the last checkpoint; None without a spool.
         log_lines_dropped: returns the number of log lines that were not written.
+        rule_hits: returns each rule of the configuration with the number of samples or log events it applied to.
+        max_series: `metrics.max_series`; None where there is no such limit.
+        memory: returns {signal: (bytes of closed batches in memory, the most that may be)}.
     """
 
     ledger: Ledger
@@ -47,6 +50,9 @@ class Sources:
     stall_seconds: Callable[[], float]
     checkpoint_age: Callable[[], float] | None = None
     log_lines_dropped: Callable[[], int] = lambda: 0
+    rule_hits: Callable[[], Iterable[tuple[str, int]]] = tuple
+    max_series: int | None = None
+    memory: Callable[[], Mapping[str, tuple[int, int]]] = dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,7 @@ class Figure:
         labels: the names of its labels; each has a bounded set of values.
         unit: the base unit with which the name ends; empty for plain numbers.
         loss: True if a value above zero means that data was lost.
+        no_loss: values of its label for which it does not.
         path: where `/stats` has it: keys separated by dots, below which the label values nest. A label in braces is
             part of the path. Empty where `/stats` shows the state it is derived from instead.
         total_path: where `/stats` has the sum over all label values; empty for nowhere.
@@ -73,6 +80,7 @@ class Figure:
     labels: Labels = ()
     unit: str = ""
     loss: bool = False
+    no_loss: tuple[str, ...] = ()
     path: str = ""
     total_path: str = ""
 
@@ -95,6 +103,7 @@ class _Row(NamedTuple):
     path: str
     labels: Labels = ()
     loss: bool = False
+    no_loss: tuple[str, ...] = ()
     total_path: str = ""
 
 
@@ -122,6 +131,7 @@ _ACCOUNT: Final = (  # received + recovered = delivered + pending + dropped
         "dropped_by_reason",
         labels=("reason",),
         loss=True,
+        no_loss=ASKED_FOR,
         total_path="dropped",
     ),
     _Row("pending", "gauge", "accepted and not yet delivered.", lambda account: _one(account.pending), "pending"),
@@ -138,14 +148,10 @@ def _account(name: str, words: str, account: Callable[[Sources], SignalLedger]) 
             lambda sources, row=row: row.read(account(sources)),  # type: ignore[misc]  # its default is the row
             labels=row.labels,
             loss=row.loss,
+            no_loss=row.no_loss,
             path=f"{name}.{row.path}",
             total_path=row.total_path and f"{name}.{row.total_path}",
         )
-
-
-def _kernel_dropped(sources: Sources) -> Values:
-    dropped = sources.ledger.datagrams.kernel_dropped()
-    return [] if dropped is None else _one(dropped)
 
 
 def _request_seconds(sources: Sources) -> Values:
@@ -157,6 +163,33 @@ def _request_seconds(sources: Sources) -> Values:
             total += count
             buckets.append((str(bound), total))
         yield (operation,), Histogram(buckets, requests.total_seconds[operation])
+
+
+def _memory() -> Iterator[Figure]:
+    most = "Bytes beyond which the oldest leave memory: the signal's share of `deliver.memory_bytes`."
+    for index, (key, text) in enumerate((("bytes", "Bytes of closed batches in memory."), ("max_bytes", most))):
+        yield Figure(
+            f"sidecar_memory_{key}",
+            "gauge",
+            text,
+            lambda sources, index=index: [((signal,), of[index]) for signal, of in sources.memory().items()],  # type: ignore[misc]
+            labels=("signal",),
+            unit="bytes",
+            path=f"delivery.memory_{key}",
+        )
+
+
+def _spool(key: str) -> Callable[[Sources], Values]:
+    return lambda sources: [] if sources.health.spool is None else _one(sources.health.spool()[key])
+
+
+def _spool_gauges() -> Iterator[Figure]:
+    for key, unit, text in (
+        ("durable", "", "1 while the spool can be written, 0 while what is not delivered is in memory only."),
+        ("bytes", "bytes", "Bytes in the spool."),
+        ("max_bytes", "bytes", "Bytes beyond which the oldest batches are dropped: `deliver.spool_max_bytes`."),
+    ):
+        yield Figure(f"sidecar_spool_{key}", "gauge", text, _spool(key), unit=unit, path=f"spool.{key}" if unit else "")
 
 
 def _up(delivery: DeliveryHealth) -> int:
@@ -189,7 +222,7 @@ FIGURES: Final[tuple[Figure, ...]] = (
         "sidecar_datagrams_kernel_dropped_total",
         "counter",
         "Datagrams that the kernel dropped because the receive buffer was full; only on Linux.",
-        _kernel_dropped,
+        lambda sources: [] if (drops := sources.ledger.datagrams.kernel_dropped()) is None else _one(drops),
         loss=True,
         path="datagrams.kernel_dropped",
     ),
@@ -249,6 +282,13 @@ FIGURES: Final[tuple[Figure, ...]] = (
         path="adjusted",
     ),
     Figure(
+        "sidecar_rule_hits_total",
+        "counter",
+        "Samples and log events that a rule of the configuration applied to, since the rules were loaded.",
+        lambda sources: [((rule,), hits) for rule, hits in sources.rule_hits()],
+        labels=("rule",),
+    ),
+    Figure(
         "sidecar_flushes_total",
         "counter",
         "Flushes, by what caused them: timer, threshold or drain.",
@@ -272,6 +312,14 @@ FIGURES: Final[tuple[Figure, ...]] = (
         path="series.known",
     ),
     Figure(
+        "sidecar_series_max",
+        "gauge",
+        "Distinct series in an hour beyond which new ones are folded: `metrics.max_series`.",
+        lambda sources: [] if sources.max_series is None else _one(sources.max_series),
+        path="series.max",
+    ),
+    *_memory(),
+    Figure(
         "sidecar_loop_stall_seconds",
         "gauge",
         "Longest event-loop stall in the last two minutes.",
@@ -287,11 +335,12 @@ FIGURES: Final[tuple[Figure, ...]] = (
         unit="seconds",
         path="spool.checkpoint_age_seconds",
     ),
+    *_spool_gauges(),
     Figure(
         "sidecar_spool_set_aside_total",
         "counter",
         "Damaged spool files set aside; their content is lost unless it is exported.",
-        lambda sources: [] if sources.health.spool is None else _one(sources.health.spool()["set_aside"]),
+        _spool("set_aside"),
         loss=True,
         path="spool.set_aside",
     ),

@@ -27,8 +27,10 @@ class FiguresCollector(Collector):
 
 
 def documentation(figure: Figure) -> str:
-    """The text behind `# HELP`; ends with "Loss." where the figure means loss."""
-    return f"{figure.help} Loss." if figure.loss else figure.help
+    """The text behind `# HELP`; ends with "Loss", and what of it is none, where the figure means loss."""
+    if not figure.loss:
+        return figure.help
+    return f"{figure.help} Loss{', except ' if figure.no_loss else ''}{', '.join(figure.no_loss)}."
 
 
 def _family(figure: Figure, values: Iterable[tuple[tuple[str, ...], float | Histogram]]) -> Metric:

@@ -13,7 +13,7 @@ from sidecar.model.exchange import Answer, Dialect, Event, Reading, Request
 from sidecar.model.samples import Sample
 from sidecar.pipeline.dispatch import Dispatch, Source
 from sidecar.pipeline.flushes import MetricFlushes
-from sidecar.pipeline.logs import LogPath
+from sidecar.pipeline.log_buffers import LogBuffers
 from sidecar.pipeline.metrics import MetricPath
 from sidecar.pipeline.observer import Observer
 from sidecar.runtime.turns import Turns
@@ -31,7 +31,7 @@ class Bodies:
         self,
         *,
         metrics: MetricPath,
-        logs: LogPath,
+        logs: LogBuffers,
         dispatch: Dispatch,
         flushes: MetricFlushes,
         capacities: tuple[int, int],

@@ -40,7 +40,7 @@ RECORDS_PER_BLOB: Final = 500  # about 0.3 ms to encode
 RETRY_OPEN_SECONDS: Final = 5.0
 
 
-class Keeper:
+class Checkpointer:
     """Opens, restores and checkpoints one spool."""
 
     def __init__(

@@ -12,6 +12,7 @@ from sidecar.model.events import LogEvent
 from sidecar.model.exchange import Event, Events
 from sidecar.model.samples import Sample
 from sidecar.observe.ledger import SignalLedger
+from sidecar.pipeline.log_buffers import LogBuffers
 from sidecar.pipeline.logs import LogPath
 from sidecar.pipeline.metrics import Added, MetricPath
 from sidecar.pipeline.observer import Observer
@@ -45,17 +46,21 @@ class Source:
 class Dispatch:
     """Decodes elements and hands their events to metrics or logs."""
 
-    def __init__(self, *, metrics: MetricPath, logs: LogPath, shortcuts: Shortcuts, observer: Observer) -> None:
+    def __init__(
+        self, *, metrics: MetricPath, logs: LogPath, buffers: LogBuffers, shortcuts: Shortcuts, observer: Observer
+    ) -> None:
         """Connect the parts.
 
         Args:
             metrics: aggregates samples.
-            logs: buffers log events.
+            logs: shapes log events.
+            buffers: buffers them.
             shortcuts: of JSON metrics.
             observer: counts events as received, or as refused.
         """
         self._metrics = metrics
         self._logs = logs
+        self._buffers = buffers
         self._shortcuts = shortcuts
         self._samples = observer.ledger.samples
         self._log_events = observer.ledger.log_events
@@ -102,7 +107,7 @@ class Dispatch:
             return self._refusals.bug(account, units, input_)
         self._log_events.received[input_] += 1
         if ready is not None:
-            self._logs.buffer(*ready)
+            self._buffers.buffer(*ready)
         return None
 
     def ingest_several(self, events: Events, source: Source, now: float) -> Iterator[DecodeError | None]:

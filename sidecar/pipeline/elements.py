@@ -11,7 +11,7 @@ from sidecar.model.errors import DecodeError
 from sidecar.model.exchange import Decode, Signal
 from sidecar.pipeline.dispatch import Dispatch, Source
 from sidecar.pipeline.flushes import MetricFlushes
-from sidecar.pipeline.logs import LogPath
+from sidecar.pipeline.log_buffers import LogBuffers
 from sidecar.pipeline.metrics import MetricPath
 from sidecar.pipeline.observer import Observer
 
@@ -28,7 +28,7 @@ class ElementPath:
         input_: str,
         *,
         metrics: MetricPath,
-        logs: LogPath,
+        logs: LogBuffers,
         dispatch: Dispatch,
         flushes: MetricFlushes,
         observer: Observer,

@@ -166,7 +166,7 @@ class Explainer:
         if shaped.repaired:
             self._step("adjusted", "characters that CloudWatch disallows were replaced (metrics.replace_invalid)")
         if shaped.unknown:
-            self._step("adjusted", "a placeholder of a rule has no value: `unknown`")
+            self._step("adjusted", "a placeholder of a rule has no value: unknown")
         if shaped.folded:
             self._step("adjusted", "folded: metrics.max_series is reached, or max_series of a rule")
         self._step("series", wording.series(series, sample, shaped))
@@ -191,7 +191,9 @@ class Explainer:
             before = _hits(rules)
             ruled = rules.apply(event)
             self._applied(before, _hits(rules))
-            for metric, value, dimensions in ruled.measured:
+            for metric, value, dimensions, unknown in ruled.measured:
+                if unknown:
+                    self._step("adjusted", f"a placeholder in a dimension of {metric.name} has no value: unknown")
                 self._one(metric.sample(value, dimensions, None), now, METRICS_INPUT)
             if ruled.unreadable:
                 self._step("adjusted", "unreadable_metric_value: the field of a metric has no number in it")
@@ -201,7 +203,12 @@ class Explainer:
         event.message, was_cut = cut(event.message)
         if was_cut:
             self._step("adjusted", "message_cut: it is over 1,048,550 bytes")
-        self._delivered(event, ruled, self._shape.router.route(event, self._clock.monotonic(), ruled.route))
+        router = self._shape.router
+        missed = router.missed.count
+        destination = router.route(event, self._clock.monotonic(), ruled.route)
+        if router.missed.count > missed:
+            self._step("adjusted", "a placeholder in the group or stream has no value: unknown")
+        self._delivered(event, ruled, destination)
 
     def _applied(self, before: dict[tuple[str, str], int], after: dict[tuple[str, str], int]) -> None:
         for (rule, name), hits in after.items():

@@ -36,3 +36,12 @@ def summary(rules: Rules, windows: Windows) -> dict[str, Any]:
         ],
         "never_hit": [rule.origin for rule, hits in counted if not hits.decided],
     }
+
+
+def by_rule(rules: dict[str, Any]) -> list[tuple[str, int]]:
+    """Each rule with its hits, added up where it is listed several times; of what `/stats` shows."""
+    counted: Counter[str] = Counter()
+    for listed in (rules["metrics"], *rules.get("logs", {}).values()):
+        for one in listed:
+            counted[one["rule"]] += one["hits"]
+    return list(counted.items())

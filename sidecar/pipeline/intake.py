@@ -28,6 +28,7 @@ from sidecar.pipeline.dispatch import Dispatch, Source
 from sidecar.pipeline.elements import ElementPath
 from sidecar.pipeline.flushes import MetricFlushes
 from sidecar.pipeline.lines import DatagramPath
+from sidecar.pipeline.log_buffers import LogBuffers
 from sidecar.pipeline.logs import LogPath
 from sidecar.pipeline.metrics import MetricPath
 from sidecar.pipeline.observer import Observer
@@ -70,7 +71,7 @@ class Pipeline:
         self._observer = observer
         self._deferring: list[DatagramPath | ElementPath] = []  # may have the rest of a burst still to ingest
         max_series = config.metrics.max_series
-        self.windows = Windows(checkpointed=metrics.keeps, max_levels=max_series)
+        self.windows = Windows(checkpointed=metrics.durable, max_levels=max_series)
         self._shortcuts = Shortcuts(shape, self.windows, max_series, observer)
         self._flushes = MetricFlushes(config.metrics, windows=self.windows, sink=metrics, observer=observer, pace=pace)
         self._metrics = MetricPath(
@@ -82,24 +83,23 @@ class Pipeline:
             observer=observer,
         )
         open_bytes = config.deliver.memory_bytes // LOG_OPEN_SHARE
-        self._logs = LogPath(
-            config.logs,
-            shape,
-            open_bytes=open_bytes,
-            sink=logs,
+        self._buffers = LogBuffers(config.logs, open_bytes=open_bytes, sink=logs, observer=observer)
+        self._logs = LogPath(shape, metrics=self._metrics, shortcuts=self._shortcuts, observer=observer)
+        self._redact_log_lines(shape)
+        self._dispatch = Dispatch(
             metrics=self._metrics,
+            logs=self._logs,
+            buffers=self._buffers,
             shortcuts=self._shortcuts,
             observer=observer,
         )
-        self._redact_log_lines(shape)
-        self._dispatch = Dispatch(metrics=self._metrics, logs=self._logs, shortcuts=self._shortcuts, observer=observer)
         self.bodies = Bodies(
             metrics=self._metrics,
-            logs=self._logs,
+            logs=self._buffers,
             dispatch=self._dispatch,
             flushes=self._flushes,
             capacities=config.deliver.capacities(),
-            durable=logs.keeps,
+            durable=logs.durable,
             observer=observer,
         )
 
@@ -116,7 +116,7 @@ class Pipeline:
             json_input=json_input,
             emf=emf,
             metrics=self._metrics,
-            logs=self._logs,
+            logs=self._buffers,
             dispatch=self._dispatch,
             windows=self.windows,
             shortcuts=self._shortcuts,
@@ -139,7 +139,7 @@ class Pipeline:
             signal,
             input_,
             metrics=self._metrics,
-            logs=self._logs,
+            logs=self._buffers,
             dispatch=self._dispatch,
             flushes=self._flushes,
             observer=self._observer,
@@ -179,6 +179,10 @@ class Pipeline:
             summary["never_hit"] += [rule["rule"] for rules in logs.values() for rule in rules if not rule["hits"]]
         return summary
 
+    def rule_hits(self) -> list[tuple[str, int]]:
+        """Each rule with the number of samples or log events it applied to; a redaction that finds several once."""
+        return hits.by_rule(self.rules())
+
     @property
     def series(self) -> int:
         """Distinct series in the last hour."""
@@ -214,7 +218,7 @@ class Pipeline:
 
     def restore_log_events(self, segment: int, events: LogBatch) -> None:
         """Put the log events of a segment that an earlier process wrote back into their buffer."""
-        self._logs.restore(segment, events)
+        self._buffers.restore(segment, events)
 
     def timers(self) -> list[Coroutine[Any, Any, None]]:
         """Coroutines that run for as long as the daemon does."""
@@ -223,7 +227,8 @@ class Pipeline:
             self._flushes.run_timer(60, metrics.flush_seconds),
             self._flushes.run_timer(1, metrics.high_resolution_flush_seconds),
             self._flushes.run_early_flushes(),
-            self._logs.run_timer(),
+            self._buffers.run_timer(),
+            self._buffers.run_sorting(),
         ]
 
     async def flush_metrics(self, cause: str, *, unfinished: bool, resolutions: tuple[int, ...] = RESOLUTIONS) -> None:
@@ -232,7 +237,7 @@ class Pipeline:
 
     async def flush_logs(self, cause: str) -> None:
         """Flush all log buffers; `cause` is for the count."""
-        await self._logs.flush(cause)
+        await self._buffers.flush(cause)
 
     async def flush_everything(self, *, at_once: bool = False) -> None:
         """Ingest what is deferred, then flush all windows and buffers, for the drain.
@@ -244,5 +249,5 @@ class Pipeline:
             await self.bodies.idle()
         for path in self._deferring:
             await path.finish(at_once=at_once)
-        await self._logs.flush("drain", at_once=at_once)
+        await self._buffers.flush("drain", at_once=at_once)
         await self._flushes.flush("drain", unfinished=True, at_once=at_once)

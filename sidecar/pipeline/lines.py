@@ -25,7 +25,7 @@ from sidecar.model.samples import Sample
 from sidecar.pipeline.dispatch import Dispatch, Source
 from sidecar.pipeline.flushes import MetricFlushes
 from sidecar.pipeline.json_datagrams import JsonDatagrams
-from sidecar.pipeline.logs import LogPath
+from sidecar.pipeline.log_buffers import LogBuffers
 from sidecar.pipeline.metrics import Added, MetricPath
 from sidecar.pipeline.observer import Observer
 from sidecar.pipeline.shortcuts import Shortcuts
@@ -64,7 +64,7 @@ class DatagramPath:
         json_input: str,
         emf: Decode | None,
         metrics: MetricPath,
-        logs: LogPath,
+        logs: LogBuffers,
         dispatch: Dispatch,
         windows: Windows,
         shortcuts: Shortcuts,

@@ -129,7 +129,8 @@ class MetricPath:
             adjusted += ("placeholder_unknown",)
             observer.limiter.warning(
                 "placeholder_unknown",
-                "a placeholder of a rule has no value: neither a hole nor a dimension nor a variable has its name",
+                "a placeholder has no value: neither a hole nor a dimension nor a variable has its name",
+                where="a rule of metrics, or dimensions",
                 metric=sample.name,
             )
         accumulator = self._windows.add(series, sample, now, percentiles=shaped.percentiles, closing=shaped.closing)

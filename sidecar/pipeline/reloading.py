@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -31,11 +32,13 @@ class _Read(NamedTuple):
         fingerprint: of the content.
         config: the whole configuration in it.
         shape: what it makes of events; None where its rules are those in effect.
+        rebuilt: how often the shape had been rebuilt when this was read.
     """
 
     fingerprint: str | None
     config: Config
     shape: Shape | None
+    rebuilt: int
 
 
 class Reloader:
@@ -48,7 +51,7 @@ class Reloader:
 
     def __init__(
         self,
-        source: Source,
+        source: Source | None,
         config: Config,
         *,
         make: Callable[[Config, Shape], Shape],
@@ -61,17 +64,17 @@ class Reloader:
         """Describe what is in effect.
 
         Args:
-            source: the file that `config` was read from.
+            source: the file that `config` was read from; None: there is none to be read again.
             config: in effect.
-            make: returns the shape of a configuration that replaces another shape; called in a thread.
+            make: returns the shape of a configuration that replaces another shape; also called in a thread.
             pipeline: its shape is replaced.
             environ: variables override the file, as at the start.
             ledger: counts reloads.
             clock: wall time.
             thread: where the file is read and checked; one of its own if None.
         """
-        self._path = source.path
-        self._seen = self._effective = source.fingerprint
+        self._path = None if source is None else source.path
+        self._seen = self._effective = None if source is None else source.fingerprint
         self._config = config
         self._make = make
         self._pipeline = pipeline
@@ -83,11 +86,19 @@ class Reloader:
         self._problems: list[str] = []
         self._needs_restart: list[str] = []
         self._requested = asyncio.Event()
+        self._rebuilt = 0
         self._log = structlog.get_logger()
 
     def request(self) -> None:
         """Reload soon, whether or not the file's content has changed; a request during a reload is carried out after it."""
+        if self._path is None:
+            self._log.info("SIGHUP ignored: there is no configuration file to reload")
         self._requested.set()
+
+    def rebuild(self) -> None:
+        """Make the shape of the configuration in effect anew: what placeholders stand for has changed."""
+        self._rebuilt += 1
+        self._pipeline.shape = self._make(self._config, self._pipeline.shape)
 
     def summary(self) -> dict[str, Any]:
         """The state of the configuration, for `/ready` and `/stats`."""
@@ -99,25 +110,26 @@ class Reloader:
         return shown
 
     async def run(self) -> None:
-        """Look at the file every 5 s, and at each request."""
-        while True:
+        """Look at the file every 5 s, and at each request; without one, return."""
+        while self._path is not None:
             try:
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._requested.wait()
             except TimeoutError:
-                await self.reload(forced=False)
+                await self._reload(self._path, forced=False)
             else:
                 self._requested.clear()
-                await self.reload(forced=True)
+                await self._reload(self._path, forced=True)
 
-    async def reload(self, *, forced: bool) -> None:
+    async def _reload(self, path: Path, *, forced: bool) -> None:
         """Read the file and replace the rules.
 
         Args:
+            path: of the file.
             forced: even where its content is that of the last time.
         """
         try:
-            found = await self._thread.run(partial(self._read, forced=forced))
+            found = await self._thread.run(partial(self._read, path, forced=forced))
         except ConfigError as error:
             self._refuse(error.problems)
         except Exception:  # noqa: BLE001  # a bug in reading rules must not end a daemon that has others; counted
@@ -127,22 +139,22 @@ class Reloader:
             if found is not None:
                 self._replace(found)
 
-    def _read(self, *, forced: bool) -> _Read | None:
+    def _read(self, path: Path, *, forced: bool) -> _Read | None:
         """In the thread: what the file has; None where its content is that of the last time.
 
         Raises:
             ConfigError: the configuration in it is refused.
         """
         # Before the file is read: content that changes in between is found by the next look.
-        found = fingerprint(self._path)
+        found, rebuilt = fingerprint(path), self._rebuilt
         if found == self._seen and not forced:
             return None
         self._seen = found
-        given = load(self._path, self._environ)
+        given = load(path, self._environ)
         config = with_rules(self._config, given)
         if config == self._config:
-            return _Read(found, given, None)
-        return _Read(found, given, self._make(config, self._pipeline.shape))
+            return _Read(found, given, None, rebuilt)
+        return _Read(found, given, self._make(config, self._pipeline.shape), rebuilt)
 
     def _refuse(self, problems: list[str]) -> None:
         self._reloads["refused"] += 1
@@ -154,6 +166,8 @@ class Reloader:
             # Between two events: nothing else runs on the event loop while this does.
             self._pipeline.shape = read.shape
             self._config = with_rules(self._config, read.config)
+            if read.rebuilt != self._rebuilt:
+                self.rebuild()
         outcome = "unchanged" if read.shape is None else "applied"
         self._reloads[outcome] += 1
         self._effective, self._loaded, self._problems = read.fingerprint, self._clock.wall(), []

@@ -10,7 +10,7 @@ from sidecar.config.schema import Config, Logs
 from sidecar.model.conditions import Condition, compile_condition
 from sidecar.model.log_groups import GroupSettings, LogGroups
 from sidecar.model.samples import Kind, Rollups
-from sidecar.model.template import Template
+from sidecar.model.template import Missed, Template
 from sidecar.shape.cardinality import Cardinality
 from sidecar.shape.log_metrics import LogMetric
 from sidecar.shape.log_routes import Route
@@ -36,22 +36,27 @@ def make_shape(
     Args:
         config: the configuration.
         hostname: what `{hostname}` in a template stands for.
-        environment: environment variables, for the fields of templates that neither the event nor `dimensions` has.
+        environment: environment variables and metadata of the task, for the placeholders of templates that neither
+            the event nor `dimensions` has.
         before: the shape this one replaces. Its series and destinations of the last hour still count towards
             `metrics.max_series`, which stays as it was, and `logs.max_streams`.
         groups: where the settings of routes are noted, for the creation of their groups.
     """
     metrics, logs = config.metrics, config.logs
-    context = {**environment, **config.dimensions}
+    missed = Missed()
+    configured = {name: Template(text, hostname, environment) for name, text in config.dimensions.items()}
+    dimensions = {name: template.render({}) for name, template in configured.items()}
+    unknown = {name for name, template in configured.items() if template.lacks({})}
+    context = {**environment, **{name: value for name, value in dimensions.items() if name not in unknown}}
 
     def template(text: str) -> Template:
-        return Template(text, hostname, context)
+        return Template(text, hostname, context, missed)
 
     group, stream, events_group = map(template, (logs.group, logs.stream, logs.events_group or logs.group))
     return Shape(
         naming=SeriesNaming(
             namespace=config.namespace,
-            dimensions=config.dimensions,
+            dimensions=dimensions,
             resolution=metrics.resolution,
             replace_invalid=metrics.replace_invalid,
             rules=Rules(
@@ -59,6 +64,7 @@ def make_shape(
                 hostname=hostname,
                 context=context,
             ),
+            unknown=unknown,
         ),
         cardinality=Cardinality(metrics.max_series) if before is None else before.cardinality,
         router=Router(
@@ -68,10 +74,12 @@ def make_shape(
             logs.max_streams,
             None if before is None else before.router.last_used,
             groups,
+            emf_group=None if config.emf.group is None else template(config.emf.group),
+            missed=missed,
         ),
         percentiles=metrics.percentiles,
         signed_gauges=metrics.signed_gauges,
-        log_rules=_log_rules(logs, template, environment.get(REDACT_KEY)),
+        log_rules=_log_rules(logs, template, missed, environment.get(REDACT_KEY)),
     )
 
 
@@ -105,7 +113,7 @@ def _rollups(sets: Sequence[Sequence[str]]) -> Rollups:
     return tuple(dict.fromkeys(tuple(sorted(set(names))) for names in sets))
 
 
-def _log_rules(logs: Logs, template: Callable[[str], Template], key: str | None) -> LogRules | None:
+def _log_rules(logs: Logs, template: Callable[[str], Template], missed: Missed, key: str | None) -> LogRules | None:
     """The rules of log events; None where there are none, so that an event costs nothing then."""
     if not (logs.redact or logs.metrics or logs.routes):
         return None
@@ -151,7 +159,7 @@ def _log_rules(logs: Logs, template: Callable[[str], Template], key: str | None)
         for rule in logs.routes
     ]
     redactor = Redactor(redactions, key.encode() if key else None) if redactions else None
-    return LogRules(redactor, metrics, routes)
+    return LogRules(redactor, metrics, routes, missed)
 
 
 def _condition(when: object) -> Condition | None:

@@ -13,7 +13,7 @@ class Sink(Protocol[B_contra]):
     """Accepts batches, and log events that are in no batch yet, for the spool."""
 
     @property
-    def keeps(self) -> bool:
+    def durable(self) -> bool:
         """True if there is a spool."""
         ...
 

@@ -7,18 +7,20 @@ from typing import Any, NamedTuple, TypeAlias
 
 from sidecar.model.errors import Reason
 from sidecar.model.events import LogEvent
+from sidecar.model.template import Missed
 from sidecar.shape.log_metrics import LogMetric, Number
 from sidecar.shape.log_routes import Route
 from sidecar.shape.redact import Redactor
 
-Measured: TypeAlias = tuple[LogMetric, Number, tuple[str, ...]]
+Measured: TypeAlias = tuple[LogMetric, Number, tuple[str, ...], bool]
+"""A metric, its value, those of its dimensions, and whether a placeholder of these was filled with `unknown`."""
 
 
 class Ruled(NamedTuple):
     """What becomes of a log event.
 
     Attributes:
-        measured: the metrics out of it: metric, value and values of the dimensions.
+        measured: the metrics out of it.
         unreadable: how many metrics found their field without a number in it.
         route: the first that matched, or None.
         dropped: why the event is dropped, or None.
@@ -33,8 +35,15 @@ class Ruled(NamedTuple):
 class LogRules:
     """`logs.redact`, `logs.metrics` and `logs.routes`."""
 
-    def __init__(self, redactor: Redactor | None, metrics: Sequence[LogMetric], routes: Sequence[Route]) -> None:
-        """Put the rules together, each in its order."""
+    def __init__(
+        self,
+        redactor: Redactor | None,
+        metrics: Sequence[LogMetric],
+        routes: Sequence[Route],
+        missed: Missed | None = None,
+    ) -> None:
+        """Put the rules together, each in its order; `missed` is where templates count what they fill with `unknown`."""
+        self._missed = missed or Missed()
         self._redactor = redactor
         self._metrics = metrics
         self._routes = routes
@@ -53,7 +62,9 @@ class LogRules:
                 metric.hits += 1
                 value = metric.measure(fields)
                 if value is not True and value is not False:
-                    measured.append((metric, value, metric.dimensions(fields)))
+                    missed = self._missed.count
+                    dimensions = metric.dimensions(fields)
+                    measured.append((metric, value, dimensions, self._missed.count > missed))
                 else:
                     unreadable += value
         if drop:

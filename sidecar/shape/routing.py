@@ -1,7 +1,6 @@
 """The log group and stream of an event: templates over its fields. Pure.
 
-A template is text with `{field}` placeholders. `{hostname}` is the machine's host name; any other is replaced with the
-event's own top-level field, else with a configured dimension, else with an environment variable, else with `unknown`.
+A template is text with `{field}` placeholders: see `sidecar.model.template`.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import Final, NamedTuple
 from sidecar.model import names
 from sidecar.model.events import LogEvent
 from sidecar.model.log_groups import LogGroups
-from sidecar.model.template import Template
+from sidecar.model.template import Missed, Template
 from sidecar.shape.log_routes import Route
 
 IDLE_SECONDS: Final = 3_600.0  # a destination not used for so long no longer counts towards logs.max_streams
@@ -35,6 +34,9 @@ class Router:
         max_streams: int,
         last_used: dict[Destination, float] | None = None,
         groups: LogGroups | None = None,
+        *,
+        emf_group: Template | None = None,
+        missed: Missed | None = None,
     ) -> None:
         """Read the configuration.
 
@@ -45,14 +47,18 @@ class Router:
             max_streams: bounds the destinations of the last hour.
             last_used: destinations that are in use already, from the router this one replaces.
             groups: where the settings of routes are noted, for the creation of their groups.
+            emf_group: the group of documents in embedded metric format; None for that of all log events.
+            missed: where the templates count placeholders filled with `unknown`.
         """
         self._group = group
         self._events_group = events_group
+        self._emf_group = emf_group or group
+        self.missed = missed or Missed()
         self._stream = stream
         self._max_streams = max_streams
         self._groups = LogGroups() if groups is None else groups
         self.last_used = {} if last_used is None else last_used  # {destination: monotonic seconds}, without the default
-        self._same_for_all = not group.varies and not stream.varies
+        self._same_for_all = not group.varies and not stream.varies and emf_group is None
         self.default = Destination(names.group(group.render({})), names.stream(stream.render({})))
         self.overflowed = 0  # events sent to the default destination because the bound was reached
 
@@ -68,7 +74,7 @@ class Router:
             return self._by_route(event, now, route)
         if self._same_for_all and event.group is None and event.stream is None and not event.from_statsd:
             return self.default
-        template = self._events_group if event.from_statsd else self._group
+        template = self._group_of(event)
         group = template.render(event.fields) if event.group is None else event.group
         stream = self._stream.render(event.fields) if event.stream is None else event.stream
         wanted = Destination(group, stream)
@@ -79,8 +85,14 @@ class Router:
             return wanted
         return self._admit(Destination(names.group(group), names.stream(stream)), now)
 
+    def _group_of(self, event: LogEvent) -> Template:
+        """The group of an event that no route gives one."""
+        if event.from_statsd:
+            return self._events_group
+        return self._emf_group if event.from_emf else self._group
+
     def _by_route(self, event: LogEvent, now: float, route: Route) -> Destination:
-        template = route.group or (self._events_group if event.from_statsd else self._group)
+        template = route.group or self._group_of(event)
         group = template.render(event.fields) if event.group is None else event.group
         stream = (route.stream or self._stream).render(event.fields) if event.stream is None else event.stream
         wanted = Destination(group, stream)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from sidecar.model import names
@@ -31,7 +31,7 @@ class Named(NamedTuple):
         percentiles: whether values are stored for percentiles, by rule; None for the default.
         max_series: the most series its metric may have, by rule; None for no such limit.
         repaired: True if a character of its names was replaced.
-        unknown: True if a placeholder of a rule was filled with `unknown`.
+        unknown: True if a placeholder of a rule or of a configured dimension was filled with `unknown`.
     """
 
     series: Series
@@ -54,6 +54,7 @@ class SeriesNaming:
         resolution: int,
         replace_invalid: str | None = None,
         rules: Rules | None = None,
+        unknown: Iterable[str] = (),
     ) -> None:
         """Read the configuration.
 
@@ -63,9 +64,11 @@ class SeriesNaming:
             resolution: seconds, 1 or 60, of samples that bring none.
             replace_invalid: the character put in place of one CloudWatch disallows; None refuses the sample.
             rules: of `metrics.rules`.
+            unknown: names of configured dimensions whose value has a placeholder that was filled with `unknown`.
         """
         self._namespace = namespace
         self._dimensions = tuple(dimensions.items())
+        self._unknown = frozenset((name, dimensions[name]) for name in unknown)
         self._resolution = resolution
         self._replace = replace_invalid
         self._rules = rules or Rules([])
@@ -151,7 +154,7 @@ class SeriesNaming:
             percentiles=decision.percentiles,
             max_series=decision.max_series,
             repaired=repaired,
-            unknown=decision.unknown,
+            unknown=decision.unknown or not self._unknown.isdisjoint(dimensions),
         )
 
     def _shared(self, text: str) -> str:

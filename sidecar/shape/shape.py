@@ -24,7 +24,7 @@ class ShapedSample(NamedTuple):
         folded: True if `series` is not its own, because of `metrics.max_series` or that of a rule.
         closing: what is done with its accumulator when the window closes.
         drop: True if a rule drops it; its series is not counted then.
-        unknown: True if a placeholder of a rule was filled with `unknown`.
+        unknown: True if a placeholder of a rule or of a configured dimension was filled with `unknown`.
     """
 
     series: Series

@@ -309,5 +309,6 @@ class Spool:
             "durable": self.usable,
             "error": self.error,
             "bytes": self.size_bytes,
+            "max_bytes": self.max_bytes,
             "set_aside": self.set_aside,
         }

@@ -20,7 +20,7 @@ Blobs = list[tuple[int, bytes]]
 
 
 def checkpoint(windows: Windows, *, full: bool = False, per_blob: int = 2) -> Blobs:
-    """One checkpoint of everything, as the keeper takes it."""
+    """One checkpoint of everything, as the checkpointer takes it."""
     blobs: Blobs = []
     for window in windows.windows():
         gains = [

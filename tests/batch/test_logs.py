@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import random
 from itertools import pairwise
 from typing import Final
+from unittest.mock import patch
 
 import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.batch.logs import LogBuffer, encode
+from sidecar.batch.logs import SLICE_EVENTS, LogBuffer, encode
 from sidecar.decode.cut import TRUNCATED, cut
 from sidecar.model.batches import LogBatch
 from sidecar.model.limits import EVENTS_PER_REQUEST, LOG_MESSAGE_BYTES, LOG_REQUEST_BYTES, LOG_REQUEST_SPAN_MS
@@ -24,7 +27,17 @@ def batched(events: list[EncodedEvent]) -> list[LogBatch]:
     buffer = LogBuffer()
     for event in events:
         buffer.add(*event)
-    return buffer.take("/group", "stream")
+    return taken(buffer)
+
+
+def taken(buffer: LogBuffer) -> list[LogBatch]:
+    work = buffer.take("/group", "stream")
+    while True:
+        try:
+            next(work)
+        except StopIteration as stop:
+            batches: list[LogBatch] = stop.value
+            return batches
 
 
 def assert_within_limits(batches: list[LogBatch]) -> None:
@@ -47,9 +60,10 @@ def test_an_encoded_event_is_its_message_and_counts_its_bytes_and_26(timestamp_m
     assert size_bytes == len(message.encode()) + 26
 
 
-@given(st.lists(encoded_events(), max_size=60))
-def test_nothing_is_lost_and_equal_times_keep_the_order_of_arrival(events: list[EncodedEvent]) -> None:
-    batches = batched(events)
+@given(st.lists(encoded_events(), max_size=60), st.sampled_from([1, 3, SLICE_EVENTS]))
+def test_nothing_is_lost_and_equal_times_keep_the_order_of_arrival(events: list[EncodedEvent], at_once: int) -> None:
+    with patch("sidecar.batch.logs.SLICE_EVENTS", at_once):
+        batches = batched(events)
 
     # sorted() is stable: that is the promise.
     assert sorted(events, key=lambda event: event.timestamp_ms) == [
@@ -104,9 +118,9 @@ def test_a_buffer_is_full_by_bytes_or_by_events() -> None:
     for _ in range(EVENTS_PER_REQUEST - 1):
         buffer.add(*encoded(0, "x"))
     assert buffer.full(10**9)
-    buffer.take("g", "s")
+    taken(buffer)
 
-    assert (len(buffer), buffer.size_bytes, buffer.take("g", "s")) == (0, 0, [])
+    assert (len(buffer), buffer.size_bytes, taken(buffer)) == (0, 0, [])
 
 
 @given(st.lists(encoded_events(), min_size=1, max_size=10), st.data())
@@ -177,6 +191,51 @@ def test_a_json_object_stays_one_when_it_is_cut(piece: str, bytes_: int, fields:
 
 
 @pytest.mark.parametrize(
+    "around",
+    [
+        {f"f{i}": i for i in range(50_000)},
+        {f"field{i}": 'some text with "quotes" in it' for i in range(15_000)},
+        {"rows": [{"n": i, "tags": ["a", {"b": "]"}]} for i in range(15_000)]},
+        {"deep": [[[[[[[["x", {"m": "y"}]]]]]]]] * 500},
+        {"k" * 300: "a key as long as a text", "escaped": '\\"' * 200},
+    ],
+    ids=["numbers", "texts", "rows", "deep", "escapes"],
+)
+def test_the_long_text_of_an_object_is_found_behind_whatever_comes_before(around: dict[str, object]) -> None:
+    message = orjson.dumps({**around, "message": "line\n" * 220_000, "last": {"message": "z" * 300}}).decode()
+    shorter, was_cut = cut(message)
+    read = orjson.loads(shorter)
+
+    assert was_cut
+    assert {**around, "last": {"message": "z" * 300}} == {key: read[key] for key in read if key != "message"}
+    assert read["message"].endswith(TRUNCATED)
+    assert LOG_MESSAGE_BYTES - 12 <= len(shorter.encode()) <= LOG_MESSAGE_BYTES
+
+
+def test_what_is_nested_without_end_does_not_take_long() -> None:
+    """The search ends after so many brackets: the message is cut as text."""
+    message = orjson.dumps({"deep": [[[[[[[[[1]]]]]]]]] * 5_000, "message": "x" * 1_100_000}).decode()
+
+    assert cut(message)[0] == message[: LOG_MESSAGE_BYTES - len(TRUNCATED)] + TRUNCATED
+
+
+@pytest.mark.parametrize("ascii_only", [False, True])
+@pytest.mark.parametrize("text", ["😀é\n", "a\\\\", '\\\\"', "\\n", "\x01😀", "\\ud83d"], ids=ascii)
+def test_a_text_is_cut_in_neither_a_character_nor_an_escape(text: str, ascii_only: bool) -> None:  # noqa: FBT001
+    """At each place in turn; as much as fits stays, as it came."""
+    for shift in range(13):
+        given_ = "." * shift + text * (LOG_MESSAGE_BYTES // len(text))
+        message = json.dumps({"m": given_}, ensure_ascii=ascii_only)
+        shorter, was_cut = cut(message)
+        read = orjson.loads(shorter)["m"].removesuffix(TRUNCATED)
+
+        assert was_cut
+        assert given_.startswith(read)
+        assert LOG_MESSAGE_BYTES - 12 < len(shorter.encode()) <= LOG_MESSAGE_BYTES
+        assert message.startswith(shorter.removesuffix(f'{TRUNCATED}"}}'))
+
+
+@pytest.mark.parametrize(
     "message",
     [
         "{" + "x" * 1_100_000,
@@ -212,6 +271,36 @@ def test_consecutive_batches_of_a_stream_follow_in_time() -> None:
     assert all(a.events.stamps[-1] <= b.events.stamps[0] for a, b in pairwise(batches))
 
 
+@pytest.mark.parametrize("times", ["random", "the same but for one", "beyond a day"])
+def test_many_events_that_did_not_come_in_order_are_sorted_with_pauses(times: str) -> None:
+    dice = random.Random(7)
+    span = 3 * DAY_MS if times == "beyond a day" else 60_000
+    stamps = [5] * 9_999 + [4] if times == "the same but for one" else [dice.randrange(span) for _ in range(10_000)]
+    buffer = LogBuffer()
+    for number, stamp in enumerate(stamps):
+        buffer.add(*encoded(stamp, str(number)))
+    assert buffer.takes_long
+    slices = sum(1 for _ in buffer.take("/group", "stream"))
+
+    assert slices >= 2 * 10_000 / SLICE_EVENTS
+    assert [
+        event.timestamp_ms
+        for batch in batched([encoded(stamp, "x") for stamp in stamps])
+        for event in event_rows(batch.events)
+    ] == sorted(stamps)
+
+
+def test_events_in_order_or_few_of_them_take_no_time() -> None:
+    in_order, few = LogBuffer(), LogBuffer()
+    for number in range(10_000):
+        in_order.add(*encoded(number, "x"))
+    for number in range(SLICE_EVENTS):
+        few.add(*encoded(-number, "x"))
+
+    assert not in_order.takes_long
+    assert not few.takes_long
+
+
 def test_what_is_restored_comes_before_what_came_meanwhile_and_only_that_is_unsaved() -> None:
     buffer = LogBuffer()
     buffer.add(*encoded(5, "meanwhile"))
@@ -220,7 +309,7 @@ def test_what_is_restored_comes_before_what_came_meanwhile_and_only_that_is_unsa
 
     assert buffer.unsaved().bodies == [encoded(5, "meanwhile").body]
     assert buffer.segments == [1, 2]
-    (batch,) = buffer.take("g", "s")
+    (batch,) = taken(buffer)
     messages = [orjson.loads(body)["message"] for body in batch.events.bodies]
     assert messages == ["earliest", "first", "second", "meanwhile"]
     assert batch.size_bytes == sum(len(message) + 26 for message in messages)

@@ -242,6 +242,7 @@ WRONG: Final[list[tuple[str, str]]] = [
     ("dimensions: {Env: 5}", "dimensions.Env"),
     ("dimensions: {Env: ''}", "dimensions"),
     ("dimensions: [a]", "dimensions"),
+    ("dimensions: {a: 'b{c'}", "dimensions"),
     ("logs: {group: '/a b'}", "logs.group"),
     ("logs: {group: '/a/{service'}", "logs.group"),
     ("logs: {group: '/a/{}'}", "logs.group"),
@@ -440,7 +441,7 @@ sections: Final = st.fixed_dictionaries(
         "namespace": st.sampled_from(["App", "1", "null", "yes", "a: b", "#x"]),
         "dimensions": st.dictionaries(
             st.sampled_from(["a", "1", "null"]),
-            st.sampled_from(["b", "2", "true", "${HOME}", "$${HOME}x", "$$${A:-${B}", "${", "$${"]),
+            st.sampled_from(["b", "2", "true", "${HOME}", "$${HOME}x", "$$${A:-B}", "$"]),
         ),
         "listen": st.fixed_dictionaries(
             {}, optional={"statsd_port": st.none() | st.integers(1, 65_535), "socket_mode": st.integers(0, 0o777)}

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from sidecar.config.load import dump, load, rule_lines
-from sidecar.config.metric_rules import MAX_RULES
+from sidecar.config.metric_rules import MAX_RULES, MetricRule
 from sidecar.config.rule_report import report
 from sidecar.model.errors import ConfigError
 from sidecar.pipeline.shaping import make_shape
@@ -129,6 +129,10 @@ def test_what_is_dumped_loads_as_the_same_rules(file: Path) -> None:
     assert load(file, {}) == config
     assert "null" not in text.partition("rules:")[2].partition("logs:")[0]
     assert make_shape(config, "host", {}).rules.hits()
+
+
+def test_the_json_schema_of_the_model_has_both_kinds_of_conditions() -> None:
+    assert MetricRule.model_json_schema()["properties"]["when"]["anyOf"] == [{"type": "string"}, {"type": "object"}]
 
 
 def test_both_kinds_of_conditions_are_dumped_and_told_as_they_are(file: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -40,6 +41,12 @@ LOGS: Final[dict[str, Any]] = {
 
 def texts(double: ThreadedCloudWatchDouble, group: str) -> list[str]:
     return [text for _, text in double.logs.events(group)] if group in double.logs.groups() else []
+
+
+def rule_hits(one: Daemon) -> dict[str, float]:
+    """{rule: hits} of /metrics."""
+    found = re.findall(r'sidecar_rule_hits_total\{rule="([^"]+)"\} ([0-9.]+)', one.get("/metrics")[1].decode())
+    return {rule: float(hits) for rule, hits in found}
 
 
 def test_events_of_every_input_are_redacted_measured_and_routed(
@@ -81,7 +88,7 @@ def test_events_of_every_input_are_redacted_measured_and_routed(
     one.udp(json.dumps({"message": SECRETS[0], "timestamp": 1}).encode())
     total = len(events) + 5
     one.wait_until(lambda: one.stats()["log_events"]["received"] == total, "received")
-    rules = one.stats()["rules"]
+    rules, exposed = one.stats()["rules"], rule_hits(one)
     spooled = b"".join(path.read_bytes() for path in (tmp_path / "spool").iterdir())
     final = one.stop()
 
@@ -92,6 +99,10 @@ def test_events_of_every_input_are_redacted_measured_and_routed(
     assert final["samples"]["received_by_input"]["logs"] == total - 1 + 11
     assert [rule["hits"] for rule in rules["logs"]["routes"]] == [5, 100, 1, 12]
     assert rules["never_hit"] == []
+    assert {rule: hits for rule, hits in exposed.items() if "routes" in rule} == {
+        "logs.routes.0": 5, "logs.routes.1": 100, "logs.routes.2": 1, "logs.routes.3": 12,
+    }  # fmt: skip
+    assert exposed["logs.redact.0"] == sum(rule["hits"] for rule in rules["logs"]["redact"][:3]) > 0
 
     cart = texts(double, "/shop/cart")
     assert len(cart) == 10

@@ -42,6 +42,7 @@ def test_axonflow_has_a_series_for_the_environment_alone_with_the_totals_of_all(
     one.udp(b"RequestCount:4|c|#Service:b")
     one.wait_until(lambda: one.stats()["samples"]["received"] == 7, "received")
     assert one.stats()["rules"]["metrics"] == [{"rule": "metrics.rules.0", "match": "*", "hits": 7}]
+    assert b'sidecar_rule_hits_total{rule="metrics.rules.0"} 7.0' in one.get("/metrics")[1]
     final = one.stop()
 
     assert_balanced(final)

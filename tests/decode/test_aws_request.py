@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.decode import aws_json, json_metrics
+from sidecar.decode import aws_json, json_metrics, large
 from sidecar.decode.aws_events import datums, rejected_info
 from sidecar.decode.aws_faults import Service
 from sidecar.decode.aws_operations import PutMetricData
@@ -374,7 +374,7 @@ PADDING = {"padding": ["x" * 1_000] * 100}  # over the size that is parsed in on
 def test_a_large_body_is_read_as_a_small_one(given_: dict[str, Any]) -> None:
     body = orjson.dumps({**given_, **PADDING})
 
-    assert len(body) > aws_json.WHOLE_BYTES
+    assert len(body) > large.WHOLE_BYTES
     assert read(aws_json.decode(body)) == orjson.loads(body)
 
 

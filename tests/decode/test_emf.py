@@ -61,7 +61,7 @@ def test_a_document_is_delivered_as_it_came_to_the_group_it_names() -> None:
     (event,) = decode(NODE, NOW)
 
     text = NODE.decode().rstrip("\n")
-    assert event == LogEvent(NOW_MS, text, orjson.loads(NODE), "shop-metrics", None)
+    assert event == LogEvent(NOW_MS, text, orjson.loads(NODE), "shop-metrics", None, from_emf=True)
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from botocore.validate import ParamValidator
 from kubernetes_validate.utils import all_versions
 
 from sidecar.config.schema import Config
+from tests.deploy.support import ROOT, load
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 ECS: Final = ROOT / "deploy" / "ecs"
 KUBERNETES: Final = ROOT / "deploy" / "kubernetes"
 
@@ -38,7 +38,7 @@ ALLOWED_ACTIONS: Final = {
 KUBERNETES_VERSIONS: Final = [
     version for version in all_versions() if tuple(map(int, version.split(".")))[:2] >= (1, 29)
 ]
-MANIFESTS: Final = sorted(KUBERNETES.glob("*.yaml"))
+MANIFESTS: Final = [*sorted(KUBERNETES.glob("*.yaml")), *sorted((ROOT / "deploy" / "helm" / "golden").glob("*.yaml"))]
 
 
 def service_model(service: str) -> ServiceModel:
@@ -376,7 +376,7 @@ def test_both_containers_of_a_task_mount_the_folder_of_the_socket(containers: di
     assert mounts[0] == mounts[1] == {"sourceVolume": "sidecar-sockets", "containerPath": str(path.parent)}
     [application] = [container for name, container in containers.items() if name != SIDECAR]
     assert environment(application)["DD_DOGSTATSD_URL"] == f"unix://{path}"
-    assert f"install -d -o 65532 -g 65532 -m 0755 {path.parent}\n" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert load(ROOT / "deploy" / "image" / "root.py").FOLDERS[str(path.parent).lstrip("/")] == 0o755
 
 
 def test_both_containers_of_a_pod_mount_the_folder_of_the_socket(

@@ -3,12 +3,13 @@
 import fnmatch
 import json
 import re
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import pytest
 
-ROOT: Final = Path(__file__).resolve().parents[2]
+from tests.deploy.support import DEPLOY, ROOT, load
+
+root: Final = load(DEPLOY / "image" / "root.py")
 INSTRUCTION: Final = re.compile(r"(?P<word>[A-Za-z]+)\s+(?P<rest>.+)")
 
 
@@ -56,14 +57,23 @@ def only(word: str, instructions: list[Instruction]) -> str:
     return instruction.rest
 
 
-def test_base_is_a_build_argument_used_by_every_stage(
+def test_base_is_a_build_argument_and_the_image_starts_empty(
     dockerfile: list[Instruction], stages: list[list[Instruction]]
 ) -> None:
-    """One ARG before the first FROM chooses the base of all stages, since they share an interpreter's path."""
+    """One ARG before the first FROM chooses where the interpreter is from; the image has nothing else of it."""
     assert dockerfile[0] == Instruction("ARG", "BASE=python:3.11-slim")
-    assert len(stages) == 2
-    for stage in stages:
-        assert stage[0].rest.split()[0] == "${BASE}"
+    assert [stage[0].rest.split()[0] for stage in stages] == ["${BASE}", "scratch"]
+
+
+def test_image_has_no_shell_and_no_installer(stages: list[list[Instruction]], final: list[Instruction]) -> None:
+    """Packages are pruned before they are compiled, and the final stage is one folder of the build stage."""
+    steps = [instruction.rest for instruction in stages[0] if instruction.word == "RUN"]
+    order = [next(i for i, step in enumerate(steps) if part in step) for part in ("prune.py", "compileall", "root.py")]
+
+    assert order == sorted(order)
+    assert steps[order[2]] == "python image/root.py /image /opt/sidecar"
+    assert [i.rest for i in final if i.word == "COPY"] == ["--from=build /image /", "config/ /etc/sidecar/"]
+    assert not [i for i in final if i.word in {"RUN", "ADD"}]
 
 
 def test_no_registry_host_is_named_anywhere() -> None:
@@ -77,13 +87,10 @@ def test_no_registry_host_is_named_anywhere() -> None:
 
 
 def test_image_runs_as_a_numeric_user_that_is_not_root(final: list[Instruction]) -> None:
-    """The number lets Kubernetes verify runAsNonRoot; it is set after the last command that needs root."""
+    """The number lets Kubernetes verify runAsNonRoot; it is the one that owns the folders of volumes."""
     user, _, group = only("USER", final).partition(":")
-    words = [instruction.word for instruction in final]
 
-    assert int(user) > 0
-    assert int(group) > 0
-    assert "RUN" not in words[words.index("USER") :]
+    assert int(user) == int(group) == root.USER > 0
 
 
 def test_signals_and_arguments_reach_the_daemon_itself(final: list[Instruction]) -> None:
@@ -102,27 +109,21 @@ def test_health_check_needs_no_shell(final: list[Instruction]) -> None:
 
 
 def test_nothing_is_written_where_the_root_is_read_only(stages: list[list[Instruction]]) -> None:
-    """Bytecode of our environment and of the standard library is made at build time and never at run time."""
+    """Bytecode is made at build time and never at run time; that of the standard library by root.py."""
     build, final = stages
     environment = " ".join(instruction.rest for instruction in final if instruction.word == "ENV")
 
     assert "PYTHONDONTWRITEBYTECODE=1" in environment
-    for stage in (build, final):
-        compiled = [i.rest for i in stage if i.word == "RUN" and "-m compileall" in i.rest]
-        assert len(compiled) == 1
-        assert "--invalidation-mode unchecked-hash" in compiled[0]
+    [compiled] = [i.rest for i in build if i.word == "RUN" and "-m compileall" in i.rest]
+    assert "--invalidation-mode unchecked-hash" in compiled
 
 
 def test_directories_of_volumes_belong_to_the_user_before_they_are_volumes(final: list[Instruction]) -> None:
     """What is done to a volume's directory after VOLUME is lost, so its owner is set first: of the spool, of sockets."""
-    user, _, group = only("USER", final).partition(":")
-    volumes = json.loads(only("VOLUME", final))
+    words = [instruction.word for instruction in final]
 
-    assert volumes == ["/var/lib/sidecar", "/var/run/sidecar"]
-    for volume in volumes:
-        [made] = [i for i in final if i.word == "RUN" and volume in i.rest]
-        assert f"-o {user} -g {group}" in made.rest
-        assert final.index(made) < [i.word for i in final].index("VOLUME")
+    assert sorted(json.loads(only("VOLUME", final))) == sorted(f"/{folder}" for folder in root.FOLDERS)
+    assert words.index("COPY") < words.index("VOLUME")
 
 
 def test_dependencies_come_from_the_lock_file_alone(stages: list[list[Instruction]]) -> None:

@@ -23,6 +23,7 @@ from sidecar.spool.files import FILE
 from tests.life.configuration import configuration_file
 from tests.life.far_end import Target, all_saved, in_hand
 from tests.life.loop import HandLoop, HandThread
+from tests.life.senders import Stream
 from tests.support.clock import HandClock
 from tests.support.pipeline import Inputs
 
@@ -76,15 +77,16 @@ class Life:
         self.backlogs: tuple[Backlog[Any], ...] = (delivery.metrics.backlog, delivery.logs.backlog)
         delivery.metrics.backlog.waiting.memory.capacity_bytes = METRIC_MEMORY
         delivery.logs.backlog.waiting.memory.capacity_bytes = LOG_MEMORY
-        spool, keeper = delivery.spool, self.app._keeper
+        spool, checkpointer = delivery.spool, self.app._checkpointer
         assert spool is not None
-        assert keeper is not None
+        assert checkpointer is not None
         spool._thread = self.thread
         self.closers: list[Coroutine[Any, Any, None]] = []
         delivery.closers = self._remembered(delivery.closers)  # type: ignore[method-assign]
-        self.spool, self.keeper = spool, keeper
+        self.spool, self.checkpointer = spool, checkpointer
         self.pipeline, self.ledger = self.app._pipeline, self.app._ledger
         self.inputs = Inputs(self.pipeline, emf_as="both")
+        self.stream = Stream()
         self.disk_works = True
         self.disk_hung = False
         self.stalled = False  # at some time: batches may have gone on in memory alone
@@ -106,14 +108,13 @@ class Life:
 
     def start(self) -> None:
         """Begin, as the app does, but for what listens and for the timers of flushes."""
-        self.kept = self.run(self.loop.create_task(self.keeper.open()))
+        self.kept = self.run(self.loop.create_task(self.checkpointer.open()))
         self.target.logs.in_order = self.kept
         self.target.logs.latest.clear()
         delivery = self.app._delivery
         self.workers = [self.loop.create_task(worker) for worker in delivery.workers()]
-        self.running = [
-            self.loop.create_task(work) for work in (self.keeper.run(), self.reloader.run(), *delivery.timers())
-        ]
+        work = (self.checkpointer.run(), self.reloader.run(), self.pipeline._buffers.run_sorting(), *delivery.timers())
+        self.running = [self.loop.create_task(one) for one in work]
 
     # --- moving on ---
 
@@ -244,7 +245,7 @@ class Life:
             self.flushed_at = self.clock.elapsed
         self.flushed += [flush for flush in self.flushes if flush.task.done()]
         self.flushes = [flush for flush in self.flushes if not flush.task.done()]
-        at = self.keeper._last_checkpoint
+        at = self.checkpointer._last_checkpoint
         if at > self.checkpointed_at and self.spool.opened and not self.draining:
             self.checkpointed_at = at
             if self.flushed_at < at:  # else windows may have been half way between checkpoints and batches

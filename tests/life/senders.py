@@ -5,12 +5,15 @@ Distributions have the number as a value, statistic sets as a digit of their sum
 
 from __future__ import annotations
 
-from collections import Counter
+import struct
+from collections import Counter, deque
 from typing import Any, Final, NamedTuple
 
 import orjson
 from hypothesis import strategies as st
 
+from sidecar.model.limits import DATAGRAM_BYTES
+from sidecar.receive.frames import Packets
 from tests.support.clock import HandClock
 from tests.support.strategies import any_lines, statsd_lines
 
@@ -61,6 +64,34 @@ METRIC_PLANS: Final = st.builds(
     st.sampled_from(["value", "values", "statistics"]),
     _poisoned,
 )
+
+
+class Frame(NamedTuple):
+    """A datagram, and the numbers in it."""
+
+    content: bytes
+    samples: Counter[int]
+    events: Counter[int]
+
+
+class Stream:
+    """A connection to a Unix stream socket: frames with their length in front, which arrive in pieces."""
+
+    def __init__(self) -> None:
+        self._framing = Packets(DATAGRAM_BYTES)
+        self._unsent = b""
+        self._sending: deque[Frame] = deque()
+
+    def send(self, frames: list[Frame], share: float) -> list[Frame]:
+        """Send a share of the bytes of these frames and of what is left of those before; returns those that arrive whole."""
+        frames = [frame for frame in frames if frame.content]
+        self._sending += frames
+        data = self._unsent + b"".join(struct.pack("<I", len(one.content)) + one.content for one in frames)
+        sent = round(len(data) * share)
+        self._unsent = data[sent:]
+        arrived = [self._sending.popleft()._replace(content=content) for content in self._framing.feed(data[:sent])]
+        assert not self._framing.refused()
+        return arrived
 
 
 class Numbers:

@@ -24,7 +24,7 @@ def test_a_checkpoint_that_finds_nothing_waits_for_what_a_flush_has_taken(tmp_pa
     for _ in range(5):
         life.pass_time(1.0)
         life.settle()
-    age = life.keeper.checkpoint_age()
+    age = life.checkpointer.checkpoint_age()
     life.kill(under_way=False)
 
     assert age > 4.0

@@ -32,7 +32,7 @@ from sidecar.spool.files import LOCK
 from tests.life.configuration import METRIC_RULES, ROUTES, configuration, configuration_file
 from tests.life.far_end import ANSWERS, OK, REQUEST_SECONDS, Answer, FarEnd, LogFarEnd, Target, read_datums
 from tests.life.life import Life, rows
-from tests.life.senders import DATAGRAM_PLANS, EVENT_PLANS, METRIC_PLANS, Event, Line, Metric, Numbers
+from tests.life.senders import DATAGRAM_PLANS, EVENT_PLANS, METRIC_PLANS, Event, Frame, Line, Metric, Numbers
 from tests.support.clock import HandClock
 from tests.support.strategies import json_bodies, log_items, spoiled_items
 
@@ -41,6 +41,7 @@ EXAMPLES: Final = max(30, int(os.environ.get("FUZZ_EXAMPLES", "0")) // 20)  # ab
 STEPS: Final = 60 if LONGER else 30
 DATUMS: Final = 2  # of a batch
 EVENTS: Final = 3
+SORTED_AT_ONCE: Final = 1  # so that what comes in another order is sorted slice by slice, while other things happen
 TICK: Final = 0.001  # seconds the clock advances when it is read: code yields to the loop at every opportunity
 STALL_SECONDS: Final = 1.0  # after which nobody waits for a disk that does not answer
 
@@ -59,6 +60,7 @@ class WholeLife(RuleBasedStateMachine):
         self.cleanup.enter_context(capture_logs())
         self.cleanup.enter_context(patch("sidecar.batch.metrics.DATUMS_PER_REQUEST", DATUMS))
         self.cleanup.enter_context(patch("sidecar.batch.logs.EVENTS_PER_REQUEST", EVENTS))
+        self.cleanup.enter_context(patch("sidecar.batch.logs.SLICE_EVENTS", SORTED_AT_ONCE))
         folder = Path(tempfile.mkdtemp())
         self.cleanup.callback(shutil.rmtree, folder)
         self.directory = folder / "spool"
@@ -94,6 +96,17 @@ class WholeLife(RuleBasedStateMachine):
         events: Counter[int] = Counter()
         burst = [self.numbers.datagram(one, samples, events) for one in planned * times]
         self.life.datagrams(burst, samples, events)
+
+    @rule(planned=_bursts, share=st.sampled_from([0.0, 0.3, 0.7, 0.9, 1.0]))
+    def packets_over_a_stream(self, planned: list[list[Line | bytes] | Event], share: float) -> None:
+        """A part of them arrives now, the rest with the next; a crash cuts the connection."""
+        frames = []
+        for one in planned:
+            samples: Counter[int] = Counter()
+            events: Counter[int] = Counter()
+            frames.append(Frame(self.numbers.datagram(one, samples, events), samples, events))
+        for content, samples, events in self.life.stream.send(frames, share):
+            self.life.datagrams([content], samples, events)
 
     @rule(
         planned=st.lists(st.one_of(METRIC_PLANS, METRIC_PLANS, spoiled_items()), min_size=1, max_size=6), times=_times

@@ -14,7 +14,14 @@ from sidecar.observe.ledger import Ledger
 from sidecar.observe.prometheus import FiguresCollector
 from sidecar.observe.stats import Stats
 
-BY_STATE = {"sidecar_delivery_up", "sidecar_delivery_slowed", "sidecar_build_info"}  # /stats shows what they come from
+# /stats shows what they come from.
+BY_STATE = {
+    "sidecar_delivery_up",
+    "sidecar_delivery_slowed",
+    "sidecar_spool_durable",
+    "sidecar_build_info",
+    "sidecar_rule_hits_total",
+}
 
 
 def sources() -> Sources:
@@ -32,8 +39,19 @@ def sources() -> Sources:
     ledger.responses["/ingest/logs", 202] += 4
     ledger.adjusted["unknown_field"] += 1
     ledger.flushes["metrics", "timer"] += 1
-    health.spool = lambda: {"durable": True, "set_aside": 2}
-    return Sources(ledger, health, lambda: 9, lambda: 0.25, lambda: 0.5, lambda: 3)
+    health.spool = lambda: {"durable": True, "bytes": 5, "max_bytes": 6, "set_aside": 2}
+    held = {"metrics": (10, 100), "logs": (20, 300)}
+    return Sources(
+        ledger,
+        health,
+        lambda: 9,
+        lambda: 0.25,
+        lambda: 0.5,
+        lambda: 3,
+        lambda: [("logs.routes.0", 4)],
+        max_series=20,
+        memory=lambda: held,
+    )
 
 
 async def stats(read: Sources, figures: tuple[Figure, ...] = FIGURES) -> dict[str, Any]:
@@ -59,6 +77,7 @@ def test_names_are_unique_and_follow_the_conventions_of_prometheus() -> None:
         assert figure.name.startswith("sidecar_")
         assert figure.name.endswith("_total") == (figure.kind == "counter")
         assert figure.name.endswith("_seconds") == (figure.unit == "seconds")
+        assert figure.name.endswith("_bytes") == (figure.unit == "bytes")
         assert figure.help.endswith(".")
 
 
@@ -74,10 +93,12 @@ async def test_stats_shows_every_figure_but_those_it_shows_as_a_state() -> None:
     assert shown["responses"] == {"/ingest/logs": {"202": 4}}
     assert shown["adjusted"] == {"unknown_field": 1}
     assert shown["flushes"] == {"metrics": {"timer": 1}}
-    assert shown["series"] == {"open": 3, "known": 9}
+    assert shown["series"] == {"open": 3, "known": 9, "max": 20}
+    assert shown["delivery"]["memory_bytes"] == {"metrics": 10, "logs": 20}
+    assert shown["delivery"]["memory_max_bytes"] == {"metrics": 100, "logs": 300}
     assert shown["loop_stall_seconds"] == 0.25
     assert shown["log_lines_dropped"] == 3
-    assert shown["spool"] == {"durable": True, "set_aside": 2, "checkpoint_age_seconds": 0.5}
+    assert shown["spool"] == sources().health.spool() | {"checkpoint_age_seconds": 0.5}  # type: ignore[misc]
 
 
 async def test_stats_of_a_daemon_that_did_nothing_has_every_key() -> None:
@@ -88,6 +109,17 @@ async def test_stats_of_a_daemon_that_did_nothing_has_every_key() -> None:
     assert shown["datagrams"] == {"read": 0, "discarded": 0, "kernel_dropped": None}
     assert shown["adjusted"] == shown["flushes"] == shown["responses"] == shown["delivery"]["requests"] == {}
     assert "spool" not in shown
+
+
+def test_figures_that_a_daemon_without_a_spool_lacks_are_left_out_and_not_zero() -> None:
+    """`sidecar_spool_durable 0` would be an alert."""
+    lacking = exposed(Sources(Ledger(), Health(), lambda: 0, lambda: 0.0))
+    text = exposed(sources())
+
+    for name in ("sidecar_spool_durable", "sidecar_spool_bytes", "sidecar_spool_max_bytes", "sidecar_series_max"):
+        assert f"\n{name} " in text
+        assert f"\n{name} " not in lacking
+    assert 'sidecar_memory_max_bytes{signal="logs"} 300.0\n' in text
 
 
 async def test_a_new_row_is_all_that_a_new_figure_needs() -> None:
@@ -106,6 +138,15 @@ async def test_a_new_row_is_all_that_a_new_figure_needs() -> None:
     assert "# HELP sidecar_example_total An example. Loss.\n# TYPE sidecar_example_total counter\n" in text
     assert 'sidecar_example_total{kind="a"} 8.0\nsidecar_example_total{kind="b"} 1.0\n' in text
     assert (await stats(sources(), (row,)))["examples"] == {"by_kind": {"a": 8, "b": 1}, "total": 9}
+
+
+def test_what_rules_asked_for_is_no_loss() -> None:
+    text = exposed(sources())
+
+    for name in ("samples", "log_events"):
+        (help_,) = [line for line in text.splitlines() if line.startswith(f"# HELP sidecar_{name}_dropped_total ")]
+        assert help_.endswith("Loss, except rule, sampled, redacted.")
+    assert 'sidecar_rule_hits_total{rule="logs.routes.0"} 4.0' in text
 
 
 def test_openmetrics_names_the_unit_of_what_has_one() -> None:

@@ -13,10 +13,10 @@ from tests.support.pipeline import Recording, Rig
 BODY = b"\n".join(b'{"message": "%d"}' % number for number in range(20))
 
 
-class Keeping(Recording[LogBatch]):
-    """A sink that keeps; each commit ends when and as it is told."""
+class DurableSink(Recording[LogBatch]):
+    """A durable sink; each commit ends when and as it is told."""
 
-    keeps = True
+    durable = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Keeping(Recording[LogBatch]):
 
 @pytest.mark.parametrize(("commits", "durable"), [([True, True], True), ([False, True], False), ([True, False], False)])
 async def test_events_that_a_datagram_had_saved_are_waited_for_too(commits: list[bool], durable: bool) -> None:  # noqa: FBT001
-    sink = Keeping()
+    sink = DurableSink()
     rig = Rig(sink=sink)
     taking = asyncio.create_task(rig.pipeline.ingest_logs(BODY, "json"))
     await asyncio.sleep(0)
@@ -60,7 +60,7 @@ async def test_events_that_a_datagram_had_saved_are_waited_for_too(commits: list
 
 
 async def test_an_earlier_failure_is_not_held_against_a_later_body() -> None:
-    sink = Keeping()
+    sink = DurableSink()
     rig = Rig(sink=sink)
     for kept in (False, True):
         outcome = await rig.pipeline.ingest_logs(BODY, "json")

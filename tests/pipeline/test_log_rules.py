@@ -15,7 +15,7 @@ from sidecar.model.errors import Reason
 from sidecar.model.events import Outcome
 from sidecar.model.log_groups import GroupSettings, LogGroups
 from sidecar.pipeline.shaping import make_shape
-from tests.support.pipeline import Rig, done, run
+from tests.support.pipeline import Inputs, Rig, done, run
 from tests.support.strategies import NOW
 
 SECRET: Final = "bob@example.com"
@@ -282,3 +282,41 @@ def test_the_ledger_holds_whatever_rules_do(events: list[dict[str, Any]]) -> Non
     rig.assert_balanced()
 
     assert b"bob@" not in stored + b"".join(batch.body() for batch in rig.metrics.batches)
+
+
+# --- placeholders -------------------------------------------------------------------------------------
+
+
+def test_placeholders_that_are_unknown_are_counted_once_for_each_sample_and_event_wherever_they_are() -> None:
+    rig = Rig(
+        dimensions={"Env": "{missing}"},
+        logs={
+            "group": "/{service}/{team}",
+            "stream": "s",
+            "metrics": [{"name": "Hits", "dimensions": {"User": "{user.id}", "Team": "{team}"}}],
+        },
+    )
+    for known in (0, 1):
+        ingest(rig, {"a": 1}, {"service": "x", "team": "t", "user": {"id": "u"}}, {"service": "x", "user": {"id": "u"}})
+        rig.send(b"other:1|c", b"other:1|c|#Env:own")
+        # Three samples and one more by the configured dimension; of two events the group.
+        assert rig.ledger.adjusted == {"placeholder_unknown": (3 + 1 + 2) * (known + 1)}
+
+    assert set(messages(rig)) == {"/unknown/unknown", "/x/t", "/x/unknown"}
+
+
+def test_a_known_sample_with_an_unknown_placeholder_is_counted_too() -> None:
+    rig = Rig(logs={"group": "/g", "stream": "s", "metrics": [{"name": "Hits", "dimensions": {"User": "{user}"}}]})
+    for _ in range(3):
+        ingest(rig, {"a": 1}, {"user": "u"})
+
+    assert rig.ledger.adjusted == {"placeholder_unknown": 3}
+    rig.assert_balanced()
+
+
+def test_the_group_of_a_document_in_embedded_metric_format_is_redacted_with_it() -> None:
+    rig = Rig(logs={"redact": REDACT, "stream": "s"}, emf={"group": "/emf/{user}"})
+    documents = Inputs(rig.pipeline).emf_documents
+    documents([orjson.dumps({"_aws": {"CloudWatchMetrics": []}, "user": SECRET})])
+
+    assert set(messages(rig)) == {"/emf/_email_"}

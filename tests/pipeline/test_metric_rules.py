@@ -247,6 +247,23 @@ def test_other_rules_take_effect_with_the_next_event_and_open_windows_close_by_t
     rig.assert_balanced()
 
 
+def test_rules_on_the_input_that_come_with_a_reload_hold_for_documents_that_are_known() -> None:
+    rig = Rig()
+    document = b'{"name": "hits", "value": 1, "type": "counter"}'
+    rules = [{"match": "hits", "when": {"input": one}, "dimensions": {"By": one}} for one in ("json_udp", "http")]
+    config = rig.config.model_copy(update={"metrics": Config.model_validate({"metrics": {"rules": rules}}).metrics})
+    for shape in (rig.pipeline.shape, make_shape(config, "host-1", {}), rig.pipeline.shape):
+        rig.pipeline.shape = shape
+        for _ in range(2):
+            rig.send(document)
+            done(rig.pipeline.ingest_metrics(document, "application/json"))
+    sent = by_dimensions(rig)
+
+    assert {values: total(datums)[0] for values, datums in sent.items()} == {
+        ("test",): 8, ("json_udp", "test"): 2, ("http", "test"): 2,
+    }  # fmt: skip
+
+
 # --- the cap ------------------------------------------------------------------------------------------
 
 

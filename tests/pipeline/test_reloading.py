@@ -90,7 +90,7 @@ async def test_a_bug_leaves_the_rules_as_they_are(path: Path) -> None:
     reloader = reloader_of(rig, path, make=broken)
     before = rig.pipeline.shape
     write(path, "a", "B")
-    await reloader.reload(forced=False)
+    await reloader._reload(path, forced=False)
 
     assert rig.pipeline.shape is before
     assert rig.ledger.reloads == {"refused": 1}
@@ -101,7 +101,7 @@ async def test_a_file_that_has_not_changed_is_not_read(path: Path) -> None:
     rig = Rig()
     reloader = reloader_of(rig, path)
     before = rig.pipeline.shape
-    await reloader.reload(forced=False)
+    await reloader._reload(path, forced=False)
 
     assert rig.pipeline.shape is before
     assert not rig.ledger.reloads
@@ -112,7 +112,7 @@ async def test_the_series_of_the_last_hour_still_count_after_a_reload(path: Path
     reloader = reloader_of(rig, path)
     rig.send(b"x:1|c|#k:1\nx:1|c|#k:2")
     write(path, "nothing", "B")
-    await reloader.reload(forced=False)
+    await reloader._reload(path, forced=False)
     rig.send(b"x:1|c|#k:3")
     await rig.pipeline.flush_metrics("timer", unfinished=True)
 

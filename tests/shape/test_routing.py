@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from sidecar.model.events import LogEvent
 from sidecar.model.names import group_problem, stream
-from sidecar.model.template import Template
+from sidecar.model.template import Missed, Template
+from sidecar.shape.log_routes import Route
 from sidecar.shape.routing import IDLE_SECONDS, Destination, Router
 from tests.support.strategies import json_values
 
-CONTEXT: Final = {"Environment": "prod", "service": "default-service"}
+CONTEXT: Final = {"Environment": "prod", "service": "default-service", "ecs.cluster": "shop", "empty": ""}
 
 
 def event(fields: dict[str, object] | None = None, **more: Any) -> LogEvent:
@@ -48,12 +49,44 @@ def router(group: str = "/app/{service}", stream: str = "{hostname}", max_stream
         ("/a/{shard}", {"shard": True}, "/a/unknown"),
         ("{a}{b}", {"a": "1", "b": "2"}, "12"),
         ("/{a}/", {"a": "{b}", "b": "no"}, "/{b}/"),
+        ("/{user.id}", {"user": {"id": 7}}, "/7"),
+        ("/{user.id}", {"user": {"id": 7}, "user.id": "top"}, "/top"),
+        ("/{user.roles.1}", {"user": {"roles": ["a", "b"]}}, "/b"),
+        ("/{user.id}", {"user": "bob"}, "/unknown"),
+        ("{user.id}", {}, "unknown"),
+        ("/{user.name.first}", {"user": {"name": {"last": "x"}}}, "/unknown"),
+        ("/{ecs.cluster}", {}, "/shop"),
+        ("/{ecs.cluster}", {"ecs": {"cluster": "of the event"}}, "/of the event"),
+        ("/{empty}", {}, "/unknown"),
     ],
 )
 def test_places_are_filled_from_the_event_then_from_what_is_configured(
     text: str, fields: dict[str, object], expected: str
 ) -> None:
     assert rendered(text, fields) == expected
+
+
+def test_each_placeholder_that_nothing_has_the_name_of_is_counted() -> None:
+    missed = Missed()
+    one = Template("/{a}/{b.c}/{service}", "host-1", CONTEXT, missed)
+    rendered = [one.render(fields) for fields in ({}, {"a": 1}, {"a": 1, "b": {"c": "x"}})]
+
+    assert rendered == ["/unknown/unknown/default-service", "/1/unknown/default-service", "/1/x/default-service"]
+    assert missed.count == 3
+    assert [one.lacks(fields) for fields in ({}, {"a": 1}, {"a": 1, "b": {"c": "x"}})] == [True, True, False]
+
+
+def test_documents_in_embedded_metric_format_have_their_group_unless_a_route_gives_one() -> None:
+    group, stream, events, emf, routed = (
+        Template(text, "h", {}) for text in ("/app", "s", "/events", "/emf/{service}", "/routed")
+    )
+    one = Router(group, stream, events, 10, emf_group=emf)
+
+    assert one.route(event({"service": "a"}, from_emf=True), 0.0).group == "/emf/a"
+    assert one.route(event({"service": "a"}), 0.0).group == "/app"
+    assert one.route(event({}, from_emf=True, group="/own"), 0.0).group == "/own"
+    assert one.route(event({}, from_emf=True), 0.0, Route(None, group=routed)).group == "/routed"
+    assert one.route(event({"service": "b"}, from_emf=True), 0.0, Route(None)).group == "/emf/b"
 
 
 def test_an_event_goes_where_the_templates_say() -> None:

@@ -57,7 +57,7 @@ class Recording(Generic[B]):
         self.room = True
         self.asked: list[int] = []
 
-    keeps = False
+    durable = False
 
     def offer(self, batches: Sequence[B], *, windows: Sequence[int] = (), segments: Sequence[int] = ()) -> None:
         self.batches += batches
