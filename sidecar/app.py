@@ -25,6 +25,7 @@ from sidecar.observe.health import Health, ListenerHealth
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter, lines_dropped
 from sidecar.observe.prometheus import FiguresCollector
+from sidecar.observe.published import Publisher
 from sidecar.observe.stall import StallProbe
 from sidecar.observe.stats import Stats
 from sidecar.pipeline.checkpoints import Checkpointer
@@ -104,6 +105,7 @@ class App:
             memory=self._delivery.memory,
             cost=self._costs.dollars,
         )
+        publisher = Publisher(self._sources, self._pipeline.ingest_samples) if config.observe.publish else None
         errors = CallbackErrors()
         self.daemon = Daemon(
             self._make_inputs(errors),
@@ -113,6 +115,7 @@ class App:
                 self._checkpointer,
                 self._task,
                 self._upstream,
+                publisher=publisher,
                 timers=(stall.run, self._reloader.run, self._costs.run),
             ),
             health=self._health,
@@ -199,6 +202,7 @@ class App:
                     listener=listener,
                     collector=FiguresCollector(self._sources),
                     stats=self._make_stats().summary,
+                    series=self._pipeline.sent.summary,
                     responses=self._ledger.responses,
                     limiter=self._limiter,
                     allowed_hosts=listen.allowed_hosts,
@@ -230,6 +234,7 @@ class _Stages:
         task: TaskMetadata | None,
         upstream: Upstream | None,
         *,
+        publisher: Publisher | None,
         timers: Sequence[Callable[[], Coroutine[Any, Any, None]]],
     ) -> None:
         self._pipeline = pipeline
@@ -237,6 +242,7 @@ class _Stages:
         self._delivery = delivery
         self._checkpointer = checkpointer
         self._upstream = upstream
+        self._publisher = publisher
         self._timers = timers
 
     def before_inputs(self) -> list[Coroutine[Any, Any, None]]:
@@ -248,12 +254,15 @@ class _Stages:
         await asyncio.gather(*[part.tried(seconds) for part in (self._checkpointer, self._task) if part is not None])
 
     def timers(self) -> list[Coroutine[Any, Any, None]]:
-        return [*self._pipeline.timers(), *self._delivery.timers(), *[timer() for timer in self._timers]]
+        published = [] if self._publisher is None else [self._publisher.run()]
+        return [*self._pipeline.timers(), *self._delivery.timers(), *[timer() for timer in self._timers], *published]
 
     def workers(self) -> list[Coroutine[Any, Any, None]]:
         return self._delivery.workers()
 
     async def flush(self, *, at_once: bool = False) -> None:
+        if self._publisher is not None:
+            self._publisher.publish()  # what was lost since the last time, in the last windows
         await self._pipeline.flush_everything(at_once=at_once)
         if at_once:
             await self._delivery.stop_committing()

@@ -25,6 +25,7 @@ from sidecar.runtime.process import leave, missing_threads, open_missing_streams
 
 _IMPORTED: Final = {
     "explain": "sidecar.commands.explain",
+    "generate": "sidecar.commands.generate",
     "send": "sidecar.commands.send",
     "spool": "sidecar.commands.spool",
 }
@@ -114,7 +115,7 @@ def run(path: Path | None) -> None:
 def check(path: Path | None) -> None:
     """Validate the configuration and print it with every default filled in; above it rules and prices, as comments."""
     config = load(path, os.environ)
-    for warning in warnings(config, os.environ):
+    for warning in warnings(os.environ):
         click.echo(f"warning: {warning}", err=True)
     rules = config.metrics.rules
     for sentence in report(rules, rule_lines(path, os.environ, "metrics.rules", len(rules))):
@@ -183,5 +184,5 @@ def _start_logging(config: Config) -> None:
     from sidecar.observe.log import configure
 
     configure(config.observe.log_level, config.observe.log_format)
-    for warning in warnings(config, os.environ):
+    for warning in warnings(os.environ):
         structlog.get_logger().warning("configuration", detail=warning)

@@ -23,8 +23,8 @@ def with_rules(config: Config, given: Config) -> Config:
 
 
 def differing(config: Config, given: Config) -> list[str]:
-    """The keys, dotted, whose values differ in two configurations."""
-    return list(_differing(config, given, ""))
+    """The keys, dotted, whose values differ in two configurations; not those of `watch`, which no daemon reads."""
+    return [key for key in _differing(config, given, "") if not key.startswith("watch.")]
 
 
 def _differing(one: BaseModel, other: BaseModel, path: str) -> list[str]:

@@ -19,7 +19,7 @@ from sidecar.config import file
 from sidecar.config.lines import Lines
 from sidecar.config.log_rules import REDACT_KEY
 from sidecar.config.problems import bounded, key_of, path_of, section_of, sentence
-from sidecar.config.schema import NOT_BUILT, Config, Deliver, Emf, Listen, Logs, Metrics, Observe, impossible
+from sidecar.config.schema import Config, Deliver, Emf, Listen, Logs, Metrics, Observe, impossible
 from sidecar.model.errors import ConfigError
 
 __all__ = ["Config", "Deliver", "Emf", "Listen", "Logs", "Metrics", "Observe", "dump", "load", "warnings"]
@@ -68,16 +68,10 @@ def _missing_key(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
             yield f"logs.redact.{index}.replace: hash needs a key, in the environment variable {REDACT_KEY}"
 
 
-def warnings(config: Config, environ: Mapping[str, str]) -> list[str]:
-    """Warnings for the start-up: keys without effect in this version, variables that name no key."""
-    defaults = Config()
-    found = [
-        f"{key} is set, but its feature is not in this version"
-        for key in NOT_BUILT
-        if _get(config, key) != _get(defaults, key)
-    ]
+def warnings(environ: Mapping[str, str]) -> list[str]:
+    """Warnings for the start-up: variables that name no key."""
     known = {variable for variable, _, _ in _variables(Config, ())} | {f"{PREFIX}CONFIG", REDACT_KEY}
-    found += [
+    found = [
         f"{path_of([variable])} names no configuration key and is ignored"
         for variable in sorted(environ)
         if variable.startswith(PREFIX) and variable not in known
@@ -272,8 +266,3 @@ def _kinds(annotation: Any) -> set[Any]:
     if origin in (Union, types.UnionType):
         return set().union(*[_kinds(option) for option in get_args(annotation)])
     return {origin or annotation}
-
-
-def _get(config: Config, key: str) -> object:
-    section, name = key.split(".")
-    return getattr(getattr(config, section), "as_" if name == "as" else name)

@@ -17,6 +17,7 @@ from sidecar.config.checks import template as _template
 from sidecar.config.cost import Budget, PriceOverrides
 from sidecar.config.log_rules import LogMetric, LogRoute, RedactRule
 from sidecar.config.metric_rules import MAX_RULES, MetricRule
+from sidecar.config.watch import Watch
 from sidecar.model import names
 from sidecar.model.errors import DecodeError
 from sidecar.model.limits import METRICS_SHARE
@@ -204,6 +205,7 @@ class Config(_Section):
     deliver: Deliver = Deliver()
     observe: Observe = Observe()
     prices: PriceOverrides | None = None
+    watch: Watch = Watch()
 
 
 class Impossible(NamedTuple):
@@ -291,7 +293,3 @@ def _deliver_problems(deliver: Deliver, listen: Listen) -> list[Impossible]:
             listeners = ("listen.http_port", "listen.admin_port", "listen.emf_port")
             found.append(Impossible(("deliver.endpoint_url", *listeners), sentence))
     return found
-
-
-NOT_BUILT: Final = ("observe.publish",)
-"""Keys whose feature is not in this version: setting one is accepted with a warning."""

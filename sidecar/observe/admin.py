@@ -1,8 +1,9 @@
-"""The admin server: /health, /ready, /metrics, /stats. Read-only.
+"""The admin server: /health, /ready, /metrics, /stats, /series. Read-only.
 
 /health answers while the event loop runs. /ready is 200 if the listeners are bound and the daemon is not draining; it
 does not depend on AWS, since a sidecar's readiness counts for the whole pod (`/ready?delivery=1` also requires that
-delivery works). /metrics has the figures for Prometheus, /stats the same as JSON.
+delivery works). /metrics has the figures for Prometheus, /stats the same as JSON, /series
+what has been sent, for `sidecar generate --from`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class AdminServer:
         listener: ListenerHealth,
         collector: FiguresCollector,
         stats: Callable[[], Awaitable[dict[str, Any]]],
+        series: Callable[[], dict[str, Any]],
         responses: Counter[tuple[str, int]],
         limiter: Limiter,
         allowed_hosts: Collection[str] = (),
@@ -49,6 +51,7 @@ class AdminServer:
             listener: its entry in `health`.
             collector: what `/metrics` shows.
             stats: returns the JSON of `/stats`.
+            series: returns the JSON of `/series`.
             responses: where refused requests are counted, by path and status.
             limiter: for their log lines.
             allowed_hosts: see `HttpServer`.
@@ -57,6 +60,7 @@ class AdminServer:
         self._health = health
         self.listener = listener
         self._stats = stats
+        self._series = series
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(collector)
         self._responses = ResponseLog(listener.name, responses, limiter)
@@ -65,6 +69,7 @@ class AdminServer:
             "/ready": self._get_ready,
             "/metrics": self._get_metrics,
             "/stats": self._get_stats,
+            "/series": self._get_series,
         }
         self._server = HttpServer(
             host,
@@ -126,6 +131,9 @@ class AdminServer:
 
     async def _get_stats(self, _request: web.BaseRequest) -> web.Response:
         return _json(await self._stats())
+
+    async def _get_series(self, _request: web.BaseRequest) -> web.Response:
+        return _json(self._series())
 
 
 def _json(value: dict[str, Any], status: int = 200) -> web.Response:

@@ -17,6 +17,7 @@ from sidecar.deliver.pace import Pace
 from sidecar.model.batches import MetricBatch
 from sidecar.model.limits import RESOLUTIONS
 from sidecar.model.samples import Measurement, Series
+from sidecar.observe.sent import SentSeries
 from sidecar.pipeline.observer import Observer
 from sidecar.pipeline.sink import Sink
 from sidecar.runtime.turns import Turns
@@ -33,6 +34,7 @@ class MetricFlushes:
     Attributes:
         flushing: held while samples are neither in a window nor offered to the sink.
         cardinality: notes which series are sent in which clock hour: what they cost.
+        sent: notes what is sent.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class MetricFlushes:
         self._clock = observer.clock
         self._pace = pace
         self.flushing = asyncio.Lock()
+        self.sent = SentSeries()
         self._last = 0.0  # wall seconds of the last input
         self._packing = 0  # samples out of windows that are not offered to the sink yet
         self._early = asyncio.Event()
@@ -140,6 +143,7 @@ class MetricFlushes:
             for series, measurement in self._close(interval):
                 self._packing += measurement.samples
                 self.cardinality.sent(series, hour, now)
+                self.sent.note(series, measurement)
                 if measurement.counts is not None and measurement.values[0] < 0.0:
                     self._warn_of_negative(series)
                 batches += packer.add(series.namespace, encode(series, start, measurement))

@@ -10,7 +10,7 @@ frames; `metrics` that of a metric from there, `logs` that of a log event.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, Final
 
 from sidecar.aggregate.window import Windows
@@ -20,9 +20,11 @@ from sidecar.model.batches import LogBatch, MetricBatch
 from sidecar.model.errors import DecodeError
 from sidecar.model.exchange import Decode, Signal
 from sidecar.model.limits import RESOLUTIONS
+from sidecar.model.samples import Sample
+from sidecar.observe.sent import SentSeries
 from sidecar.pipeline import hits
 from sidecar.pipeline.bodies import Bodies
-from sidecar.pipeline.dispatch import Dispatch
+from sidecar.pipeline.dispatch import Dispatch, Source
 from sidecar.pipeline.elements import ElementPath
 from sidecar.pipeline.flushes import MetricFlushes
 from sidecar.pipeline.lines import DatagramPath
@@ -193,6 +195,20 @@ class Pipeline:
     def series(self) -> int:
         """Distinct series in the last hour."""
         return len(self.shape.cardinality)
+
+    def ingest_samples(self, samples: Iterable[Sample], input_: str) -> None:
+        """Ingest samples that are made here, now, and count them under an input."""
+        now = self._observer.clock.wall()
+        self._metrics.note_time(now)
+        source = Source(input_, self._observer.ledger.samples, lambda sample, _: sample)
+        for sample in samples:
+            self._dispatch.ingest(sample, source, now)
+        self._flushes.check_thresholds()
+
+    @property
+    def sent(self) -> SentSeries:
+        """What has been sent."""
+        return self._flushes.sent
 
     @property
     def open_accumulators(self) -> int:

@@ -11,7 +11,7 @@ from sidecar.shape.cardinality import Cardinality
 from sidecar.shape.log_rules import LogRules
 from sidecar.shape.routing import Router
 from sidecar.shape.rules import Decision, Rule, Rules
-from sidecar.shape.series import SeriesNaming
+from sidecar.shape.series import Named, SeriesNaming
 
 
 class ShapedSample(NamedTuple):
@@ -96,6 +96,18 @@ class Shape:
         folded = series is not own and series != own
         over_budget = folded and self.cardinality.over_budget
         return ShapedSample(series, percentiles, repaired, folded, closing, unknown=unknown, over_budget=over_budget)
+
+    def name(self, sample: Sample, input_: str = "") -> Named:
+        """What a sample, that arrived by an input, becomes by its names, without counting its series.
+
+        Raises:
+            DecodeError: CloudWatch would refuse a name, the unit or the dimensions.
+        """
+        return self._naming.name(sample, input_)
+
+    def percentiles(self, named: Named) -> bool:
+        """True if the values of a distribution are stored: by rule, else `metrics.percentiles`."""
+        return self._percentiles if named.percentiles is None else named.percentiles
 
     def steps(self, sample: Sample, input_: str = "") -> Iterator[tuple[Rule, Decision]]:
         """The rules of `metrics.rules` that apply to a sample, each with what it and those before it say.

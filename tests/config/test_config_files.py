@@ -41,7 +41,7 @@ def schema_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 def file_keys(document: dict[str, Any]) -> Iterator[str]:
     """Yield every key of a file as a dotted path; sections are one level deep."""
-    sections = {"listen", "metrics", "logs", "emf", "aws", "deliver", "observe"}
+    sections = {"listen", "metrics", "logs", "emf", "aws", "deliver", "observe", "watch"}
     for key, value in document.items():
         if key in sections:
             yield from (f"{key}.{inner}" for inner in value)

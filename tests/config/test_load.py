@@ -106,7 +106,7 @@ def test_every_key_has_a_variable() -> None:
             environ[variable] = inner if isinstance(inner, str) else json.dumps(inner)
 
     assert load(None, environ) == config
-    assert warnings(config, environ) == []
+    assert warnings(environ) == []
 
 
 @pytest.mark.parametrize(
@@ -421,21 +421,15 @@ def test_a_file_that_cannot_be_read_is_one_error(tmp_path: Path) -> None:
 def test_a_variable_that_names_no_key_only_warns() -> None:
     """Kubernetes sets such for a Service named `sidecar`."""
     environ = {"SIDECAR_PORT": "tcp://10.0.0.1:8125", "SIDECAR_SERVICE_HOST": "10.0.0.1", "SIDECAR_CONFIG": "/x.yaml"}
-    told = warnings(load(None, environ), environ)
+    told = warnings(environ)
 
     assert len(told) == 2
     assert told[0].startswith("SIDECAR_PORT ")
     assert told[1].startswith("SIDECAR_SERVICE_HOST ")
 
 
-def test_a_key_whose_feature_is_not_built_warns_once(file: Path) -> None:
-    told = warnings(loaded(file, "observe: {publish: true}"), {})
-
-    assert [line.split()[0] for line in told] == ["observe.publish"]
-
-
 def test_the_defaults_warn_of_nothing() -> None:
-    assert warnings(Config(), {}) == []
+    assert warnings({}) == []
 
 
 # --- round trip ---------------------------------------------------------------------------------------

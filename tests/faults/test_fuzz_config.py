@@ -141,7 +141,7 @@ def is_configuration_or_sentences(path: Path | None, environ: dict[str, str]) ->
     config = None
     try:
         config = load(path, environ)
-        sentences = warnings(config, environ)
+        sentences = warnings(environ)
     except ConfigError as error:
         sentences = error.problems
     assert (config is None) <= (len(sentences) > 0)

@@ -1,0 +1,102 @@
+"""Metrics that assets name, each checked against what is sent; what is wrong is collected, so that all is said at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from sidecar.config.schema import Config
+from sidecar.config.watch import Severity
+from sidecar.generate.sent import ANY, Addition, Found, Reference, Refused, Sent
+from sidecar.generate.values import Topic, Value
+from sidecar.model.samples import Dimensions
+
+_NO_SLUG: Final = re.compile(r"[^A-Za-z0-9]+")
+
+
+class Used(NamedTuple):
+    """A metric that an asset names, and that is sent."""
+
+    namespace: str
+    name: str
+    dimensions: Dimensions
+    statistic: str
+
+
+class Checked:
+    """Looks metrics up, and names assets.
+
+    Attributes:
+        config: the configuration.
+        problems: a sentence for each metric that is not sent as an asset names it, and for what else is impossible.
+        additions: rules that would solve some of them.
+        used: every metric that an asset names and that is sent.
+        severities: of topics that have to be made, in the order in which they are needed.
+    """
+
+    def __init__(self, config: Config, sent: Sent) -> None:
+        """Start without problems."""
+        self.config = config
+        self.problems: list[str] = []
+        self.additions: list[Addition] = []
+        self.used: dict[Used, None] = {}
+        self.severities: dict[Severity, None] = {}
+        self._sent = sent
+        watch = config.watch
+        self.service = watch.service or _slug(config.namespace)
+        self.environment = watch.environment or _slug(config.dimensions.get("Environment", ""))
+
+    @property
+    def prefix(self) -> str:
+        """What the names of all assets begin with: the service and, where there is one, the environment."""
+        return f"{self.service}-{self.environment}" if self.environment else self.service
+
+    def dimensions(self, asset: str, given: Mapping[str, str | None] | None, by: list[str] | None = None) -> Dimensions:
+        """A set of dimensions with its values.
+
+        Args:
+            asset: where in the configuration.
+            given: names with values; None for a value is the configured one, None for all is every configured dimension.
+            by: names of which each value has a line of its own.
+        """
+        configured = self.config.dimensions
+        found: dict[str, str] = dict.fromkeys(by or (), ANY)
+        for name, value in (configured if given is None else given).items():
+            known = configured.get(name) if value is None else value
+            if known is None:
+                self.problem(f"{asset}: the dimension {name} has no value: it is none of the configured dimensions")
+            found.setdefault(name, known or ANY)
+        return tuple(sorted(found.items()))
+
+    def find(self, reference: Reference) -> Found | None:
+        """The metric as it is sent; None with a problem noted where it is not."""
+        found = self._sent.find(reference)
+        if isinstance(found, Refused):
+            self.problem(found.sentence)
+            self.additions += found.additions
+            return None
+        self.used[Used(found.namespace, reference.name, reference.dimensions, reference.statistic)] = None
+        return found
+
+    def problem(self, sentence: str) -> None:
+        """Note why something cannot be made."""
+        if sentence not in self.problems:
+            self.problems.append(sentence)
+
+    def topic(self, asset: str, severity: Severity) -> Value:
+        """The ARN of the topic for a severity: the configured one, or one that is made."""
+        arn = self.config.watch.topics.get(severity)
+        if arn is None:
+            self.severities[severity] = None
+            return Topic(severity)
+        region = arn.split(":")[3]
+        if self.config.region is not None and region != self.config.region:
+            self.problem(
+                f"{asset}: the topic {arn} is in {region}, and an alarm notifies topics of its own Region only"
+            )
+        return arn
+
+
+def _slug(text: str) -> str:
+    return _NO_SLUG.sub("-", text).strip("-").lower()

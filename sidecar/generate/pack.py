@@ -1,0 +1,89 @@
+"""All assets of a configuration, in the order in which they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from sidecar.config.metric_rules import MetricRule
+from sidecar.config.schema import Config
+from sidecar.generate import alarms, dashboards, filters, groups, iam, queries
+from sidecar.generate.checked import Checked, Used
+from sidecar.generate.configured import Configured, Decide
+from sidecar.generate.sent import Addition, Sent
+from sidecar.generate.values import Resource
+from sidecar.model.errors import ConfigError
+
+What: TypeAlias = Literal["iam", "log-groups", "alarms", "dashboard", "queries", "metric-filters", "all"]
+WHATS: Final[tuple[What, ...]] = ("iam", "log-groups", "alarms", "dashboard", "queries", "metric-filters", "all")
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """What is made of a configuration.
+
+    Attributes:
+        resources: in their order.
+        used: the metrics that they name.
+        problems: a sentence for each that would have no data, or cannot be made.
+        additions: rules that would solve problems.
+    """
+
+    resources: Sequence[Resource]
+    used: Sequence[Used]
+    problems: Sequence[str]
+    additions: Sequence[Addition]
+
+
+def make(what: What, config: Config, decide: Decide, sent: Sent | None = None) -> Pack:
+    """Make assets.
+
+    Args:
+        what: which.
+        config: the configuration.
+        decide: what the configuration makes of a sample.
+        sent: knows what is sent; None for what the configuration says.
+    """
+    configured = Configured(config, decide)
+    checked = Checked(config, sent or configured)
+    makers: dict[What, Callable[[], list[Resource]]] = {
+        "iam": lambda: iam.policies(checked, configured.namespaces()),
+        "log-groups": lambda: groups.log_groups(checked),
+        "alarms": lambda: alarms.alarms(checked),
+        "dashboard": lambda: dashboards.dashboards(checked),
+        "queries": lambda: queries.queries(checked),
+        # Not among all: the sidecar takes the same metrics out of the same events, and both would count twice.
+        "metric-filters": lambda: filters.metric_filters(checked),
+    }
+    wanted = [one for one in makers if one != "metric-filters"] if what == "all" else [what]
+    resources = [resource for one in wanted for resource in makers[one]()]
+    return Pack(resources, list(checked.used), checked.problems, checked.additions)
+
+
+def rules_of(additions: Sequence[Addition]) -> list[MetricRule]:
+    """Rules to be added behind the others, one for each metric: rollups that it has, and those that are missing."""
+    rules: dict[str, dict[str, object]] = {}
+    for one in additions:
+        rule = rules.setdefault(one.name, {"match": _escaped(one.name)})
+        if one.rollups is not None:
+            known = rule.setdefault("rollups", [])
+            assert isinstance(known, list)  # noqa: S101  # it is made in the line above
+            known += [list(names) for names in one.rollups if list(names) not in known]
+        if one.percentiles is not None:
+            rule["percentiles"] = one.percentiles
+    try:
+        return [MetricRule.model_validate(rule) for rule in rules.values()]
+    except ValueError as error:  # a metric has more rollups than a rule may have
+        raise ConfigError([f"metrics.rules: the rollups that are missing cannot be added: {error}"]) from None
+
+
+def extended(config: Config, rules: Sequence[MetricRule]) -> Config:
+    """The configuration with rules added behind the others."""
+    metrics = config.metrics.model_copy(update={"rules": [*config.metrics.rules, *rules]})
+    return config.model_copy(update={"metrics": metrics})
+
+
+def _escaped(name: str) -> str:
+    """A name as a pattern that matches it alone."""
+    return "".join(f"[{one}]" if one in "*?[{" else one for one in name)

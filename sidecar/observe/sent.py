@@ -1,0 +1,69 @@
+"""What has been sent: each metric with its sets of dimensions, for `sidecar generate --from`. Bounded."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+from sidecar.model.samples import Measurement, Series
+
+SETS: Final = 1_000  # of dimensions, of all metrics together; beyond, further ones are not noted
+VALUES: Final = 20  # combinations of values of one set that are noted
+KNOWN: Final = 32_768  # series that are known to be noted, by their hashes: what the flush asks for first
+
+Form: TypeAlias = Literal["statistics", "values", "set"]
+"""What a datum has: a statistic set, values with counts, or the number of members of a set."""
+
+
+class _Set(NamedTuple):
+    """A metric with one set of dimensions."""
+
+    namespace: str
+    name: str
+    dimensions: tuple[str, ...]
+    resolution: int
+    form: Form
+
+
+class SentSeries:
+    """Notes series as they are sent.
+
+    Attributes:
+        more: True if there were more sets than are noted.
+    """
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._sets: dict[_Set, dict[tuple[str, ...], None]] = {}
+        self._known: set[int] = set()
+        self.more = False
+
+    def note(self, series: Series, measurement: Measurement) -> None:
+        """Note a series with what is sent of it."""
+        # One look-up for nearly all: a flush sends thousands. By hash, so that no series is held in memory for it.
+        key = hash((series, measurement.statistics is None))
+        if key in self._known:
+            return
+        if len(self._known) >= KNOWN:
+            self._known.clear()
+        self._known.add(key)
+        form: Form = "statistics" if measurement.statistics else "set" if measurement.counts is None else "values"
+        names = tuple([name for name, _ in series.dimensions])
+        found = _Set(series.namespace, series.name, names, series.resolution, form)
+        values = self._sets.get(found)
+        if values is None:
+            if len(self._sets) >= SETS:
+                self.more = True
+                return
+            values = self._sets[found] = {}
+        if len(values) <= VALUES:  # one more says that there are more
+            values[tuple([value for _, value in series.dimensions])] = None
+
+    def summary(self) -> dict[str, Any]:
+        """The JSON of `/series`: names, and up to 20 combinations of values of each set; `more` where there were more."""
+        return {
+            "more": self.more,
+            "sent": [
+                {**one._asdict(), "values": list(values)[:VALUES], "more": len(values) > VALUES}
+                for one, values in self._sets.items()
+            ],
+        }

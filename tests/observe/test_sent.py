@@ -1,0 +1,43 @@
+"""What has been sent is noted by sets of dimensions, and however many series there are the notes are bounded."""
+
+from __future__ import annotations
+
+from sidecar.model.samples import Measurement, Series, Statistics
+from sidecar.observe.sent import KNOWN, SETS, VALUES, SentSeries
+
+VALUES_OF_ONE = Measurement(1, values=(1.0,), counts=(1.0,))
+STATISTICS = Measurement(1, Statistics(1, 1, 1, 1))
+
+
+def series(name: str, resolution: int = 60, **dimensions: str) -> Series:
+    return Series("App", name, tuple(sorted(dimensions.items())), "Count", resolution)
+
+
+def test_each_way_of_sending_is_noted_once() -> None:
+    sent = SentSeries()
+    for _ in range(3):
+        sent.note(series("a", env="x"), STATISTICS)
+        sent.note(series("a", env="y"), STATISTICS)
+        sent.note(series("a"), VALUES_OF_ONE)
+        sent.note(series("b", 1), Measurement(2, values=(7.0,)))
+
+    rows = [tuple(one.values()) for one in sent.summary()["sent"]]
+    assert rows == [
+        ("App", "a", ("env",), 60, "statistics", [("x",), ("y",)], False),
+        ("App", "a", (), 60, "values", [()], False),
+        ("App", "b", (), 1, "set", [()], False),
+    ]
+
+
+def test_the_notes_are_bounded() -> None:
+    sent = SentSeries()
+    for number in range(KNOWN + VALUES):
+        sent.note(series("a", user=str(number)), STATISTICS)
+    for number in range(SETS + 5):
+        sent.note(series(f"m{number}"), STATISTICS)
+
+    found = sent.summary()
+    assert found["more"] is True
+    assert len(found["sent"]) == SETS
+    assert found["sent"][0]["more"] is True
+    assert len(found["sent"][0]["values"]) == VALUES
