@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +29,7 @@ from sidecar.observe.published import Publisher
 from sidecar.observe.stall import StallProbe
 from sidecar.observe.stats import Stats
 from sidecar.pipeline.checkpoints import Checkpointer
+from sidecar.pipeline.costs import Costs
 from sidecar.pipeline.intake import Pipeline
 from sidecar.pipeline.observer import Observer
 from sidecar.pipeline.reloading import Reloader
@@ -78,7 +79,16 @@ class App:
         )
         self._upstream = _upstream(config)
         self._environment = dict(os.environ)
-        self._pipeline = self._make_pipeline(clock)
+        observer = Observer(self._ledger, self._limiter, clock)
+        self._pipeline = self._make_pipeline(observer)
+        self._costs = Costs(
+            config,
+            cardinality=lambda: self._pipeline.shape.cardinality,
+            groups=self._groups,
+            operation=target.metrics.operation,
+            observer=observer,
+        )
+        self._health.budget = self._costs.budget
         self._checkpointer = self._make_checkpointer(clock)
         self._reloader = self._make_reloader(source, clock)
         address = os.environ.get(ecs.VARIABLE)
@@ -93,6 +103,7 @@ class App:
             rule_hits=self._pipeline.rule_hits,
             max_series=config.metrics.max_series,
             memory=self._delivery.memory,
+            cost=self._costs.dollars,
         )
         publisher = Publisher(self._sources, self._pipeline.ingest_samples) if config.observe.publish else None
         errors = CallbackErrors()
@@ -102,11 +113,10 @@ class App:
                 self._pipeline,
                 self._delivery,
                 self._checkpointer,
-                stall,
-                self._upstream,
-                self._reloader,
                 self._task,
-                publisher,
+                self._upstream,
+                timers=(stall.run, self._reloader.run, self._costs.run),
+                publisher=publisher,
             ),
             health=self._health,
             ledger=self._ledger,
@@ -120,13 +130,13 @@ class App:
         """Run until a signal, drain, and return the exit status: 0, or 1 after a bug."""
         return await self.daemon.run(target=self._config.deliver.target)
 
-    def _make_pipeline(self, clock: Clock) -> Pipeline:
+    def _make_pipeline(self, observer: Observer) -> Pipeline:
         return Pipeline(
             self._config,
             self._make_shape(self._config),
             metrics=self._delivery.metrics.backlog,
             logs=self._delivery.logs.backlog,
-            observer=Observer(self._ledger, self._limiter, clock),
+            observer=observer,
             pace=self._delivery.metrics.pace,
         )
 
@@ -209,6 +219,7 @@ class App:
             queues={"metrics": self._delivery.metrics.backlog, "logs": self._delivery.logs.backlog},
             totals=self._delivery.target.totals,
             rules=self._pipeline.rules,
+            cost=self._costs.summary,
         )
 
 
@@ -220,20 +231,19 @@ class _Stages:
         pipeline: Pipeline,
         delivery: Delivery,
         checkpointer: Checkpointer | None,
-        stall: StallProbe,
-        upstream: Upstream | None,
-        reloader: Reloader,
         task: TaskMetadata | None,
+        upstream: Upstream | None,
+        *,
+        timers: Sequence[Callable[[], Coroutine[Any, Any, None]]],
         publisher: Publisher | None,
     ) -> None:
         self._pipeline = pipeline
         self._task = task
         self._delivery = delivery
         self._checkpointer = checkpointer
-        self._stall = stall
         self._upstream = upstream
-        self._reloader = reloader
         self._publisher = publisher
+        self._timers = timers
 
     def before_inputs(self) -> list[Coroutine[Any, Any, None]]:
         return [part.run() for part in (self._checkpointer, self._task) if part is not None]
@@ -244,8 +254,8 @@ class _Stages:
         await asyncio.gather(*[part.tried(seconds) for part in (self._checkpointer, self._task) if part is not None])
 
     def timers(self) -> list[Coroutine[Any, Any, None]]:
-        published = [] if self._publisher is None else [self._publisher.run()]
-        return [*self._pipeline.timers(), self._stall.run(), *self._delivery.timers(), self._reloader.run(), *published]
+        publishing = [] if self._publisher is None else [self._publisher.run()]
+        return [*self._pipeline.timers(), *self._delivery.timers(), *[timer() for timer in self._timers], *publishing]
 
     def workers(self) -> list[Coroutine[Any, Any, None]]:
         return self._delivery.workers()

@@ -115,6 +115,12 @@ PANELS: Final = (
         unit="percentunit",
     ),
     Panel(
+        "Dollars a month",
+        (("sum by (kind) (sidecar_cost_dollars_per_month{@})", "{{kind}}"),),
+        "Estimate of what all chosen instances send, by list price; series that several of them send are in it several times.",
+        unit="currencyUSD",
+    ),
+    Panel(
         "Rule hits",
         (("topk(20, sum by (rule) (rate(sidecar_rule_hits_total{@}[$__rate_interval])))", "{{rule}}"),),
         "Samples and log events a second to which each rule of the configuration applied, the twenty busiest.",

@@ -15,6 +15,7 @@ import click
 from sidecar import __version__
 from sidecar.commands.output import complain, complain_unless_closed, flush
 from sidecar.commands.parameters import CONFIG, finite
+from sidecar.config.cost_report import cost_report
 from sidecar.config.file import source
 from sidecar.config.load import dump, load, rule_lines, warnings
 from sidecar.config.rule_report import report
@@ -112,12 +113,14 @@ def run(path: Path | None) -> None:
 @cli.command()
 @CONFIG
 def check(path: Path | None) -> None:
-    """Validate the configuration and print it with every default filled in; above it each rule, as comments."""
+    """Validate the configuration and print it with every default filled in; above it rules and prices, as comments."""
     config = load(path, os.environ)
     for warning in warnings(os.environ):
         click.echo(f"warning: {warning}", err=True)
     rules = config.metrics.rules
     for sentence in report(rules, rule_lines(path, os.environ, "metrics.rules", len(rules))):
+        click.echo(f"# {sentence}")
+    for sentence in cost_report(config):
         click.echo(f"# {sentence}")
     click.echo(dump(config), nl=False)
 

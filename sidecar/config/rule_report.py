@@ -34,8 +34,8 @@ def report(rules: Sequence[MetricRule], lines: Sequence[int | None]) -> Iterator
         if rule.rollups:
             most = len({frozenset(one) for one in rule.rollups})
             yield (
-                f"{name}: at most {1 + most} times as many series, one for each set of rollups; fewer where series"
-                " share a rollup"
+                f"{name}: at most {1 + most} times as many series on the bill, one for each set of rollups; fewer"
+                " where series share a rollup"
             )
 
 

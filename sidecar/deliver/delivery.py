@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from sidecar.config.schema import Config
 from sidecar.deliver.backlog import Backlog
+from sidecar.deliver.metered import MeteredLogs
 from sidecar.deliver.pace import Pace
 from sidecar.deliver.retry import Backoff
 from sidecar.deliver.target import Target, open_target
@@ -65,8 +66,9 @@ class Delivery:
         self.metrics: SignalDelivery[MetricBatch] = self._signal(
             "metrics", for_metrics, MetricCodec(), self.target.metrics, ledger.samples, health.metrics, 1
         )
+        logs = MeteredLogs(self.target.logs, ledger.log_bytes.count)
         self.logs: SignalDelivery[LogBatch] = self._signal(
-            "logs", memory - for_metrics, LogCodec(), self.target.logs, ledger.log_events, health.logs, LOG_REQUESTS
+            "logs", memory - for_metrics, LogCodec(), logs, ledger.log_events, health.logs, LOG_REQUESTS
         )
 
     def _signal(

@@ -42,6 +42,7 @@ class Sources:
         rule_hits: returns each rule of the configuration with the number of samples or log events it applied to.
         max_series: `metrics.max_series`; None where there is no such limit.
         memory: returns {signal: (bytes of closed batches in memory, the most that may be)}.
+        cost: returns dollars a month by kind.
     """
 
     ledger: Ledger
@@ -53,6 +54,7 @@ class Sources:
     rule_hits: Callable[[], Iterable[tuple[str, int]]] = tuple
     max_series: int | None = None
     memory: Callable[[], Mapping[str, tuple[int, int]]] = dict
+    cost: Callable[[], Mapping[str, float]] = dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +321,14 @@ FIGURES: Final[tuple[Figure, ...]] = (
         path="series.max",
     ),
     *_memory(),
+    Figure(
+        "sidecar_cost_dollars_per_month",
+        "gauge",
+        "Estimate of what is sent, by list price: metrics, requests, logs (ingested), log_storage.",
+        lambda sources: [((kind,), dollars) for kind, dollars in sources.cost().items()],
+        labels=("kind",),
+        path="cost.dollars_per_month",
+    ),
     Figure(
         "sidecar_loop_stall_seconds",
         "gauge",

@@ -90,6 +90,7 @@ class Health:
     Attributes:
         spool: returns the state of the spool; None without one.
         configuration: returns the state of the configuration file; None without one.
+        budget: returns the state of `metrics.budget`, None where there is none.
     """
 
     listeners: list[ListenerHealth] = field(default_factory=list)
@@ -98,6 +99,7 @@ class Health:
     draining: bool = False
     spool: Callable[[], dict[str, Any]] | None = None
     configuration: Callable[[], dict[str, Any]] | None = None
+    budget: Callable[[], dict[str, Any] | None] = lambda: None
 
     @property
     def ready(self) -> bool:
@@ -121,4 +123,7 @@ class Health:
             shown["spool"] = self.spool()
         if self.configuration is not None:
             shown["configuration"] = self.configuration()
+        budget = self.budget()
+        if budget is not None:
+            shown["budget"] = budget
         return shown

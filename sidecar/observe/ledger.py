@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from sidecar.model.errors import Reason
 
+LOG_GROUPS: Final = 500  # whose bytes are counted apart
+OTHER_GROUPS: Final = "(other groups)"  # no group has blanks or parentheses in its name
 REQUEST_SECONDS_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -89,6 +91,19 @@ class DatagramLedger:
         return sum(counts) if counts else None
 
 
+class LogBytes:
+    """Bytes of delivered log events as the service bills them: uncompressed, with 26 for each event."""
+
+    def __init__(self) -> None:
+        """Start without a group."""
+        self.by_group: Counter[str] = Counter()
+
+    def count(self, group: str, size_bytes: int) -> None:
+        """Count bytes of a group; beyond `LOG_GROUPS` groups those of new ones together, under `OTHER_GROUPS`."""
+        known = group in self.by_group or len(self.by_group) < LOG_GROUPS
+        self.by_group[group if known else OTHER_GROUPS] += size_bytes
+
+
 class Ledger:
     """Everything that is counted."""
 
@@ -98,6 +113,7 @@ class Ledger:
         self.log_events = SignalLedger()
         self.datagrams = DatagramLedger()
         self.requests = RequestLedger()
+        self.log_bytes = LogBytes()
         self.responses: Counter[tuple[str, int]] = Counter()  # {(route, status code): responses} of the HTTP listeners
         # {kind: samples or log events} accepted with a change: cut, folded, repaired, a field ignored.
         self.adjusted: Counter[str] = Counter()

@@ -24,6 +24,7 @@ class Stats:
         totals: Callable[[], Awaitable[dict[str, Any] | None]],
         figures: Iterable[Figure] = FIGURES,
         rules: Callable[[], dict[str, Any]] | None = None,
+        cost: Callable[[], Awaitable[dict[str, Any]]] | None = None,
     ) -> None:
         """Describe what is shown.
 
@@ -35,6 +36,7 @@ class Stats:
             totals: returns what the local target holds, or None.
             figures: the table.
             rules: returns what the rules of the configuration applied to; None where there are none.
+            cost: returns what is sent in dollars; None where that is not estimated.
         """
         self._target_name = target_name
         self._sources = sources
@@ -43,6 +45,7 @@ class Stats:
         self._totals = totals
         self._figures = tuple(figures)
         self._rules = rules
+        self._cost = cost
 
     async def summary(self) -> dict[str, Any]:
         """The JSON of `/stats`."""
@@ -67,6 +70,8 @@ class Stats:
             stats["configuration"] = health.configuration()
         if self._rules is not None:
             stats["rules"] = self._rules()
+        if self._cost is not None:
+            stats["cost"] = await self._cost()
         local = await self._totals()
         if local is not None:
             stats["local"] = local

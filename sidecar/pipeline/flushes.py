@@ -21,6 +21,7 @@ from sidecar.observe.sent import SentSeries
 from sidecar.pipeline.observer import Observer
 from sidecar.pipeline.sink import Sink
 from sidecar.runtime.turns import Turns
+from sidecar.shape.cardinality import Cardinality
 
 EARLY_SECONDS: Final = 5.0  # between two early flushes
 FULL_AT: Final = 2  # times metrics.flush_entries are open: further samples are refused
@@ -33,6 +34,7 @@ class MetricFlushes:
     Attributes:
         flushing: held while samples are neither in a window nor offered to the sink.
         sent: notes what is sent.
+        cardinality: notes which series are sent in which clock hour: what they cost.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class MetricFlushes:
         config: Metrics,
         *,
         windows: Windows,
+        cardinality: Cardinality,
         sink: Sink[MetricBatch],
         observer: Observer,
         pace: Pace,
@@ -49,12 +52,14 @@ class MetricFlushes:
         Args:
             config: the section `metrics`.
             windows: the open windows.
+            cardinality: see `MetricFlushes`.
             sink: where batches go.
             observer: counts flushes, and samples that are being batched as pending; logs; reads the clock.
             pace: has the seconds after the boundary at which to flush, so that a fleet spreads; it notes each flush.
         """
         self._config = config
         self._windows = windows
+        self.cardinality = cardinality
         self._sink = sink
         self._observer = observer
         self._clock = observer.clock
@@ -130,6 +135,7 @@ class MetricFlushes:
         turns = Turns(self._clock.monotonic)
         serials: list[int] = []
         requests = 0
+        hour, now = int(self._clock.wall() // 3_600), self._clock.monotonic()
         taken = self._windows.take(self._clock.wall(), unfinished=unfinished, resolutions=resolutions)
         # Windows of one interval have their rollups in common: they are offered together.
         for (start, _), windows in groupby(taken, key=attrgetter("start", "resolution")):
@@ -137,6 +143,7 @@ class MetricFlushes:
             for series, measurement in self._close(interval):
                 self._packing += measurement.samples
                 self.sent.note(series, measurement)
+                self.cardinality.sent(series, hour, now)
                 if measurement.counts is not None and measurement.values[0] < 0.0:
                     self._warn_of_negative(series)
                 batches += packer.add(series.namespace, encode(series, start, measurement))

@@ -73,7 +73,14 @@ class Pipeline:
         max_series = config.metrics.max_series
         self.windows = Windows(checkpointed=metrics.durable, max_levels=max_series)
         self._shortcuts = Shortcuts(shape, self.windows, max_series, observer)
-        self._flushes = MetricFlushes(config.metrics, windows=self.windows, sink=metrics, observer=observer, pace=pace)
+        self._flushes = MetricFlushes(
+            config.metrics,
+            windows=self.windows,
+            cardinality=shape.cardinality,
+            sink=metrics,
+            observer=observer,
+            pace=pace,
+        )
         self._metrics = MetricPath(
             shape,
             windows=self.windows,
@@ -165,6 +172,7 @@ class Pipeline:
     @shape.setter
     def shape(self, shape: Shape) -> None:
         self._metrics.shape = self._logs.shape = shape
+        self._flushes.cardinality = shape.cardinality
         self._shortcuts.replace_shape(shape)
         self._redact_log_lines(shape)
 

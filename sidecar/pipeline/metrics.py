@@ -26,7 +26,7 @@ class Added(NamedTuple):
         accumulator: accepts more samples of the same series, kind and time; or counts them as dropped by a rule.
         series: the sample's own, or the one it was folded into.
         adjusted: what was changed, each once: the sample's own kinds, `name_repaired`, `series_folded`,
-            `placeholder_unknown`.
+            `series_folded_by_budget`, `placeholder_unknown`.
         closing: of the accumulator's window.
     """
 
@@ -118,7 +118,14 @@ class MetricPath:
             )
         if shaped.repaired:
             adjusted += ("name_repaired",)
-        if shaped.folded:
+        if shaped.over_budget:
+            adjusted += ("series_folded_by_budget",)
+            observer.limiter.warning(
+                "series_folded_by_budget",
+                "metrics.budget is spent: new series are folded, those that exist go on",
+                into=str(series)[:SHOWN_CHARACTERS],
+            )
+        elif shaped.folded:
             adjusted += ("series_folded",)
             observer.limiter.warning(
                 "series_folded",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from sidecar.config.log_rules import REDACT_KEY, Rewrite
 from sidecar.config.metric_rules import MetricRule
-from sidecar.config.schema import Config, Logs
+from sidecar.config.schema import Config, Logs, Metrics
 from sidecar.model.conditions import Condition, compile_condition
 from sidecar.model.log_groups import GroupSettings, LogGroups
 from sidecar.model.samples import Kind, Rollups
@@ -21,6 +22,9 @@ from sidecar.shape.routing import Router
 from sidecar.shape.rules import Rule, Rules
 from sidecar.shape.series import SeriesNaming
 from sidecar.shape.shape import Shape
+
+INSTANCE_PLACEHOLDERS: Final = ("HOSTNAME", "POD_NAME", "POD_UID", "POD_IP", "ecs.task_id")
+"""Those whose values, as those of dimensions, name this instance: so Kubernetes' downward API is mostly used."""
 
 
 def make_shape(
@@ -52,6 +56,8 @@ def make_shape(
     def template(text: str) -> Template:
         return Template(text, hostname, context, missed)
 
+    cardinality = _cardinality(metrics) if before is None else before.cardinality
+    cardinality.instance = _instance(hostname, environment)
     group, stream, events_group = map(template, (logs.group, logs.stream, logs.events_group or logs.group))
     return Shape(
         naming=SeriesNaming(
@@ -66,7 +72,7 @@ def make_shape(
             ),
             unknown=unknown,
         ),
-        cardinality=Cardinality(metrics.max_series) if before is None else before.cardinality,
+        cardinality=cardinality,
         router=Router(
             group,
             stream,
@@ -81,6 +87,15 @@ def make_shape(
         signed_gauges=metrics.signed_gauges,
         log_rules=_log_rules(logs, template, missed, environment.get(REDACT_KEY)),
     )
+
+
+def _cardinality(metrics: Metrics) -> Cardinality:
+    return Cardinality(metrics.max_series, replicas=1 if metrics.budget is None else metrics.budget.replicas)
+
+
+def _instance(hostname: str, environment: Mapping[str, str]) -> frozenset[str]:
+    """The values of dimensions that name this instance."""
+    return frozenset([hostname, *[environment.get(name, "") for name in INSTANCE_PLACEHOLDERS]]) - {"", "localhost"}
 
 
 def rule_of(configured: MetricRule, origin: str) -> Rule:

@@ -5,10 +5,13 @@ last hour, or beyond their limit in bytes, a new combination is folded: the dime
 values becomes `__other__`, so that the metric's total over all series is still the sum of what was sent. The same
 holds for one metric beyond the `max_series` of its rule. Rollups count as well; they are never folded themselves, but
 follow the series that they add up, so that there are no more of them than of those for each set of dimensions.
+
+At the budget of `metrics.budget` new combinations are folded in the same way, but nothing is refused because of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
@@ -17,12 +20,14 @@ from sidecar.model.closing import rolled_up
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.limits import MIN_SERIES_BYTES, SERIES_BYTES
 from sidecar.model.samples import Rollups, Series
+from sidecar.shape.metric_hours import MetricHours, MetricLevel
 
 OTHER: Final = "__other__"
 IDLE_SECONDS: Final = 3_600.0
 CHOICE_SECONDS: Final = 60.0  # until the exploding dimension of a metric is chosen again
 FOLDED_SHARE: Final = 0.25  # of the cap: so many folded series may come on top of it
 FEW: Final = 10  # folded series that a metric may have however small the cap of its rule is
+BUDGET_SHARE: Final = 0.05  # of the series that a budget pays for: so many folded other than entirely may come on top
 FORGOTTEN_AT_ONCE: Final = 64  # idle series removed when one is added: about 0.1 ms
 EXAMINED: Final = 2_048  # dimension values counted to find the dimension with the most: about 0.2 ms
 
@@ -38,6 +43,8 @@ class _Entry:
         quota: the quota it is counted in.
         kind: `own`, `folded` (other than entirely), or none of both: entirely folded, or a rollup.
         rollups: the series that it is added up in.
+        instance: True if a dimension names this instance, so that no other sidecar sends it.
+        hour: the clock hour in which it was sent last, hours since the epoch.
     """
 
     series: Series
@@ -46,6 +53,8 @@ class _Entry:
     quota: _Quota
     kind: str = ""
     rollups: tuple[Series, ...] = ()
+    instance: bool = False
+    hour: int = 0
 
 
 @dataclass(slots=True)
@@ -56,11 +65,15 @@ class _Metric:
         series: all of them, folded ones and rollups included.
         own: how many of them are neither.
         folded: how many of them are folded, other than entirely.
+        forms: their units and resolutions: series that differ in nothing else are one metric on the bill.
+        level: how many were sent in this clock hour and in the one before.
     """
 
     series: set[Series] = field(default_factory=set)
     own: int = 0
     folded: int = 0
+    forms: tuple[tuple[str, int], ...] = ()
+    level: MetricLevel = field(default_factory=MetricLevel)
 
     def __len__(self) -> int:
         """How many series."""
@@ -82,10 +95,28 @@ class _Quota:
 
 
 class Cardinality:
-    """The series of the last hour."""
+    """The series of the last hour.
 
-    def __init__(self, max_series: int) -> None:
-        """Start with none; `max_series` may be seen in an hour before new ones are folded."""
+    Attributes:
+        hours: how many series were sent in each clock hour.
+        instance: values of dimensions that name this instance, such as the host name.
+        budget_series: how many series, those of this instance once for each replica, may be known before new ones are
+            folded; None for no limit.
+    """
+
+    def __init__(self, max_series: int, *, instance: Collection[str] = (), replicas: int = 1) -> None:
+        """Start with none.
+
+        Args:
+            max_series: may be seen in an hour before new ones are folded.
+            instance: the first value of the attribute.
+            replicas: how many sidecars send the same series, but for those that name their instance.
+        """
+        self.hours = MetricHours()
+        self.budget_series: float | None = None
+        self.instance = frozenset(instance)
+        self._replicas = replicas
+        self._of_instance = 0  # series that name this instance
         max_bytes = max(MIN_SERIES_BYTES, max_series * SERIES_BYTES)
         self._own = _Quota(max_series, max_bytes)
         self._folded = _Quota(max(2, int(max_series * FOLDED_SHARE)), int(max_bytes * FOLDED_SHARE))
@@ -103,6 +134,13 @@ class Cardinality:
     def memory_bytes(self) -> int:
         """Their approximate size in memory."""
         return self._own.memory_bytes + self._folded.memory_bytes
+
+    @property
+    def over_budget(self) -> bool:
+        """True if the budget pays for no further series."""
+        return self.budget_series is not None and (
+            len(self._entries) + (self._replicas - 1) * self._of_instance >= self.budget_series
+        )
 
     def admit(self, series: Series, now: float, *, max_series: int | None = None, rollups: Rollups = ()) -> Series:
         """The series to aggregate a sample in: its own, or a folded one.
@@ -128,7 +166,9 @@ class Cardinality:
         self._forget_idle(now)
         size = series.memory_bytes
         metric = self._of_metric.get((series.namespace, series.name)) or _Metric()
-        if self._own.fits(size) and (max_series is None or metric.own < max_series):
+        fits = self._own.fits(size) and (max_series is None or metric.own < max_series)
+        over_budget = self.over_budget
+        if fits and not over_budget:
             return self._add(series, size, now, self._own, "own")
         entirely = series._replace(dimensions=tuple((name, OTHER) for name, _ in series.dimensions))
         # A part of the quota of folded series is reserved for those with every dimension folded: one for each metric.
@@ -139,8 +179,12 @@ class Cardinality:
             size = folded.memory_bytes
             last = folded == entirely
             few = last or max_series is None or metric.folded < max(FEW, max_series * FOLDED_SHARE) * share
+            if over_budget and not last:
+                few = few and self._folded.count < max(FEW, BUDGET_SHARE * (self.budget_series or 0.0))
             if few and self._folded.fits(size, 1.0 if last else share):
                 return self._add(folded, size, now, self._folded, "" if last else "folded")
+        if fits:  # without dimensions, or too many are folded: nothing is refused because of a budget
+            return self._add(series, size, now, self._own, "own")
         detail = (
             f"{len(self._entries)} series of {self.memory_bytes} bytes in the last hour, metrics.max_series is"
             f" {self._own.max_count}, for {self._own.max_bytes} bytes"
@@ -157,6 +201,39 @@ class Cardinality:
         for rollup in entry.rollups:
             self._note(rollup, now)
         return True
+
+    def sent(self, series: Series, hour: int, now: float) -> None:
+        """Note that a datum of a series is sent, once for each flush.
+
+        Args:
+            series: also one that is not known: of a window that an earlier process left.
+            hour: the clock hour, hours since the epoch.
+            now: monotonic seconds.
+        """
+        entry = self._entries.get(series) or self._add(series, series.memory_bytes, now, self._own)
+        if entry.hour == hour:
+            return
+        entry.hour = hour
+        metric = self._of_metric[series.namespace, series.name]
+        for unit, resolution in metric.forms if len(metric.forms) > 1 else ():
+            other = self._entries.get(series._replace(unit=unit, resolution=resolution))
+            if other is not None and other is not entry and other.hour == hour:
+                return  # one metric on the bill
+        metric.level.count(hour)
+        self.hours.count(hour, instance=entry.instance)
+
+    def levels(self, hour: int) -> Iterator[tuple[tuple[str, str], int, int]]:
+        """Of each metric: namespace and name, its series of the last hour, and how many were sent an hour.
+
+        The list of metrics is that of the time of the call; `hour` is the clock hour, hours since the epoch.
+        """
+        for key, metric in list(self._of_metric.items()):
+            yield key, len(metric), metric.level.at(hour)
+
+    def series_of(self, namespace: str, name: str, most: int) -> list[Series]:
+        """Series of a metric in the last hour, at most so many of them."""
+        metric = self._of_metric.get((namespace, name))
+        return [] if metric is None else list(islice(metric.series, most))
 
     def _seen(self, series: Series, now: float) -> _Entry | None:
         entry = self._entries.pop(series, None)
@@ -177,11 +254,16 @@ class Cardinality:
     def _add(self, series: Series, size: int, now: float, quota: _Quota, kind: str = "") -> _Entry:
         quota.count += 1
         quota.memory_bytes += size
-        entry = self._entries[series] = _Entry(series, now, size, quota, kind)
+        instance = not self.instance.isdisjoint([value for _, value in series.dimensions])
+        entry = self._entries[series] = _Entry(series, now, size, quota, kind, instance=instance)
+        self._of_instance += instance
         metric = self._of_metric.setdefault((series.namespace, series.name), _Metric())
         metric.series.add(series)
         metric.own += kind == "own"
         metric.folded += kind == "folded"
+        form = (series.unit, series.resolution)
+        if form not in metric.forms:
+            metric.forms += (form,)
         return entry
 
     def _forget_idle(self, now: float) -> None:
@@ -203,6 +285,7 @@ class Cardinality:
             del self._entries[series]
             entry.quota.count -= 1
             entry.quota.memory_bytes -= entry.memory_bytes
+            self._of_instance -= entry.instance
             key = (series.namespace, series.name)
             metric = self._of_metric[key]
             metric.series.discard(series)

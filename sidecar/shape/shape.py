@@ -25,6 +25,7 @@ class ShapedSample(NamedTuple):
         closing: what is done with its accumulator when the window closes.
         drop: True if a rule drops it; its series is not counted then.
         unknown: True if a placeholder of a rule or of a configured dimension was filled with `unknown`.
+        over_budget: True if it is folded because of `metrics.budget`.
     """
 
     series: Series
@@ -34,6 +35,7 @@ class ShapedSample(NamedTuple):
     closing: Closing = PLAIN
     drop: bool = False
     unknown: bool = False
+    over_budget: bool = False
 
 
 class Shape:
@@ -92,7 +94,8 @@ class Shape:
             return ShapedSample(own, percentiles, repaired, folded=False, closing=closing, drop=True)
         series = self.cardinality.admit(own, now, max_series=max_series, rollups=closing.rollups)
         folded = series is not own and series != own
-        return ShapedSample(series, percentiles, repaired, folded, closing, unknown=unknown)
+        over_budget = folded and self.cardinality.over_budget
+        return ShapedSample(series, percentiles, repaired, folded, closing, unknown=unknown, over_budget=over_budget)
 
     def name(self, sample: Sample, input_: str = "") -> Named:
         """What a sample, that arrived by an input, becomes by its names, without counting its series.

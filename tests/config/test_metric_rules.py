@@ -166,7 +166,7 @@ def test_check_says_each_rule_what_two_set_and_what_rollups_add(file: Path) -> N
         f"{one} and {two} both set unit: {later}",
         f"{one} and {three} both set unit, the dimension Job: {later}",
         f"{two} and {three} both set unit: {later}",
-        f"{three}: at most 3 times as many series, one for each set of rollups; fewer where series share a rollup",
+        f"{three}: at most 3 times as many series on the bill, one for each set of rollups; fewer where series share a rollup",
     ]
 
 

@@ -51,6 +51,7 @@ def sources() -> Sources:
         lambda: [("logs.routes.0", 4)],
         max_series=20,
         memory=lambda: held,
+        cost=lambda: {"metrics": 30.0, "requests": 0.44},
     )
 
 
@@ -98,6 +99,7 @@ async def test_stats_shows_every_figure_but_those_it_shows_as_a_state() -> None:
     assert shown["delivery"]["memory_max_bytes"] == {"metrics": 100, "logs": 300}
     assert shown["loop_stall_seconds"] == 0.25
     assert shown["log_lines_dropped"] == 3
+    assert shown["cost"] == {"dollars_per_month": {"metrics": 30.0, "requests": 0.44}}
     assert shown["spool"] == sources().health.spool() | {"checkpoint_age_seconds": 0.5}  # type: ignore[misc]
 
 
