@@ -26,6 +26,7 @@ from sidecar.generate.configured import Decide, Decided
 from sidecar.generate.cost import sentence
 from sidecar.generate.pack import WHATS, Pack, What, extended, make, rules_of
 from sidecar.generate.seen import Seen
+from sidecar.generate.sent import known
 from sidecar.model.errors import ConfigError, DecodeError
 from sidecar.model.prices import prices_of
 from sidecar.model.samples import Sample
@@ -89,7 +90,7 @@ def _asked(url: str) -> bytes:
 
 def decide_by(config: Config) -> Decide:
     """What a configuration makes of a sample, by the code of the daemon."""
-    shape = make_shape(config, "hostname", {})
+    shape = make_shape(config.model_copy(update={"dimensions": known(config.dimensions)}), "hostname", {})
 
     def decide(sample: Sample, input_: str) -> Decided | None:
         try:

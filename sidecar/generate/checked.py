@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from sidecar.config.schema import Config
 from sidecar.config.watch import Severity
-from sidecar.generate.sent import ANY, Addition, Found, Reference, Refused, Sent
+from sidecar.generate.sent import ANY, Addition, Found, Reference, Refused, Sent, known
 from sidecar.generate.values import Topic, Value
 from sidecar.model.samples import Dimensions
 
@@ -45,7 +45,7 @@ class Checked:
         self._sent = sent
         watch = config.watch
         self.service = watch.service or _slug(config.namespace)
-        self.environment = watch.environment or _slug(config.dimensions.get("Environment", ""))
+        self.environment = watch.environment or _slug(known(config.dimensions).get("Environment", ""))
 
     @property
     def prefix(self) -> str:
@@ -60,13 +60,18 @@ class Checked:
             given: names with values; None for a value is the configured one, None for all is every configured dimension.
             by: names of which each value has a line of its own.
         """
-        configured = self.config.dimensions
+        configured = known(self.config.dimensions)
         found: dict[str, str] = dict.fromkeys(by or (), ANY)
         for name, value in (configured if given is None else given).items():
-            known = configured.get(name) if value is None else value
-            if known is None:
+            exact = configured.get(name) if value is None else value
+            if exact is None:
                 self.problem(f"{asset}: the dimension {name} has no value: it is none of the configured dimensions")
-            found.setdefault(name, known or ANY)
+            elif exact == ANY and name not in found:
+                self.problem(
+                    f"{asset}: the value of the dimension {name} is known only where the sidecar runs"
+                    f" ({self.config.dimensions[name]}): say which, or leave the dimension out by a rollup"
+                )
+            found.setdefault(name, exact or ANY)
         return tuple(sorted(found.items()))
 
     def find(self, reference: Reference) -> Found | None:

@@ -21,6 +21,7 @@ from sidecar.generate.sent import (
     Reference,
     Refused,
     covers,
+    known,
     matches,
     shown_dimensions,
     statistic_problem,
@@ -98,8 +99,8 @@ class Configured:
     def _unknown(self, reference: Reference, spaces: Sequence[str]) -> str:
         if spaces:
             return f"{reference.asset}: {reference.name} is sent in {', '.join(spaces)}, not in {reference.namespace}"
-        known = sorted({one.series.name for _, one in self._ways(reference)})
-        listed = f"known are {', '.join(known[:20])}" if known else "none is known"
+        names = sorted({one.series.name for _, one in self._ways(reference)})
+        listed = f"known are {', '.join(names[:20])}" if names else "none is known"
         return (
             f"{reference.asset}: nothing is known to send {reference.name}; {listed}; declare what the application sends in"
             " watch.sends, or take it out of log events with logs.metrics"
@@ -151,7 +152,7 @@ def _sends(one: Decided, wanted: Dimensions) -> bool:
 
 def _log_samples(config: Config) -> Iterator[tuple[Sample, str]]:
     for rule in config.logs.metrics:
-        yield _log_sample(rule, config.dimensions), LOGS_INPUT
+        yield _log_sample(rule, known(config.dimensions)), LOGS_INPUT
 
 
 def _log_sample(rule: LogMetric, configured: Mapping[str, str]) -> Sample:

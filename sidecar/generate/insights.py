@@ -7,7 +7,9 @@ are no fields but those that it names: a `sort` by another is accepted by the se
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
+
+from sidecar.generate.insights_lexer import Token, WrongError, tokens
 
 AGGREGATES: Final = frozenset(
     [
@@ -42,62 +44,23 @@ PERIOD: Final = re.compile(r"[1-9][0-9]*(ms|s|m|h|d|w|mo|q|y)")
 MAX_LIMIT: Final = 10_000
 MAX_DEPTH: Final = 50
 
-_TOKEN: Final = re.compile(
-    r"""(?P<space>\s+|\#[^\n]*)|(?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|(?P<quoted>`[^`]+`)"""
-    r"""|(?P<period>[0-9]+(?:ms|mo|[smhdwqy])\b)|(?P<number>[0-9]+(?:\.[0-9]+)?)|(?P<name>[@A-Za-z_][A-Za-z0-9_.@]*)"""
-    r"""|(?P<sign>=~|!=|<=|>=|[-+*/^%(),=<>\[\]|])"""
-)
-_PATTERN: Final = re.compile(r"/(?:[^/\\\n]|\\.)+/")
 _COMPARED: Final = ("=", "!=", "<", "<=", ">", ">=")
-
-
-class _Token(NamedTuple):
-    kind: str
-    text: str
-
-
-class _WrongError(Exception):
-    """The query is not of the grammar; the message is a sentence without a subject."""
 
 
 def problem(query: str) -> str | None:
     """Why a query is not of the grammar, as a sentence without a subject; None if it is."""
     try:
         _Query(query).read()
-    except _WrongError as error:
+    except WrongError as error:
         return str(error)
     return None
-
-
-def _tokens(query: str) -> list[_Token]:
-    found: list[_Token] = []
-    at = 0
-    while at < len(query):
-        match = _TOKEN.match(query, at)
-        # A slash divides, or begins a pattern where one can stand.
-        if query[at] == "/" and found and (found[-1].text in ("like", "=~") or _parses(found)):
-            match = _PATTERN.match(query, at)
-            if match is None:
-                raise _WrongError("has a pattern that does not end")
-            found.append(_Token("pattern", match[0]))
-        elif match is None:
-            raise _WrongError(f"has {query[at : at + 20]!r}, which is nothing of the language")
-        elif match.lastgroup != "space":
-            found.append(_Token(str(match.lastgroup), match[0]))
-        at = match.end()
-    return found
-
-
-def _parses(found: list[_Token]) -> bool:
-    """True behind the field of `parse`."""
-    return len(found) >= 2 and found[-2].text == "parse"
 
 
 class _Query:
     """Reads one query; recursive, with a bound on the depth."""
 
     def __init__(self, query: str) -> None:
-        self._tokens = _tokens(query)
+        self._tokens = tokens(query)
         self._at = 0
         self._depth = 0
         self._known: set[str] | None = None  # the fields there are; None: whatever the events have
@@ -108,7 +71,7 @@ class _Query:
         while self._take("|"):
             self._command()
         if self._at < len(self._tokens):
-            raise _WrongError(f"has {self._next().text!r} where a command ends")
+            raise WrongError(f"has {self._next().text!r} where a command ends")
 
     def _command(self) -> None:
         name = self._next().text
@@ -129,7 +92,7 @@ class _Query:
         if reader is None and name in UNREAD:
             reader = self._unread
         if reader is None:
-            raise _WrongError(f"has {name!r} where a command is expected")
+            raise WrongError(f"has {name!r} where a command is expected")
         reader()
 
     def _unread(self) -> None:
@@ -163,7 +126,7 @@ class _Query:
             self._aggregates = False
             text = self._text(start)
             if not any(text.startswith(f"{name}(") for name in AGGREGATES) and "(" not in text:
-                raise _WrongError(f"has {text!r} in stats, which is no aggregation")
+                raise WrongError(f"has {text!r} in stats, which is no aggregation")
             known.add(self._alias() or text)
 
         def group() -> None:
@@ -193,7 +156,7 @@ class _Query:
         token = self._next()
         self._at += 1
         if token.kind != "number" or not token.text.isdecimal() or not 0 < int(token.text) <= MAX_LIMIT:
-            raise _WrongError(f"has limit {token.text!r}: it must be 1-{MAX_LIMIT}")
+            raise WrongError(f"has limit {token.text!r}: it must be 1-{MAX_LIMIT}")
 
     def _parse(self) -> None:
         self._field()
@@ -206,9 +169,9 @@ class _Query:
             while self._take(","):
                 names.append(self._name())
             if len(names) != token.text.count("*"):
-                raise _WrongError(f"has parse with {token.text.count('*')} stars for {len(names)} names")
+                raise WrongError(f"has parse with {token.text.count('*')} stars for {len(names)} names")
         else:
-            raise _WrongError("has parse without a pattern, or text with stars and as")
+            raise WrongError("has parse without a pattern, or text with stars and as")
         if self._known is not None:
             self._known |= set(names)
 
@@ -221,7 +184,7 @@ class _Query:
     def _name(self) -> str:
         token = self._next()
         if token.kind not in ("name", "quoted"):
-            raise _WrongError(f"has {token.text!r} where a field is expected")
+            raise WrongError(f"has {token.text!r} where a field is expected")
         self._at += 1
         return token.text
 
@@ -230,7 +193,7 @@ class _Query:
     def _expression(self) -> None:
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise _WrongError("is nested too deeply")
+            raise WrongError("is nested too deeply")
         self._both()
         while self._take("or"):
             self._both()
@@ -257,7 +220,7 @@ class _Query:
             self._at += 1
             token = self._next()
             if token.kind not in ("text", "pattern"):
-                raise _WrongError(f"has {token.text!r} where text or a pattern is expected")
+                raise WrongError(f"has {token.text!r} where text or a pattern is expected")
             self._at += 1
         elif self._take("in"):
             self._expect("[")
@@ -282,17 +245,17 @@ class _Query:
             self._call(token.text)
         elif token.kind in ("name", "quoted"):
             if token.text in ("and", "or", "not", "by", "as", "in", "like"):
-                raise _WrongError(f"has {token.text!r} where a value is expected")
+                raise WrongError(f"has {token.text!r} where a value is expected")
             self._require(token.text)
         elif token.kind not in ("number", "text"):
-            raise _WrongError(f"has {token.text!r} where a value is expected")
+            raise WrongError(f"has {token.text!r} where a value is expected")
 
     def _call(self, name: str) -> None:
         if name not in AGGREGATES | FUNCTIONS:
             hint = "; percentiles are pct(field, 95)" if name.startswith("perc") else ""
-            raise _WrongError(f"has {name}(), which is no function of the language{hint}")
+            raise WrongError(f"has {name}(), which is no function of the language{hint}")
         if name in AGGREGATES and not self._aggregates:
-            raise _WrongError(f"has {name}() outside of stats")
+            raise WrongError(f"has {name}() outside of stats")
         self._expect("(")
         if self._take(")"):
             return
@@ -309,20 +272,20 @@ class _Query:
         token = self._next()
         self._at += 1
         if not PERIOD.fullmatch(token.text):
-            raise _WrongError(f"has {name}({token.text}): a period is like 30s, 5m, 1h, 1d")
+            raise WrongError(f"has {name}({token.text}): a period is like 30s, 5m, 1h, 1d")
 
     # --- tokens ---------------------------------------------------------------------------------------
 
     def _require(self, name: str) -> None:
         if self._known is not None and name not in self._known:
-            raise _WrongError(f"names {name} behind stats, which leaves only {', '.join(sorted(self._known))}")
+            raise WrongError(f"names {name} behind stats, which leaves only {', '.join(sorted(self._known))}")
 
     def _peek(self) -> str:
         return self._tokens[self._at].text if self._at < len(self._tokens) else ""
 
-    def _next(self) -> _Token:
+    def _next(self) -> Token:
         if self._at >= len(self._tokens):
-            raise _WrongError("ends where more is expected")
+            raise WrongError("ends where more is expected")
         return self._tokens[self._at]
 
     def _take(self, text: str) -> bool:
@@ -332,7 +295,7 @@ class _Query:
 
     def _expect(self, text: str) -> None:
         if not self._take(text):
-            raise _WrongError(f"has {self._peek()!r} where {text!r} is expected")
+            raise WrongError(f"has {self._peek()!r} where {text!r} is expected")
 
     def _text(self, start: int) -> str:
         return "".join(token.text for token in self._tokens[start : self._at])

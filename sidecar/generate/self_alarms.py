@@ -7,6 +7,7 @@ from typing import Final
 
 from sidecar.config.schema import Config
 from sidecar.config.watch import Alarm
+from sidecar.generate.sent import ANY, known
 from sidecar.observe.published import SIGNAL
 
 SHARE: Final = 0.8  # of the spool, and of the cap on series
@@ -20,8 +21,10 @@ def watched(config: Config) -> list[Alarm]:
 
 
 def _alarms(config: Config) -> Iterator[Alarm]:
+    # A dimension whose value is known only where the sidecar runs is left out: a rollup sends the metric without it.
+    common: dict[str, str | None] = {name: value for name, value in known(config.dimensions).items() if value != ANY}
     for signal in SIGNALS:
-        dimensions: dict[str, str | None] = {**config.dimensions, SIGNAL: signal}
+        dimensions = {**common, SIGNAL: signal}
         # Without delivery of metrics there is no data: that breaches as well.
         yield Alarm(
             name=f"{PREFIX}delivery-{signal}",
@@ -46,6 +49,7 @@ def _alarms(config: Config) -> Iterator[Alarm]:
         name=f"{PREFIX}series",
         metric="sidecar_series",
         statistic="Maximum",
+        dimensions=common,
         above=SHARE * config.metrics.max_series,
         periods=3,
         description="A sidecar is near metrics.max_series: beyond, new series are folded into __other__.",
@@ -55,6 +59,7 @@ def _alarms(config: Config) -> Iterator[Alarm]:
             name=f"{PREFIX}spool",
             metric="sidecar_spool_bytes",
             statistic="Maximum",
+            dimensions=common,
             above=SHARE * config.deliver.spool_max_bytes,
             description="The spool of a sidecar is nearly full: beyond, the oldest batches are dropped.",
         )

@@ -6,6 +6,7 @@ series has it. `configured` knows what a configuration sends, `seen` what a runn
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -91,6 +92,11 @@ class Sent(Protocol):
 
     def find(self, reference: Reference) -> Found | Refused:
         """The metric as it is sent, or why it is not."""
+
+
+def known(dimensions: Mapping[str, str]) -> dict[str, str]:
+    """Configured dimensions, with `ANY` for a value with a place that is filled in where the sidecar runs."""
+    return {name: ANY if "{" in value else value for name, value in dimensions.items()}
 
 
 def supports(form: Form, statistic: str) -> bool:

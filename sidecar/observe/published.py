@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
-from sidecar.model.errors import Reason
+from sidecar.model.errors import ASKED_FOR
 from sidecar.model.samples import Kind, Sample
 from sidecar.observe.figures import Sources
 from sidecar.observe.health import DeliveryHealth
@@ -20,8 +20,6 @@ INPUT: Final = "self"
 SECONDS: Final = 60.0
 SIGNAL: Final = "signal"
 """The dimension with the signal, of metrics of one."""
-CHOSEN: Final = (Reason.RULE, Reason.SAMPLED, Reason.REDACTED)
-"""Reasons for which the configuration drops: no loss."""
 
 
 class Published(NamedTuple):
@@ -50,7 +48,7 @@ class Published(NamedTuple):
 
 
 def _lost(account: SignalLedger) -> int:
-    return sum(units for reason, units in account.dropped.items() if reason not in CHOSEN)
+    return sum(units for reason, units in account.dropped.items() if reason not in ASKED_FOR)
 
 
 def _lost_samples(sources: Sources) -> float:

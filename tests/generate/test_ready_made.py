@@ -13,7 +13,7 @@ import orjson
 import pytest
 import yaml
 
-from sidecar.generate import insights
+from sidecar.generate import insights_lexer
 from sidecar.generate.api import ACCOUNT
 from sidecar.generate.checked import Used
 from sidecar.generate.sent import ANY
@@ -177,7 +177,7 @@ def fields_of(query: str) -> set[str]:
         "in",
         "display",
     }
-    tokens = insights._tokens(query)
+    tokens = insights_lexer.tokens(query)
     names = [
         token.text
         for token, following in zip(tokens, [*tokens[1:], tokens[-1]], strict=True)

@@ -8,6 +8,7 @@ from typing import Any, Final
 import orjson
 import pytest
 
+from sidecar.generate.pack import extended, rules_of
 from sidecar.model.errors import Reason
 from sidecar.observe.figures import FIGURES, Sources
 from sidecar.observe.health import Health
@@ -115,7 +116,7 @@ def test_what_is_published_has_the_names_of_figures() -> None:
     """But for what adds figures up."""
     names = {one.name for one in PUBLISHED} - {"sidecar_lost", "sidecar_pending"}
 
-    assert names - {figure.name for figure in FIGURES} <= {"sidecar_spool_bytes"}
+    assert names <= {figure.name for figure in FIGURES}
     assert len(PUBLISHED) == 8
 
 
@@ -131,3 +132,19 @@ def test_a_sidecar_publishes_and_counts_what_it_publishes(daemon: Callable[..., 
     assert final["samples"]["delivered"] == 7
     assert double.metrics.statistics("App", "sidecar_lost", {"signal": "metrics"}).sum == 2
     assert double.metrics.statistics("App", "sidecar_delivery_up", {"signal": "logs"}).minimum == 1
+
+
+def test_a_dimension_of_the_task_needs_a_rollup_which_is_offered() -> None:
+    config = config_of(
+        "{observe: {publish: true}, dimensions: {Environment: '{ENV}', Cluster: '{ecs.cluster}', App: a}}"
+    )
+    refused = pack(config, "alarms")
+    rolled = extended(config, rules_of(refused.additions))
+
+    assert "adds a rollup over [App, signal]" in refused.problems[0]
+    assert pack(rolled, "alarms").problems == []
+    assert alarms(rolled)[0]["Dimensions"] == [
+        {"Name": "App", "Value": "a"},
+        {"Name": "signal", "Value": "metrics"},
+    ]
+    assert alarms(rolled)[0]["AlarmName"] == "sidecar-sidecar-delivery-metrics"

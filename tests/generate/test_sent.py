@@ -166,3 +166,15 @@ def test_two_daemons_of_one_configuration_decide_alike() -> None:
 
     assert pack(config, "all") == pack(config, "all")
     assert decide_by(config) is not decide_by(config)
+
+
+def test_a_configured_dimension_that_is_known_where_the_sidecar_runs_has_no_value_here() -> None:
+    base = BASE.replace("{Environment: prod}", "{Environment: prod, Cluster: '{ecs.cluster}'}", 1)
+
+    assert (
+        "known only where the sidecar runs ({ecs.cluster})"
+        in problems("metric: Hits, statistic: Sum, above: 1", base)[0]
+    )
+    assert problems("metric: Hits, statistic: Sum, above: 1, dimensions: [Environment]", base) == []
+    exact = "dimensions: {Environment: prod, Cluster: blue, Service: api}"
+    assert problems(f"metric: Hits, statistic: Sum, above: 1, {exact}", base) == []
