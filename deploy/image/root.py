@@ -29,6 +29,7 @@ CERTIFICATES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 FILES: Final = {
     "etc/passwd": f"root:x:0:0:root:/:/nonexistent\nsidecar:x:{USER}:{USER}:sidecar:/nonexistent:/nonexistent\n",
     "etc/group": f"root:x:0:\nsidecar:x:{USER}:\n",
+    "etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",  # engines put their own in its place
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
 # For a spool (deliver.spool_dir), and for Unix sockets (listen.statsd_socket), shared with the application's container.
