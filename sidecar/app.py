@@ -20,7 +20,7 @@ from sidecar.deliver.target import Target, open_target
 from sidecar.inputs import Parts, make_inputs
 from sidecar.model.log_groups import LogGroups
 from sidecar.observe.admin import AdminServer
-from sidecar.observe.figures import Sources
+from sidecar.observe.figure import Sources
 from sidecar.observe.health import Health, ListenerHealth
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.log import Limiter, lines_dropped

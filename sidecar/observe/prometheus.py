@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from sidecar.observe.figures import FIGURES, Figure, Histogram, Sources
+from sidecar.observe.figure import Figure, Histogram, Sources
+from sidecar.observe.figures import FIGURES
 
 
 class FiguresCollector(Collector):

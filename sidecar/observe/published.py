@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from sidecar.model.errors import ASKED_FOR
 from sidecar.model.samples import Kind, Sample
-from sidecar.observe.figures import Sources
+from sidecar.observe.figure import Sources
 from sidecar.observe.health import DeliveryHealth
 from sidecar.observe.ledger import SignalLedger
 

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sized
 from typing import Any, Final
 
 from sidecar import __version__
-from sidecar.observe.figures import FIGURES, Figure, Histogram, Sources
+from sidecar.observe.figure import Figure, Histogram, Sources
+from sidecar.observe.figures import FIGURES
 
 SECTIONS: Final = {"metrics": "samples", "logs": "log_events"}  # {signal: the section with its account}
 

@@ -8,7 +8,8 @@ from typing import Any, Final
 import promql_parser
 
 from sidecar.model.errors import Reason
-from sidecar.observe.figures import FIGURES, Figure
+from sidecar.observe.figure import Figure
+from sidecar.observe.figures import FIGURES
 
 OF_TARGETS: Final = {"instance", "job"}
 VALUES: Final = {

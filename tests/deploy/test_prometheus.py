@@ -78,6 +78,18 @@ def test_every_figure_that_means_loss_has_an_alert() -> None:
     assert [figure.name for figure in FIGURES if figure.loss and figure.name not in watched] == []
 
 
+def test_what_rules_drop_on_purpose_never_alerts() -> None:
+    """Each figure of loss is compared without the values of its label that mean none, and with all others."""
+    quiet = {figure.name: set(figure.no_loss) for figure in FIGURES if figure.no_loss}
+
+    assert quiet
+    for rule in RULES:
+        for name in named(rule["expr"]) & set(quiet):
+            left_out = re.findall(rf'{name}{{reason!~"([^"]+)"}}', rule["expr"])
+            assert left_out
+            assert {frozenset(one.split("|")) for one in left_out} == {frozenset(quiet[name])}
+
+
 def test_a_loss_that_is_the_first_of_its_reason_alerts() -> None:
     """increase() does not see a series that begins above zero: a counter by reason appears with its first drop."""
     labelled = {figure.name for figure in FIGURES if figure.kind == "counter" and set(figure.labels) - {"signal"}}

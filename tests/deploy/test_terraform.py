@@ -171,6 +171,7 @@ def test_the_daemon_reads_the_configuration_back_from_the_environment(apply: App
         "logs": {"group": "/a/{service}", "routes": [{"when": {"level": "debug"}, "drop": True}]},
         "listen": {"emf_port": None, "statsd_port": 8126},
         "deliver": {"drain_seconds": 30},
+        "prices": {"logs_gb": 0.57},
         "watch": {"alarms": []},
     }
     made = outputs(

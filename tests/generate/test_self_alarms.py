@@ -10,7 +10,8 @@ import pytest
 
 from sidecar.generate.pack import extended, rules_of
 from sidecar.model.errors import Reason
-from sidecar.observe.figures import FIGURES, Sources
+from sidecar.observe.figure import Sources
+from sidecar.observe.figures import FIGURES
 from sidecar.observe.health import Health
 from sidecar.observe.published import PUBLISHED, Publisher
 from tests.double.metrics import MetricStore

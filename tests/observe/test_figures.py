@@ -8,7 +8,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import choose_encoder
 
 from sidecar.model.errors import Reason
-from sidecar.observe.figures import FIGURES, Figure, Sources
+from sidecar.observe.figure import Figure, Sources
+from sidecar.observe.figures import FIGURES
 from sidecar.observe.health import Health
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.prometheus import FiguresCollector

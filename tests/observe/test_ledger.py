@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar import __version__
 from sidecar.model.errors import Reason
-from sidecar.observe.figures import Sources
+from sidecar.observe.figure import Sources
 from sidecar.observe.health import Health
 from sidecar.observe.ledger import REQUEST_SECONDS_BUCKETS, Ledger, RequestLedger, SignalLedger
 from sidecar.observe.prometheus import FiguresCollector

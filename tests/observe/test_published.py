@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from sidecar.model.errors import Reason
 from sidecar.model.samples import Sample
-from sidecar.observe.figures import Sources
+from sidecar.observe.figure import Sources
 from sidecar.observe.health import Health
 from sidecar.observe.ledger import Ledger
 from sidecar.observe.published import SECONDS, Publisher

@@ -18,7 +18,7 @@ variable "config" {
 
   validation {
     condition = alltrue([
-      for key in keys(var.config) : contains(["region", "namespace", "dimensions", "listen", "metrics", "logs", "emf", "aws", "deliver", "observe", "watch"], key)
+      for key in keys(var.config) : contains(["region", "namespace", "dimensions", "listen", "metrics", "logs", "emf", "aws", "deliver", "observe", "prices", "watch"], key)
     ])
     error_message = "config has a key that the sidecar does not know."
   }
