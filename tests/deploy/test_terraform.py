@@ -6,9 +6,11 @@ What makes values has no provider, so that terraform evaluates it without a netw
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +21,7 @@ import yaml
 
 from sidecar.config.load import load as load_config
 from sidecar.config.schema import Config
-from tests.deploy.support import DEPLOY, SIDECAR, environment, refusals
+from tests.deploy.support import DEPLOY, ROOT, SIDECAR, environment, refusals
 
 MODULE: Final = DEPLOY / "terraform"
 DEFINITION: Final = MODULE / "modules" / "definition"
@@ -86,6 +88,24 @@ def test_an_example_names_outputs_and_inputs_that_exist(example: Path) -> None:
     assert {key for key in arguments if not key.startswith("__")} - {"source"} <= names(parsed(MODULE)["variable"])
     assert example.name.upper() in str(task)
     load_config(example / "sidecar.yaml", {})
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_an_alarm_of_an_example_is_generated_from_its_configuration(example: Path) -> None:
+    """By the command in its comment, into a file that names its provider and so is a module of its own."""
+    [command] = re.findall(r"&& sidecar (generate .*?) > watch/main\.tf", (example / "main.tf").read_text())
+    done = subprocess.run(
+        [sys.executable, "-m", "sidecar", *command.split()],
+        cwd=example,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    blocks = hcl2.loads(done.stdout)
+    assert "aws_cloudwatch_metric_alarm" in names(blocks["resource"])
+    assert blocks["terraform"]
 
 
 def test_every_section_of_the_configuration_becomes_variables() -> None:
@@ -196,6 +216,21 @@ def test_the_daemon_reads_the_configuration_back_from_the_environment(apply: App
 
 
 @needs_terraform
+def test_a_ready_made_configuration_is_taken_as_the_page_says(apply: Apply) -> None:
+    """But for its variable, which the page's expression puts in; `watch` has others, and is not the daemon's."""
+    [old, new] = re.findall(
+        r'replace\(file\("axonflow.yaml"\), "\$(.*?)", "(.*?)"\)', (MODULE / "README.md").read_text()
+    )[0]
+    source = (ROOT / "config" / "axonflow.yaml").read_text(encoding="utf-8")
+    made = outputs(apply(image="x:1", config=yaml.safe_load(source.replace(old, new))))
+
+    read = load_config(None, environment(made["container_definition"]))
+    assert old in source
+    assert read.dimensions == {"Environment": "production"}
+    assert len(read.logs.metrics) == len(yaml.safe_load(source)["logs"]["metrics"])
+
+
+@needs_terraform
 def test_the_policy_names_namespaces_and_both_forms_of_each_group(apply: Apply) -> None:
     made = outputs(apply(image="x:1", namespaces=["A", "B"], log_group_arns=[GROUP], allow_creating_groups=True))
 
@@ -214,7 +249,7 @@ def test_the_policy_names_namespaces_and_both_forms_of_each_group(apply: Apply) 
         ({"image": "cloudwatch-sidecar"}, "image needs a tag"),
         ({"image": "cloudwatch-sidecar:latest"}, "image needs a tag"),
         ({"config": {"metrix": {}}}, "does not know"),
-        ({"config": {"namespace": "${NAME}"}}, "templatefile"),
+        ({"config": {"namespace": "${NAME}"}}, "with replace()"),
         ({"config": {"deliver": {"drain_seconds": 36}}}, "5 s or more above"),
         ({"launch_type": "EC2"}, "region is needed on EC2"),
         ({"launch_type": "EXTERNAL"}, "FARGATE or EC2"),

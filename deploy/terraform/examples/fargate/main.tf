@@ -1,9 +1,11 @@
 # An application with the sidecar beside it, on Fargate. One configuration file serves the daemon, this module and
-# `sidecar generate`, which writes the alarms, dashboards and queries for what it sends:
+# `sidecar generate`, which writes the alarms for what it sends. The file is a module of its own, as it names its provider:
 #
-#   for part in alarms dashboard queries; do
-#     sidecar generate $part --format terraform --config sidecar.yaml > $part.tf
-#   done
+#   mkdir -p watch && sidecar generate alarms --config sidecar.yaml --format terraform > watch/main.tf
+#
+#   module "watch" {
+#     source = "./watch"
+#   }
 
 module "sidecar" {
   source = "../.."

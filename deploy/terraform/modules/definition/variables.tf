@@ -23,8 +23,8 @@ variable "config" {
     error_message = "config has a key that the sidecar does not know."
   }
   validation {
-    condition     = !can(regex("[$][{]", jsonencode(var.config)))
-    error_message = "config becomes environment variables, in which the sidecar fills no variables in: use templatefile() instead of file()."
+    condition     = !can(regex("[$][{]", jsonencode({ for key, value in var.config : key => value if key != "watch" })))
+    error_message = "config becomes environment variables, in which the sidecar fills no variables in: put values in their place with replace()."
   }
 }
 
