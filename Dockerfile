@@ -27,7 +27,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY sidecar ./sidecar
 RUN pip --python /opt/sidecar install --no-compile --no-deps .
 
-# botocore brings the models of every AWS service, four fifths of the environment; the sidecar uses six.
+# botocore brings the models of about 430 AWS services; the sidecar uses six.
 COPY deploy/image ./image
 RUN python image/prune.py /opt/sidecar/lib/python3.*/site-packages
 
@@ -46,7 +46,7 @@ VOLUME ["/var/lib/sidecar", "/var/run/sidecar"]
 # Ready-made examples for SIDECAR_CONFIG, such as /etc/sidecar/axonflow.yaml. Without one the built-in defaults hold.
 COPY config/ /etc/sidecar/
 
-ENV PATH=/opt/sidecar/bin:$PATH \
+ENV PATH=/opt/sidecar/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 
