@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test clients check format fuzz soak bench bench-quick bench-compare lock clean
+.PHONY: demo test clients check deploy-check format fuzz soak bench bench-quick bench-compare lock clean
 .DEFAULT_GOAL := test
 
 $(READY): requirements-dev.lock pyproject.toml
@@ -33,6 +33,9 @@ check: $(READY)  ## format, lint, types, direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+deploy-check: $(READY)  ## charts, alert rules, HCL and the image with their own tools, where they are installed: BASE=... names another base image
+	$(BIN)/python deploy/check.py
 
 format: $(READY)
 	$(BIN)/ruff format .

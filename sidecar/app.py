@@ -115,8 +115,8 @@ class App:
                 self._checkpointer,
                 self._task,
                 self._upstream,
-                timers=(stall.run, self._reloader.run, self._costs.run),
                 publisher=publisher,
+                timers=(stall.run, self._reloader.run, self._costs.run),
             ),
             health=self._health,
             ledger=self._ledger,
@@ -234,8 +234,8 @@ class _Stages:
         task: TaskMetadata | None,
         upstream: Upstream | None,
         *,
-        timers: Sequence[Callable[[], Coroutine[Any, Any, None]]],
         publisher: Publisher | None,
+        timers: Sequence[Callable[[], Coroutine[Any, Any, None]]],
     ) -> None:
         self._pipeline = pipeline
         self._task = task
@@ -254,8 +254,8 @@ class _Stages:
         await asyncio.gather(*[part.tried(seconds) for part in (self._checkpointer, self._task) if part is not None])
 
     def timers(self) -> list[Coroutine[Any, Any, None]]:
-        publishing = [] if self._publisher is None else [self._publisher.run()]
-        return [*self._pipeline.timers(), *self._delivery.timers(), *[timer() for timer in self._timers], *publishing]
+        published = [] if self._publisher is None else [self._publisher.run()]
+        return [*self._pipeline.timers(), *self._delivery.timers(), *[timer() for timer in self._timers], *published]
 
     def workers(self) -> list[Coroutine[Any, Any, None]]:
         return self._delivery.workers()

@@ -29,6 +29,7 @@ CERTIFICATES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 FILES: Final = {
     "etc/passwd": f"root:x:0:0:root:/:/nonexistent\nsidecar:x:{USER}:{USER}:sidecar:/nonexistent:/nonexistent\n",
     "etc/group": f"root:x:0:\nsidecar:x:{USER}:\n",
+    "etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",  # engines put their own in its place
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
 # For a spool (deliver.spool_dir), and for Unix sockets (listen.statsd_socket), shared with the application's container.
@@ -54,9 +55,10 @@ def assemble(out: Path, environment: Path) -> None:
         python = Path(os.path.normpath(python.parent / python.readlink()))
         _copy(python, out)
     modules = (Path("/", copied.relative_to(out)) for copied in _in(out, library).rglob("*.so"))
-    for path in [python, *modules, *environment.rglob("*.so*")]:
-        for needed in libraries(path):
-            _copy(needed, out)
+    found = [one for module in modules for one in libraries(module, missing_ok=True)]  # such as one for a database
+    found += [one for path in [python, *environment.rglob("*.so*")] for one in libraries(path)]
+    for needed in found:
+        _copy(needed, out)
     _copy(Path("/etc/ld.so.cache"), out)
     _certificates(out)
     for name, text in FILES.items():
@@ -86,10 +88,14 @@ def _copy(path: Path, out: Path) -> None:
         shutil.copy2(path, target)
 
 
-def libraries(path: Path) -> list[Path]:
-    """The shared libraries of a program or library, dynamic loader included."""
+def libraries(path: Path, *, missing_ok: bool = False) -> list[Path]:
+    """The shared libraries of a program or library, dynamic loader included.
+
+    Raises:
+        LookupError: one is missing, and that is not ok.
+    """
     run = subprocess.run(["ldd", path], capture_output=True, text=True, check=False)
-    if "not found" in run.stdout:
+    if "not found" in run.stdout and not missing_ok:
         raise LookupError(f"{path} needs a library that is not here: {run.stdout}")
     return [Path(found) for found in re.findall(r"(?:=> |^\s+)(/\S+) \(0x", run.stdout, re.MULTILINE)]
 

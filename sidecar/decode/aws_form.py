@@ -12,45 +12,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator
-from typing import Any, Final, TypeAlias
-from urllib.parse import unquote_to_bytes
+from typing import Any, Final
 
+from sidecar.decode.aws_form_datums import (
+    KEY_BYTES,
+    Datums,
+    FormError,
+    Tree,
+    finished,
+    index_of,
+    nonsense,
+    ordered,
+    reopened,
+    text_of,
+)
 from sidecar.decode.aws_known import Table
-from sidecar.decode.numbers import number, plain_number
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.limits import ITEMS_PER_BODY
 
-Tree: TypeAlias = dict[Any, Any]
-"""Fields of one datum while the form is read: {field: text}, with {number: ...} in place of lists."""
-
-KEY_BYTES: Final = 128  # the longest key that names a field has 81
-# The longest text that CloudWatch takes, 1,024 characters, has 12,288 bytes where each is four escaped ones.
-VALUE_BYTES: Final = 12_288
 PAUSE_PAIRS: Final = 256  # between two pauses: some 0.3 ms
 KNOWN_BYTES: Final = 1_024  # longer datums are read pair by pair
 _KNOWN_PAIRS: Final = 8  # a datum found again costs as much as so many pairs at most
 _PAIR: Final = re.compile(rb"&*+([^&]+)")
 _DATUM: Final = re.compile(rb"(?:EntityMetricData\.member\.([0-9]{1,6})\.)?MetricData\.member\.([0-9]{1,6})\.")
-_FIELD: Final = re.compile(
-    r"(?P<name>[A-Za-z]+)"
-    r"|(?P<set>StatisticValues)\.(?P<statistic>[A-Za-z]+)"
-    r"|(?P<list>Values|Counts)\.member\.(?P<number>[0-9]{1,6})"
-    r"|(?P<dimensions>Dimensions)\.member\.(?P<at>[0-9]{1,6})\.(?P<part>Name|Value)"
-)
-_LISTS: Final = ("Dimensions", "Values", "Counts")
-_STRUCTURES: Final = (*_LISTS, "StatisticValues")
-_LISTED: Final = frozenset(("", "Values", "Counts", "StatisticValues"))  # a datum with one of these is read each time
-_VALUE: Final = b"&Value="
-_TIMESTAMP: Final = b"&Timestamp="
-_VARYING: Final = ("Value", "Timestamp")
-_NOT_TEXT: Final = frozenset(("", "Value", "StorageResolution", "Values", "Counts", "StatisticValues"))
-_ERROR: Final = ""  # no field has this name
 _TOP: Final = (b"Namespace", b"Action", b"Version")
 _METRIC_DATA: Final = (b"MetricData", b"EntityMetricData")
-
-
-class _FormError(Exception):
-    """Raised within this module where a key or a number makes no sense."""
 
 
 def action(body: bytes) -> tuple[str, str]:
@@ -81,7 +67,7 @@ def decode(
     """
     try:
         return (yield from _read(body, Table() if known is None else known))
-    except _FormError as error:
+    except FormError as error:
         return DecodeError(Reason.INVALID_FORM, str(error))
     except UnicodeDecodeError:
         return DecodeError(Reason.INVALID_UTF8, "the form is not UTF-8")
@@ -90,7 +76,7 @@ def decode(
 def _read(body: bytes, known: Table[dict[str, Any]]) -> Generator[None, None, dict[str, Any] | DecodeError]:
     parameters: dict[str, Any] = {}
     entities: dict[int, dict[int, Tree]] = {}  # {entity: {datum: fields}}; 0: those of no entity
-    reader = _Datums(known)
+    reader = Datums(known)
     prefix = b"&"  # in no key
     datum: Tree = {}
     at = datums = pairs = 0
@@ -108,8 +94,8 @@ def _read(body: bytes, known: Table[dict[str, Any]]) -> Generator[None, None, di
                 _top(key, value, parameters)
                 continue
             prefix = begin[0]
-            numbers = entities.setdefault(_index(begin[1], key) if begin[1] else 0, {})
-            index = _index(begin[2], key)
+            numbers = entities.setdefault(index_of(begin[1], key) if begin[1] else 0, {})
+            index = index_of(begin[2], key)
             if index not in numbers:
                 datums += 1
                 if datums > ITEMS_PER_BODY:
@@ -122,73 +108,9 @@ def _read(body: bytes, known: Table[dict[str, Any]]) -> Generator[None, None, di
                     prefix = b"&"  # if there are more of its pairs, they come as those of a datum met before
                     continue
                 numbers[index] = {}
-            datum = numbers[index] = _reopened(numbers[index])
+            datum = numbers[index] = reopened(numbers[index])
         reader.put(datum, key[len(prefix) :], value, prefix)
     return (yield from _with_lists(parameters, entities))
-
-
-class _Datums:
-    """Reads the pairs of datums.
-
-    Args:
-        known: as of `decode`.
-    """
-
-    def __init__(self, known: Table[dict[str, Any]]) -> None:
-        self._known = known
-        self._paths: dict[bytes, tuple[Any, ...]] = {}  # {key behind the datum's number: where its value belongs}
-        # {as escaped: text}: units, times and dimensions are repeated from datum to datum
-        self._texts: dict[bytes, str] = {}
-
-    def read(self, fields: bytes, prefix: bytes) -> Tree:
-        """Read the pairs of one datum, each behind a `&` and with a key that begins with the field's name."""
-        before, found, rest = fields.partition(_VALUE)
-        raw, more, rest = rest.partition(b"&")
-        others = before + more + rest  # with no Value, as they came
-        stamp = None
-        if _TIMESTAMP in others:
-            before, _, rest = others.partition(_TIMESTAMP)
-            stamp, more, rest = rest.partition(b"&")
-            others = before + more + rest
-        value = plain_number(raw) if found else None
-        if value is None or _VALUE in others or _TIMESTAMP in others:
-            return self._read(fields, prefix)
-        known = self._known.get(others)
-        if known is None:
-            tree = self._read(fields, prefix)
-            if _LISTED.isdisjoint(tree) and isinstance(_datum(tree), dict):
-                self._known.learn(others, {name: tree[name] for name in tree if name not in _VARYING})
-            return tree
-        datum = known.copy()
-        datum["Value"] = value
-        if stamp is not None:
-            datum["Timestamp"] = self._text(stamp)
-        return datum
-
-    def put(self, datum: Tree, name: bytes, value: bytes, prefix: bytes) -> None:
-        """Set what one pair says; its key is `prefix` and the name of a field."""
-        path = self._paths.get(name)
-        if path is None:
-            path = self._paths[name] = _path(name, prefix + name)
-        if path[0] in _NOT_TEXT:
-            _put_other(datum, path, value)
-        elif len(path) == 1:
-            datum[path[0]] = self._text(value)
-        else:  # a dimension
-            datum.setdefault(path[0], {}).setdefault(path[1], {})[path[2]] = self._text(value)
-
-    def _read(self, fields: bytes, prefix: bytes) -> Tree:
-        datum: Tree = {}
-        for pair in fields[1:].split(b"&"):
-            name, _, value = pair.partition(b"=")
-            self.put(datum, name, value, prefix)
-        return datum
-
-    def _text(self, raw: bytes) -> str:
-        text = self._texts.get(raw)
-        if text is None:
-            text = self._texts[raw] = _text(raw)
-        return text
 
 
 def _together(body: bytes, begin: int, prefix: bytes) -> tuple[int, bytes]:
@@ -209,14 +131,6 @@ def _together(body: bytes, begin: int, prefix: bytes) -> tuple[int, bytes]:
     return end, fields if len(pairs) - len(fields) == pairs.count(b"&") * len(prefix) else b""
 
 
-def _reopened(datum: Tree) -> Tree:
-    """A datum to which further pairs belong, as it is while the form is read."""
-    dimensions = datum.get("Dimensions")
-    if not isinstance(dimensions, list):
-        return datum
-    return datum | {"Dimensions": {at: dict(pair) for at, pair in enumerate(dimensions, 1)}}
-
-
 def _with_lists(
     parameters: dict[str, Any], entities: dict[int, dict[int, Tree]]
 ) -> Generator[None, None, dict[str, Any]]:
@@ -224,103 +138,27 @@ def _with_lists(
     groups: dict[int, list[dict[str, Any] | DecodeError]] = {}
     for entity, numbers in entities.items():
         name = f"EntityMetricData.member.{entity}.MetricData" if entity else "MetricData"
-        ordered = _ordered(numbers, name)
         group = groups[entity] = []
-        for count, tree in enumerate(ordered, 1):
-            group.append(_datum(tree))
+        for count, tree in enumerate(ordered(numbers, name), 1):
+            group.append(finished(tree))
             if not count % 32:
                 yield
     if 0 in groups:
         parameters["MetricData"] = groups.pop(0)
     if groups:
-        parameters["EntityMetricData"] = [{"MetricData": group} for group in _ordered(groups, "EntityMetricData")]
+        parameters["EntityMetricData"] = [{"MetricData": group} for group in ordered(groups, "EntityMetricData")]
     return parameters
 
 
 def _top(key: bytes, value: bytes, parameters: dict[str, Any]) -> None:
     """Take a pair that belongs to no datum; what is not read (the entity itself, say) is passed over."""
     if key in _TOP:
-        parameters[key.decode()] = _text(value)
+        parameters[key.decode()] = text_of(value)
     elif key.startswith(_METRIC_DATA) and not (
         re.fullmatch(rb"EntityMetricData\.member\.[0-9]{1,6}\.Entity\.[\w.]+", key)
         or (key in _METRIC_DATA and not value)
     ):
-        raise _nonsense(key)
-
-
-def _path(rest: bytes, key: bytes) -> tuple[Any, ...]:
-    """Where a value belongs: (field,), (field, number or statistic), (field, number, part); ("", field): nowhere.
-
-    The last is an empty list, which is written as an empty text.
-    """
-    found = _FIELD.fullmatch(_text(rest)) if len(key) <= KEY_BYTES else None
-    if found is None:
-        raise _nonsense(key)
-    if found["name"]:
-        return ("", found["name"]) if found["name"] in _STRUCTURES else (found["name"],)
-    if found["set"]:
-        return found["set"], found["statistic"]
-    if found["list"]:
-        return found["list"], _index(found["number"].encode(), key)
-    return found["dimensions"], _index(found["at"].encode(), key), found["part"]
-
-
-def _put_other(datum: Tree, path: tuple[Any, ...], raw: bytes) -> None:
-    """Set a field that is not text but a number; what is wrong with the first that is none stands beside the fields."""
-    if not path[0]:
-        if raw:
-            raise _FormError(f"{path[1]} is not a text")
-        return
-    value = plain_number(raw)
-    if value is None:
-        try:
-            value = number(_text(raw).encode())
-        except DecodeError as error:
-            # Not `error`, whose traceback holds the request.
-            datum.setdefault(_ERROR, DecodeError(error.reason, f"{'.'.join(map(str, path))}: {error.detail}"))
-            return
-    if len(path) == 1:
-        datum[path[0]] = value
-    else:
-        datum.setdefault(path[0], {})[path[1]] = value
-
-
-def _datum(tree: Tree) -> dict[str, Any] | DecodeError:
-    """Give a datum lists where JSON has them."""
-    if _ERROR in tree:
-        return tree[_ERROR]  # type: ignore[no-any-return]
-    try:
-        for field in _LISTS:
-            if tree.get(field).__class__ is dict:
-                tree[field] = _ordered(tree[field], field)
-    except _FormError as error:
-        return DecodeError(Reason.INVALID_FORM, str(error))
-    return tree
-
-
-def _ordered(numbers: dict[int, Any], name: str) -> list[Any]:
-    """The elements of a list by their numbers, which must run from 1."""
-    if max(numbers) != len(numbers):
-        missing = next(index for index in range(1, len(numbers) + 1) if index not in numbers)
-        raise _FormError(f"{name}.member.{missing} is missing: the numbers must run from 1 without a gap")
-    return [numbers[index] for index in range(1, len(numbers) + 1)]
-
-
-def _index(digits: bytes, key: bytes) -> int:
-    index = int(digits)
-    if not 1 <= index <= ITEMS_PER_BODY:
-        raise _nonsense(key)
-    return index
-
-
-def _text(raw: bytes) -> str:
-    if len(raw) > VALUE_BYTES:
-        return raw.decode("latin-1")  # too long for whatever it is, and refused for that
-    if b"+" in raw:
-        raw = raw.replace(b"+", b" ")
-    if b"%" in raw:
-        raw = unquote_to_bytes(raw)
-    return raw.decode()
+        raise nonsense(key)
 
 
 def _find(body: bytes, name: bytes) -> str:
@@ -330,10 +168,6 @@ def _find(body: bytes, name: bytes) -> str:
     begin += len(name)
     end = body.find(b"&", begin, begin + KEY_BYTES)
     return body[begin : end if end >= 0 else begin + KEY_BYTES].decode("latin-1")
-
-
-def _nonsense(key: bytes) -> _FormError:
-    return _FormError(f"{key[:80].decode('latin-1')!a} is not a parameter of PutMetricData")
 
 
 def _too_many() -> DecodeError:

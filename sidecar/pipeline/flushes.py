@@ -33,8 +33,8 @@ class MetricFlushes:
 
     Attributes:
         flushing: held while samples are neither in a window nor offered to the sink.
-        sent: notes what is sent.
         cardinality: notes which series are sent in which clock hour: what they cost.
+        sent: notes what is sent.
     """
 
     def __init__(
@@ -142,8 +142,8 @@ class MetricFlushes:
             interval = list(windows)
             for series, measurement in self._close(interval):
                 self._packing += measurement.samples
-                self.sent.note(series, measurement)
                 self.cardinality.sent(series, hour, now)
+                self.sent.note(series, measurement)
                 if measurement.counts is not None and measurement.values[0] < 0.0:
                     self._warn_of_negative(series)
                 batches += packer.add(series.namespace, encode(series, start, measurement))

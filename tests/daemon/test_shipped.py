@@ -41,7 +41,7 @@ def times(count: int) -> Totals:
 def started(daemon: Start, double: ThreadedCloudWatchDouble, name: str, **environ: str) -> Daemon:
     """A daemon with a shipped configuration; only the destination is the test's."""
     config: dict[str, Any] = yaml.safe_load((CONFIG / name).read_text())
-    config["deliver"] = {"target": "cloudwatch", "endpoint_url": double.url, "drain_seconds": 5}
+    config["deliver"] = {"target": "cloudwatch", "endpoint_url": double.url, "drain_seconds": 20}
     return daemon(config, environ=environ)
 
 

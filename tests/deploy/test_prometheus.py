@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from sidecar.model.errors import Reason
 from sidecar.observe.figures import FIGURES
 from tests.deploy.promql import OF_TARGETS, labels_of, named, problems, series
 from tests.deploy.support import DEPLOY, ROOT, load
@@ -107,6 +108,11 @@ def test_the_runbook_names_metrics_and_keys_that_exist() -> None:
     keys = set(re.findall(r"`((?:deliver|metrics|logs|listen)\.[a-z_]+)`", RUNBOOK))
     known = yaml.safe_load((ROOT / "config" / "default.yaml").read_text(encoding="utf-8"))
 
+    reasons = {
+        reason for row in re.findall(r"^\| (`.*?) \|", RUNBOOK, re.MULTILINE) for reason in re.findall(r"`(\w+)`", row)
+    }
+    assert reasons
+    assert reasons <= {reason.value for reason in Reason}
     assert named_in_text <= {figure.name for figure in FIGURES} | set(series())
     states = {"delivery.metrics", "delivery.logs", "delivery.request_seconds", "listeners.statsd"}
     assert {key for key in keys - states if key.split(".")[1] not in known[key.split(".")[0]]} == set()

@@ -97,6 +97,48 @@ async def test_a_bug_leaves_the_rules_as_they_are(path: Path) -> None:
     assert reloader.summary()["error"] == ["an internal error, which is in the log"]
 
 
+class HeldAtTheEnd(Background):
+    """A thread whose results wait until they are released."""
+
+    def __init__(self) -> None:
+        super().__init__("test")
+        self.released = asyncio.Event()
+
+    async def run(self, work: Callable[[], T]) -> T:
+        result = work()
+        await self.released.wait()
+        return result
+
+
+@pytest.mark.parametrize("during", [True, False])
+async def test_placeholders_that_become_known_are_in_the_rules_of_every_reload(path: Path, *, during: bool) -> None:
+    """Also of one whose file was read before they were known, and that is applied later."""
+    known: dict[str, str] = {}
+
+    def with_known(config: Config, before: Shape) -> Shape:
+        return make_shape(config, "host", known, before=before)
+
+    rig, thread = Rig(dimensions={}), HeldAtTheEnd()
+    write(path, "a", "'B-{ecs.cluster}'")
+    reloader = reloader_of(rig, path, thread=thread, make=with_known)
+    write(path, "a", "'C-{ecs.cluster}'")
+    reloading = asyncio.create_task(reloader._reload(path, forced=True))
+    await turns()
+    if not during:
+        thread.released.set()
+        await reloading
+    known["ecs.cluster"] = "shop"
+    reloader.rebuild()
+    rig.send(b"a:1|c")
+    thread.released.set()
+    await reloading
+    rig.send(b"a:1|c")
+    rig.flush()
+
+    names = [datum["MetricName"] for datum in rig.datums()]
+    assert sorted(names) == (["B-shop", "C-shop"] if during else ["C-shop"])
+
+
 async def test_a_file_that_has_not_changed_is_not_read(path: Path) -> None:
     rig = Rig()
     reloader = reloader_of(rig, path)
