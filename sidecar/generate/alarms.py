@@ -87,7 +87,7 @@ def _alarm(checked: Checked, asset: str, alarm: Alarm) -> Resource | None:
         "DatapointsToAlarm": alarm.datapoints or alarm.periods,
         **_compared(alarm),
     }
-    if statistic not in BASIC and alarm.metric is not None and alarm.band is None:
+    if statistic.startswith("p") and alarm.band is None:
         # A percentile of a few samples is one of them: on thin traffic the alarm keeps its state.
         properties["EvaluateLowSampleCountPercentile"] = "ignore"
     return Resource("alarm", alarm.name, properties)

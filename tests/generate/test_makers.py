@@ -108,6 +108,14 @@ def test_topics_that_exist_are_used_and_the_others_are_made() -> None:
     assert (second["ComparisonOperator"], second["TreatMissingData"]) == ("LessThanThreshold", "breaching")
 
 
+def test_only_a_percentile_says_what_few_samples_mean() -> None:
+    config = config_of(WATCH.replace("statistic: Sum", "statistic: tm90"))
+    trimmed, percentile = alarms(config)
+
+    assert (trimmed["ExtendedStatistic"], "EvaluateLowSampleCountPercentile" in trimmed) == ("tm90", False)
+    assert percentile["EvaluateLowSampleCountPercentile"] == "ignore"
+
+
 def test_only_the_composite_notifies_where_the_service_does() -> None:
     config = config_of(WATCH.replace("watch:\n", "watch:\n  notify: service\n"))
     made = api_calls(config, "alarms")
