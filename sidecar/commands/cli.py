@@ -117,10 +117,7 @@ def check(path: Path | None) -> None:
     config = load(path, os.environ)
     for warning in warnings(os.environ):
         click.echo(f"warning: {warning}", err=True)
-    rules = config.metrics.rules
-    for sentence in report(rules, rule_lines(path, os.environ, "metrics.rules", len(rules))):
-        click.echo(f"# {sentence}")
-    for sentence in cost_report(config):
+    for sentence in (*report(config, rule_lines(path, os.environ, config)), *cost_report(config)):
         click.echo(f"# {sentence}")
     click.echo(dump(config), nl=False)
 

@@ -23,7 +23,6 @@ from sidecar.pipeline.shaping import make_shape
 from sidecar.runtime.clock import SystemClock
 
 STAGE_CHARACTERS: Final = 9  # the longest stage's name
-RULES: Final = ("metrics.rules", "logs.redact", "logs.metrics", "logs.routes")
 
 
 @click.command()
@@ -78,12 +77,7 @@ class _Places:
 
     def __init__(self, path: Path | None, config: Config) -> None:
         self._file = "" if path is None else path.name
-        self._lines: dict[str, int | None] = {}
-        for key in RULES:
-            section, name = key.split(".")
-            rules = getattr(getattr(config, section), name)
-            for number, line in enumerate(rule_lines(path, os.environ, key, len(rules))):
-                self._lines[f"{key}.{number}"] = line
+        self._lines = rule_lines(path, os.environ, config)
 
     def line(self, rule: str) -> int | None:
         """The line of a rule, by its path; None where it is not from the file."""

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from pydantic import BaseModel
 
-from sidecar.config.schema import Config
-
-RELOADED: Final = ("metrics.rules", "logs.redact", "logs.metrics", "logs.routes")
-"""The keys that a reload replaces."""
+from sidecar.config.schema import RULE_LISTS, Config, rules_of
 
 
 def with_rules(config: Config, given: Config) -> Config:
     """A configuration with the rules of another."""
     sections: dict[str, Any] = {}
-    for key in RELOADED:
+    for key in RULE_LISTS:
         section, name = key.split(".")
         before = sections.get(section, getattr(config, section))
-        sections[section] = before.model_copy(update={name: getattr(getattr(given, section), name)})
+        sections[section] = before.model_copy(update={name: rules_of(given, key)})
     return config.model_copy(update=sections)
 
 

@@ -19,7 +19,18 @@ from sidecar.config import file
 from sidecar.config.lines import Lines
 from sidecar.config.log_rules import REDACT_KEY
 from sidecar.config.problems import bounded, key_of, path_of, section_of, sentence
-from sidecar.config.schema import Config, Deliver, Emf, Listen, Logs, Metrics, Observe, impossible
+from sidecar.config.schema import (
+    RULE_LISTS,
+    Config,
+    Deliver,
+    Emf,
+    Listen,
+    Logs,
+    Metrics,
+    Observe,
+    impossible,
+    rules_of,
+)
 from sidecar.model.errors import ConfigError
 
 __all__ = ["Config", "Deliver", "Emf", "Listen", "Logs", "Metrics", "Observe", "dump", "load", "warnings"]
@@ -92,16 +103,22 @@ def _escaped(value: Any) -> Any:
     return [_escaped(item) for item in value] if isinstance(value, list) else value
 
 
-def rule_lines(path: Path | None, environ: Mapping[str, str], key: str, count: int) -> list[int | None]:
-    """The line of each element of a list, such as `metrics.rules`; None where it is not from the file."""
-    variable = PREFIX + key.upper().replace(".", "__")
-    if path is None or variable in environ or not path.is_file():
-        return [None] * count
+def rule_lines(path: Path | None, environ: Mapping[str, str], config: Config) -> dict[str, int]:
+    """The line of each rule, by its path, such as `metrics.rules.0`; without those that are not from the file."""
+    if path is None or not path.is_file():
+        return {}
     try:
         _, lines = _read(path)
     except ConfigError:  # the file has changed meanwhile
-        return [None] * count
-    return [lines.line([*key.split("."), number]) for number in range(count)]
+        return {}
+    found: dict[str, int] = {}
+    for key in RULE_LISTS:
+        if PREFIX + key.upper().replace(".", "__") not in environ:
+            for number in range(len(rules_of(config, key))):
+                line = lines.line([*key.split("."), number])
+                if line is not None:
+                    found[f"{key}.{number}"] = line
+    return found
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Lines]:

@@ -2,45 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Final
 
+from pydantic import BaseModel
+
 from sidecar.config.metric_rules import MetricRule
 from sidecar.config.problems import printable
+from sidecar.config.schema import Config, rules_of
 from sidecar.model.patterns import Pattern, overlap
 
 LINE_CHARACTERS: Final = 300
+ORDERS: Final = {
+    "metrics.rules": "every one that matches applies, in this order",
+    "logs.redact": "every one applies, before anything else sees the event",
+    "logs.metrics": "every one that matches makes a sample, also of events that routes drop",
+    "logs.routes": "the first that matches decides",
+}
+"""{key of a list of rules: how they apply}."""
 MAX_PAIRS: Final = 50  # of rules that set the same thing, in the report
 MAX_COMPARED: Final = 2_000  # pairs of patterns: about a second at worst
 _ADDING: Final = frozenset({"keep_dimensions", "drop_dimensions", "rename_dimensions", "dimensions"})
 
 
-def report(rules: Sequence[MetricRule], lines: Sequence[int | None]) -> Iterator[str]:
-    """The sentences about `metrics.rules`; none where there are no rules.
+def report(config: Config, lines: Mapping[str, int]) -> Iterator[str]:
+    """The sentences about all rules: of metrics, then of log events in the order in which an event meets them.
 
     Args:
-        rules: in their order.
-        lines: of the file, of each rule; None where it is not from a file.
+        config: the configuration.
+        lines: of the file, by the path of the rule, such as `metrics.rules.0`; without those that are not from a file.
     """
-    if not rules:
-        return
-    names = [_name(number, line) for number, line in enumerate(lines)]
-    yield f"metrics.rules: {len(rules)}, every one that matches applies, in this order"
-    for name, rule in zip(names, rules, strict=True):
-        yield _cut(f"{name}: {_described(rule)}")
-    yield from _conflicts(rules, names)
-    for name, rule in zip(names, rules, strict=True):
-        if rule.rollups:
-            most = len({frozenset(one) for one in rule.rollups})
-            yield (
-                f"{name}: at most {1 + most} times as many series on the bill, one for each set of rollups; fewer"
-                " where series share a rollup"
-            )
+    for key, how in ORDERS.items():
+        rules = rules_of(config, key)
+        names = [_name(f"{key}.{number}", lines) for number in range(len(rules))]
+        if rules:
+            yield f"{key}: {len(rules)}, {how}"
+        for name, rule in zip(names, rules, strict=True):
+            yield _cut(f"{name}: {_described(rule) if isinstance(rule, MetricRule) else _given(rule)}")
+        if key == "metrics.rules":
+            yield from _conflicts(config.metrics.rules, names)
+        for name, rule in zip(names, rules, strict=True):
+            rollups = getattr(rule, "rollups", None)
+            if rollups:
+                yield (
+                    f"{name}: at most {1 + len({frozenset(one) for one in rollups})} times as many series on the bill, one"
+                    " for each set of rollups; fewer where series share a rollup"
+                )
 
 
-def _name(number: int, line: int | None) -> str:
-    return f"metrics.rules.{number}" + ("" if line is None else f" (line {line})")
+def _name(path: str, lines: Mapping[str, int]) -> str:
+    return f"{path} (line {lines[path]})" if path in lines else path
+
+
+def _given(rule: BaseModel) -> str:
+    """A rule of log events as a sentence: which it is for, and what it sets."""
+    given = rule.model_dump(by_alias=True, exclude_defaults=True)
+    when = given.pop("when", None)
+    effects = ", ".join(f"{key} {_shown(value)}" for key, value in given.items())
+    return effects if when is None else f"{_shown(when)}: {effects}"
 
 
 def _described(rule: MetricRule) -> str:

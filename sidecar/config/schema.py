@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -140,9 +140,9 @@ class Logs(_Section):
     flush_seconds: Seconds = 5.0
     flush_bytes: Annotated[int, Field(ge=1_024, le=1_048_576)] = 1_048_576
     max_streams: Count = 500
-    routes: list[LogRoute] = []
+    routes: Annotated[list[LogRoute], Field(max_length=MAX_RULES)] = []
     redact: Annotated[list[RedactRule], Field(max_length=100)] = []
-    metrics: list[LogMetric] = []
+    metrics: Annotated[list[LogMetric], Field(max_length=MAX_RULES)] = []
 
 
 class Aws(_Section):
@@ -206,6 +206,17 @@ class Config(_Section):
     observe: Observe = Observe()
     prices: PriceOverrides | None = None
     watch: Watch = Watch()
+
+
+RULE_LISTS: Final = ("metrics.rules", "logs.redact", "logs.metrics", "logs.routes")
+"""The keys that hold rules."""
+
+
+def rules_of(config: Config, key: str) -> Sequence[BaseModel]:
+    """The rules of one of `RULE_LISTS`."""
+    section, name = key.split(".")
+    rules: Sequence[BaseModel] = getattr(getattr(config, section), name)
+    return rules
 
 
 class Impossible(NamedTuple):

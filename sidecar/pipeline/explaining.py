@@ -39,7 +39,8 @@ class Step(NamedTuple):
     """What one stage makes of an event.
 
     Attributes:
-        stage: decoded, adjusted, rule, series, rollup, redact, metric, route, log event, dropped, refused or telemetry.
+        stage: decoded, adjusted, rule, series, rollup, redact, metric, route, log event, dropped, refused, telemetry or
+            cost.
         text: what it makes of it.
         rule: the path of the rule that does it, such as `metrics.rules.0`; empty where none does.
     """
@@ -104,6 +105,8 @@ class Explainer:
         except SidecarError as error:  # of the body as a whole
             self._step("refused", str(error))
             self._outcomes.append("refused")
+        if self._series:
+            self._step("cost", wording.cost(self._series, self._config))
         return Explanation(self._steps, self._outcomes, self._series)
 
     # --- decoding ---

@@ -10,10 +10,10 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
-from sidecar.config.differences import RELOADED, differing, with_rules
+from sidecar.config.differences import differing, with_rules
 from sidecar.config.file import Source, fingerprint
 from sidecar.config.load import load
-from sidecar.config.schema import Config
+from sidecar.config.schema import RULE_LISTS, Config
 from sidecar.model.errors import ConfigError
 from sidecar.observe.ledger import Ledger
 from sidecar.pipeline.intake import Pipeline
@@ -177,5 +177,5 @@ class Reloader:
             self._log.warning(
                 "only rules are reloaded: other keys have changed and need a restart",
                 keys=self._needs_restart,
-                reloaded=list(RELOADED),
+                reloaded=list(RULE_LISTS),
             )

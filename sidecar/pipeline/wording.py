@@ -9,7 +9,9 @@ from typing import Final
 from sidecar.aggregate.distribution import Distribution
 from sidecar.aggregate.members import Members
 from sidecar.aggregate.window import form_of
+from sidecar.config.cost import PriceOverrides
 from sidecar.config.schema import Config
+from sidecar.model.prices import two_digits
 from sidecar.model.samples import Dimensions, Sample, Series, Statistics
 from sidecar.shape.rules import Decision
 from sidecar.shape.shape import ShapedSample
@@ -61,6 +63,14 @@ def sent(of: Sample, shaped: ShapedSample, rollups: Sequence[Series], config: Co
     if rollups:
         words.append("rollups " + " ".join(dimensions(one.dimensions) for one in rollups))
     return ", ".join(words)
+
+
+def cost(number: int, config: Config) -> str:
+    """What so many series cost in a month in which they are sent in every hour."""
+    prices = (config.prices or PriceOverrides()).over(config.region)
+    dollars = two_digits(prices.metrics(number))
+    metrics = "1 metric" if number == 1 else f"{number} metrics"
+    return f"{metrics}, {dollars:g} dollars a month if sent every hour; list price of {prices.region}, {prices.date}"
 
 
 class Before:

@@ -79,6 +79,7 @@ def test_each_rule_is_named_with_its_file_and_line_and_what_it_changes(path: Pat
         " for percentiles\n"
         "  rollup     App JobDuration {env=prod}\n"
         "  rollup     App JobDuration {}\n"
+        "  cost       3 metrics, 0.9 dollars a month if sent every hour; list price of us-east-1, 2026-08-06\n"
         "           -> JobDuration {Kind=batch, env=prod} = 250 Milliseconds, rollups {env=prod} {}\n"
     )
 
@@ -97,6 +98,7 @@ def test_a_log_event_is_redacted_measured_and_routed(path: Path) -> None:
         ("series", None, None),
         ("rollup", None, None),
         ("log event", None, None),
+        ("cost", None, None),
     ]
     assert explanation["outcomes"] == [
         "Requests {Service=api} = 1 Count, rollups {}",

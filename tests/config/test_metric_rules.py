@@ -142,7 +142,7 @@ def test_both_kinds_of_conditions_are_dumped_and_told_as_they_are(file: Path) ->
         " {match: b, when: {input: [statsd, json*], env: prod}, unit: Bytes}]}"
     )
     config = load(file, {})
-    told = list(report(config.metrics.rules, [None, None]))
+    told = list(report(config, {}))
     file.write_text(dump(config))
 
     assert load(file, {}) == config
@@ -152,12 +152,12 @@ def test_both_kinds_of_conditions_are_dumped_and_told_as_they_are(file: Path) ->
 
 def test_check_says_each_rule_what_two_set_and_what_rollups_add(file: Path) -> None:
     file.write_text(GOOD)
-    rules = load(file, {}).metrics.rules
+    config = load(file, {})
     one, two, three = "metrics.rules.1 (line 6)", "metrics.rules.2 (line 11)", "metrics.rules.3 (line 16)"
     holes, added = "{Kind: {kind}, Job: {job}}", "rename_dimensions {env: Environment}"
     later = "where both match, the later wins"
 
-    assert list(report(rules, rule_lines(file, {}, "metrics.rules", len(rules)))) == [
+    assert list(report(config, rule_lines(file, {}, config))) == [
         "metrics.rules: 4, every one that matches applies, in this order",
         "metrics.rules.0 (line 4): debug.*: drop true",
         f"{one}: job.{{kind}}.{{job}}.duration: name JobDuration, unit Milliseconds, dimensions {holes}, stop",
@@ -167,6 +167,42 @@ def test_check_says_each_rule_what_two_set_and_what_rollups_add(file: Path) -> N
         f"{one} and {three} both set unit, the dimension Job: {later}",
         f"{two} and {three} both set unit: {later}",
         f"{three}: at most 3 times as many series on the bill, one for each set of rollups; fewer where series share a rollup",
+    ]
+
+
+def test_check_says_each_rule_of_log_events_and_what_rollups_add(file: Path) -> None:
+    file.write_text(
+        """\
+logs:
+  routes:
+    - when: {level: [error, fatal]}
+      group: "/errors/{service}"
+      retention_days: 90
+  redact:
+    - find: [email]
+    - {pattern: 'cust-[0-9]{8}', replace: drop_event}
+  metrics:
+    - name: Requests
+      dimensions: {Service: "{service}"}
+      rollups: [[]]
+    - {name: Latency, when: '{ $.ms >= 0 }', value: ms, type: timer}
+"""
+    )
+    config = load(file, {})
+    factor = (
+        "at most 2 times as many series on the bill, one for each set of rollups; fewer where series share a rollup"
+    )
+
+    assert list(report(config, rule_lines(file, {}, config))) == [
+        "logs.redact: 2, every one applies, before anything else sees the event",
+        "logs.redact.0 (line 7): find [email]",
+        "logs.redact.1 (line 8): pattern cust-[0-9]{8}, replace drop_event",
+        "logs.metrics: 2, every one that matches makes a sample, also of events that routes drop",
+        "logs.metrics.0 (line 10): name Requests, dimensions {Service: {service}}, rollups [[]]",
+        "logs.metrics.1 (line 13): { $.ms >= 0 }: name Latency, value ms, type timer",
+        f"logs.metrics.0 (line 10): {factor}",
+        "logs.routes: 1, the first that matches decides",
+        "logs.routes.0 (line 3): {level: [error, fatal]}: group /errors/{service}, retention_days 90",
     ]
 
 
@@ -182,7 +218,7 @@ def test_check_of_the_command_line_prints_rules_above_a_configuration_that_loads
 
 def test_the_report_of_many_rules_is_bounded(file: Path) -> None:
     file.write_text(yaml.safe_dump({"metrics": {"rules": [{"match": "*a*" * 80, "unit": "Bytes"}] * MAX_RULES}}))
-    told = list(report(load(file, {}).metrics.rules, [None] * MAX_RULES))
+    told = list(report(load(file, {}), {}))
 
     assert len(told) == 1 + MAX_RULES + 50 + 1
     assert told[-1] == "further rules set the same thing"
