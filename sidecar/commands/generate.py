@@ -16,6 +16,7 @@ from urllib.request import urlopen
 import click
 
 from sidecar.commands.output import complain
+from sidecar.commands.parameters import CONFIG
 from sidecar.config import file
 from sidecar.config.insert import with_rules
 from sidecar.config.load import load
@@ -42,13 +43,7 @@ ADDED: Final = "Added by `sidecar generate --add-rollups`: what alarms and dashb
 @click.command()
 @click.argument("what", type=click.Choice(WHATS))
 @click.option("--format", "form", type=click.Choice(FORMATS), default="cloudformation", show_default=True)
-@click.option(
-    "--config",
-    "path",
-    envvar="SIDECAR_CONFIG",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="YAML file; SIDECAR_<SECTION>__<KEY> variables go over it.",
-)
+@CONFIG
 @click.option(
     "--add-rollups", "add", is_flag=True, help="Add what is not sent to metrics.rules of the file, and say so."
 )

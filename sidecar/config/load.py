@@ -59,7 +59,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         for detail in error.errors(include_url=False):
             reader.problems.append(sentence(Config, detail, reader.origins) + reader.place(detail["loc"], lines))
             reader.refused.add(key_of(Config, detail["loc"]))
-        config = Config.model_validate(_without(Config, data, reader.refused))
+        config = _rest(data, reader.refused)
     # A combination is checked only if all its keys have their configured values: a refused key has its default.
     reader.problems += [
         one.sentence + reader.place(one.steps, lines)
@@ -70,6 +70,19 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     if reader.problems:
         raise ConfigError(bounded(reader.problems))
     return config
+
+
+def _rest(data: dict[str, Any], refused: set[str]) -> Config:
+    """The configuration without the keys that are refused, and without those that cannot be used without them."""
+    while True:
+        try:
+            return Config.model_validate(_without(Config, data, refused))
+        except ValidationError as error:
+            # A section whose keys refer to each other: the sentence about the key that is wrong is there already.
+            further = {key_of(Config, detail["loc"]) for detail in error.errors(include_url=False)} - refused
+            if not further:
+                return Config()
+            refused |= further
 
 
 def _missing_key(config: Config, environ: Mapping[str, str]) -> Iterator[str]:

@@ -208,6 +208,12 @@ def test_every_error_is_told_at_once_with_path_and_value(file: Path) -> None:
         assert any(problem.startswith(f"{path}: ") and given_ in problem for problem in told), path
 
 
+def test_a_section_whose_keys_refer_to_a_refused_one_is_one_error(file: Path) -> None:
+    """What refers to it is not told as well."""
+    given = "watch: {service: a, dashboards: {ops: [{title: t, query: q}]}, queries: 1}"
+    assert [problem.partition(":")[0] for problem in problems(file, given)] == ["watch.queries"]
+
+
 def test_an_unknown_key_tells_the_known_ones(file: Path) -> None:
     (top,) = problems(file, "namespce: App")
     (inner,) = problems(file, "emf: {sa: logs}")

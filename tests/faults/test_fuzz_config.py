@@ -15,11 +15,16 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sidecar.commands.cli import cli
+from sidecar.commands.generate import WRITERS, decide_by
 from sidecar.commands.health import listener
+from sidecar.config.cost_report import cost_report
 from sidecar.config.load import dump, load, warnings
 from sidecar.config.problems import MAX_CHARACTERS, MAX_PROBLEMS
+from sidecar.config.rule_report import report
 from sidecar.config.schema import Config
+from sidecar.generate.pack import make
 from sidecar.model.errors import ConfigError
+from sidecar.pipeline.shaping import make_shape
 
 EXAMPLES: Final = int(os.environ.get("FUZZ_EXAMPLES", "100"))
 CONFIG: Final = Path(__file__).parents[2] / "config"
@@ -70,11 +75,47 @@ values: Final = st.recursive(
     scalars,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(scalars, inner, max_size=4),
 )
+# Of every rule, alarm and further mapping that the configuration knows.
+INNER_KEYS: Final = sorted(
+    {key for one in Config.model_json_schema()["$defs"].values() for key in one.get("properties", {})}
+)
+patterns: Final = st.sampled_from(
+    [
+        *(
+            "*",
+            "a.{b}.c",
+            "[",
+            "[a-",
+            "{",
+            "{}",
+            "{a}{a}",
+            "*?" * 50,
+            "(?i)x",
+            "(",
+            "a{1001}",
+            "(?=a)",
+            ".*",
+            "x*",
+            "[?].*",
+        ),
+        *("{ $.a = 1 }", "{ $.a.b >= 1e9 && ($.c IS TRUE || $.d NOT EXISTS) }", "{ $.a = ", "{ $.a = %(% }", "?a -b"),
+        *(
+            "[ip, ..., size > 1]",
+            "[a, a",
+            "{ecs.cluster}",
+            "{hostname}-{x.y}",
+            "email",
+            "hash",
+            "counter",
+            "Milliseconds",
+        ),
+    ]
+)
 rules: Final = st.lists(
     st.dictionaries(
-        st.sampled_from(["match", "unit", "resolution", "percentiles", "signed_gauges", "unti"]),
-        scalars | words,
-        max_size=4,
+        st.sampled_from([*INNER_KEYS, "unti"]),
+        values | words | patterns | st.dictionaries(st.sampled_from([*INNER_KEYS, "a"]), values | patterns, max_size=3),
+        max_size=5,
     ),
     max_size=4,
 )
@@ -163,6 +204,24 @@ def test_a_file_is_a_configuration_or_sentences(path: Path, data: bytes, environ
         path.write_text(dump(config), encoding="utf-8")
         again = load(path, {})
         assert dump(again) == dump(config)  # as text: what is not a number does not equal itself
+
+
+@fuzz
+@given(st.one_of(structured, changed(structured), changed(examples_given)))
+def test_what_is_accepted_works(path: Path, data: bytes) -> None:
+    """A shape is made of it, `sidecar check` describes it, and `sidecar generate` makes assets or says why not."""
+    path.write_bytes(data)
+    config = is_configuration_or_sentences(path, {})
+    if config is None:
+        return
+    make_shape(config, "host", {})
+    assert all(sentence.isprintable() for sentence in (*report(config, {}), *cost_report(config)))
+    try:
+        pack = make("all", config, decide_by(config))
+    except ConfigError:
+        return
+    for write in WRITERS.values():
+        write(pack, config)
 
 
 @fuzz
