@@ -15,6 +15,7 @@ import orjson
 from sidecar.commands.expectations import Expectation, read_expectations
 from sidecar.commands.parameters import CONFIG
 from sidecar.config.load import load, rule_lines
+from sidecar.config.problems import printable
 from sidecar.config.schema import Config
 from sidecar.inputs import emf_decoder
 from sidecar.model.limits import LOG_MESSAGE_BYTES
@@ -76,7 +77,7 @@ class _Places:
     """Where rules are in the configuration file."""
 
     def __init__(self, path: Path | None, config: Config) -> None:
-        self._file = "" if path is None else path.name
+        self._file = "" if path is None else printable(path.name)
         self._lines = rule_lines(path, os.environ, config)
 
     def line(self, rule: str) -> int | None:
@@ -105,11 +106,11 @@ def _lines(events: IO[bytes]) -> Iterator[bytes]:
 
 
 def _text(event: bytes, explanation: Explanation, places: _Places) -> str:
-    lines = [_printable(event.decode("utf-8", "replace"))]
+    lines = [printable(event.decode("utf-8", "replace"))]
     for stage, text, rule in explanation.steps:
         by = f"{places.named(rule)}: " if rule else ""
-        lines.append(f"  {stage:<{STAGE_CHARACTERS}}  {by}{_printable(text)}")
-    lines += [f"  {'-> ':>{STAGE_CHARACTERS + 3}}{_printable(outcome)}" for outcome in explanation.outcomes]
+        lines.append(f"  {stage:<{STAGE_CHARACTERS}}  {by}{printable(text)}")
+    lines += [f"  {'-> ':>{STAGE_CHARACTERS + 3}}{printable(outcome)}" for outcome in explanation.outcomes]
     return "\n".join(lines)
 
 
@@ -136,14 +137,9 @@ def _check(explainer: Explainer, expectations: list[Expectation], *, log: bool, 
         if outcomes == one.outcomes:
             continue
         failed += 1
-        click.echo(f"line {one.line}: {_printable(one.event.decode('utf-8', 'replace'))}")
+        click.echo(f"line {one.line}: {printable(one.event.decode('utf-8', 'replace'))}")
         for sign, listed in (("expected", one.outcomes), ("got", outcomes)):
             for outcome in listed or ["nothing"]:
-                click.echo(f"  {sign:<8} -> {_printable(outcome)}")
+                click.echo(f"  {sign:<8} -> {printable(outcome)}")
     click.echo(f"{len(expectations) - failed} of {len(expectations)} events have the expected outcomes")
     return 1 if failed else 0
-
-
-def _printable(text: str) -> str:
-    """Text without what a terminal would act on."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

@@ -6,14 +6,14 @@ an asset would have no data nothing is generated, and the status is 2.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Mapping
-from http.client import HTTPException
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
-from urllib.request import urlopen
 
 import click
+from aiohttp import ClientError
 
 from sidecar.commands.output import complain
 from sidecar.commands.parameters import CONFIG
@@ -32,6 +32,7 @@ from sidecar.model.errors import ConfigError, DecodeError
 from sidecar.model.prices import prices_of
 from sidecar.model.samples import Sample
 from sidecar.pipeline.shaping import make_shape
+from sidecar.runtime.http_get import http_get
 
 Format: TypeAlias = Literal["cloudformation", "terraform", "json"]
 FORMATS: Final[tuple[Format, ...]] = ("cloudformation", "terraform", "json")
@@ -76,11 +77,9 @@ def _asked(url: str) -> bytes:
     if not url.startswith(("http://", "https://")):
         raise ConfigError([f"--from: {url!r} is no URL such as http://localhost:9127"])
     try:
-        with urlopen(f"{url.rstrip('/')}/series", timeout=ASK_SECONDS) as answer:  # noqa: S310  # checked above
-            body: bytes = answer.read(ANSWER_BYTES)
-    except (OSError, ValueError, HTTPException) as error:
-        raise ConfigError([f"--from: {url}: {error}"]) from None
-    return body
+        return asyncio.run(http_get(f"{url.rstrip('/')}/series", seconds=ASK_SECONDS, most_bytes=ANSWER_BYTES))
+    except (ClientError, OSError, ValueError) as error:
+        raise ConfigError([f"--from: {url}: {str(error) or 'no answer in time'}"]) from None
 
 
 def decide_by(config: Config) -> Decide:

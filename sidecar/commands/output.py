@@ -9,11 +9,13 @@ from contextlib import suppress
 
 import click
 
+from sidecar.config.problems import printable
+
 
 def complain(sentence: str) -> None:
     """Write a line to standard error, where that is possible; the exit status is independent of it."""
     with suppress(OSError):
-        click.echo(sentence, err=True)
+        click.echo(printable(sentence), err=True)
 
 
 def complain_unless_closed(error: OSError) -> None:

@@ -66,22 +66,32 @@ def source(path: Path | None) -> Source | None:
 
 def fingerprint(path: Path) -> str | None:
     """The SHA-256 of a file's content, in hexadecimal; None where it cannot be read."""
-    from hashlib import sha256
+    return sha256_of(content(path))
 
+
+def content(path: Path) -> bytes | None:
+    """A file's content, one byte more than `MAX_BYTES` at most; None where it cannot be read."""
     try:
-        return sha256(_read(path)).hexdigest()
+        return _read(path)
     except (OSError, ValueError):
         return None
 
 
-def read_text(path: Path) -> str:
-    """Read a regular file or a pipe, at most `MAX_BYTES`.
+def sha256_of(data: bytes | None) -> str | None:
+    """The SHA-256, in hexadecimal; None for None."""
+    from hashlib import sha256
+
+    return None if data is None else sha256(data).hexdigest()
+
+
+def read_text(path: Path, data: bytes | None = None) -> str:
+    """Read a regular file or a pipe, at most `MAX_BYTES`; `data` is its content where that was read before.
 
     Raises:
         ConfigError: it cannot be read, is too large, is no UTF-8, or is a pipe that nobody closes.
     """
     try:
-        data = _read(path)
+        data = _read(path) if data is None else data
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         reason = getattr(error, "strerror", None) or error
         raise ConfigError([f"cannot read the configuration file {path}: {reason}"]) from None

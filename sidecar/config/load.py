@@ -39,18 +39,19 @@ PREFIX: Final = "SIDECAR_"
 _ABSENT: Final = object()
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Config:
+def load(path: Path | None, environ: Mapping[str, str], content: bytes | None = None) -> Config:
     """Read the configuration.
 
     Args:
         path: a YAML file or a pipe, or None for defaults and environment alone.
         environ: the environment; `AWS_REGION` and `AWS_DEFAULT_REGION` fill a region that is not configured.
+        content: of the file, where it was read before.
 
     Raises:
         ConfigError: with every problem there is, up to `config_problems.MAX_PROBLEMS`.
     """
     reader = _Reader(environ)
-    given, lines = ({}, None) if path is None else _read(path)
+    given, lines = ({}, None) if path is None else _read(path, content)
     data = reader.substituted(Config, given, ())
     reader.overlay(data)
     try:
@@ -134,9 +135,9 @@ def rule_lines(path: Path | None, environ: Mapping[str, str], config: Config) ->
     return found
 
 
-def _read(path: Path) -> tuple[dict[str, Any], Lines]:
+def _read(path: Path, content: bytes | None = None) -> tuple[dict[str, Any], Lines]:
     try:
-        text = file.read_text(path)
+        text = file.read_text(path, content)
     except ConfigError as error:
         raise ConfigError(bounded(error.problems)) from None
     try:

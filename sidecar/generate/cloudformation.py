@@ -79,10 +79,12 @@ _Dumper.add_representer(str, _text)
 def _rendered(value: Value) -> Any:
     if isinstance(value, Json):
         leaves: list[Value] = []
-        text = json.dumps(_marked(value.value, leaves), indent=1, ensure_ascii=False)
+        mark = _unused(value)
+        text = json.dumps(_marked(value.value, mark, leaves), indent=1, ensure_ascii=False)
         if not leaves:
             return text
-        return {"Fn::Sub": re.sub("\0([0-9]+)\0", lambda at: _substituted(leaves[int(at[1])]), _escaped(text))}
+        escaped = text.replace("${", "${!")  # in Fn::Sub it begins a reference
+        return {"Fn::Sub": re.sub(f"{mark}([0-9]+){mark}", lambda at: _substituted(leaves[int(at[1])]), escaped)}
     if isinstance(value, Region | Arn):
         return {"Fn::Sub": _substituted(value)}
     if isinstance(value, Topic):
@@ -94,21 +96,22 @@ def _rendered(value: Value) -> Any:
     return value
 
 
-def _marked(value: Value, leaves: list[Value]) -> Any:
+def _unused(value: Json) -> str:
+    """A character for private use that is nowhere in the value."""
+    text = json.dumps(value.value, ensure_ascii=False, default=repr)
+    return next(one for one in map(chr, range(0xE000, 0x110000)) if one not in text)
+
+
+def _marked(value: Value, mark: str, leaves: list[Value]) -> Any:
     """A value for JSON text, with marks in the places of what is known only in the stack."""
     if isinstance(value, Region | Arn):
         leaves.append(value)
-        return f"\x01{len(leaves) - 1}\x01"
+        return f"{mark}{len(leaves) - 1}{mark}"
     if isinstance(value, Mapping):
-        return {key: _marked(inner, leaves) for key, inner in value.items()}
+        return {key: _marked(inner, mark, leaves) for key, inner in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_marked(inner, leaves) for inner in value]
+        return [_marked(inner, mark, leaves) for inner in value]
     return value
-
-
-def _escaped(text: str) -> str:
-    """Text for Fn::Sub, in which `${` begins a reference."""
-    return text.replace("${", "${!").replace("\\u0001", "\0")
 
 
 def _substituted(leaf: Value) -> str:

@@ -12,7 +12,7 @@ from sidecar.generate.checked import Checked
 from sidecar.generate.metric_math import Expression, dollars, error_rate
 from sidecar.generate.queries import groups_of, text_of
 from sidecar.generate.self_alarms import watched
-from sidecar.generate.sent import ANY, Reference
+from sidecar.generate.sent import ANY, Reference, shown_dimensions
 from sidecar.generate.values import Arn, Json, Region, Resource, Value
 from sidecar.model.samples import Dimensions
 
@@ -24,6 +24,7 @@ ALARMS_HEIGHT: Final = 3
 
 _ROLES: Final[tuple[Role, ...]] = ("ops", "developer", "business")
 _WITH_ALARMS: Final = ("ops", "developer")
+_NOT_SEARCHED: Final = re.compile(r"['\"\\]")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./#-]+")
 
 
@@ -93,7 +94,11 @@ def _rows(checked: Checked, asset: str, widget: Widget) -> Iterator[Value]:
             if found is None:
                 continue
             label = name if len(widget.statistics) == 1 else f"{name} {statistic}"
-            if widget.by:
+            if widget.by and _NOT_SEARCHED.search("".join([name, *(text for pair in dimensions for text in pair)])):
+                checked.problem(
+                    f"{asset}: {name} with {shown_dimensions(dimensions)}: by is a search, which has no quotes and backslashes"
+                )
+            elif widget.by:
                 text = _search(found.namespace, name, dimensions, statistic, widget.period_seconds)
                 number = len(widget.metrics) > 1 or len(widget.statistics) > 1
                 yield [{"expression": text, **({"label": label} if number else {})}]

@@ -13,7 +13,7 @@ from typing import Final
 
 from sidecar.config.log_rules import LogMetric
 from sidecar.generate.checked import Checked
-from sidecar.generate.groups import known_groups, patterns
+from sidecar.generate.groups import MAX_GROUPS, known_groups, patterns
 from sidecar.generate.metric_math import number
 from sidecar.generate.sent import ANY, Reference
 from sidecar.generate.values import Resource, Value
@@ -32,6 +32,9 @@ def metric_filters(checked: Checked) -> list[Resource]:
             f"metric filters: the names of the log groups are not known, only {', '.join(patterns(checked.config))}: give"
             " the values of the places in watch.values"
         )
+    if len(groups) > MAX_GROUPS:
+        checked.problem(f"metric filters: more than {MAX_GROUPS} log groups")
+        return []
     rules = checked.config.logs.metrics
     if len(rules) > MAX_FILTERS:
         checked.problem(f"logs.metrics: {len(rules)} metric filters, a log group has at most {MAX_FILTERS}")

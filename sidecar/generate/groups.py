@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import product
+from itertools import islice, product
 from typing import Final, NamedTuple
 
 from sidecar.config.schema import Config
@@ -81,7 +81,7 @@ def log_groups(checked: Checked) -> list[Resource]:
                 checked.problem(f"{one.key}: {problem}")
             made.setdefault(name, Resource("group", _label(name), _properties(name, one)))
     if len(made) > MAX_GROUPS:
-        checked.problem(f"watch.values: {len(made)} log groups, at most {MAX_GROUPS}")
+        checked.problem(f"watch.values: more than {MAX_GROUPS} log groups")
     return list(made.values())
 
 
@@ -103,9 +103,9 @@ def _configured(text: str, config: Config) -> str:
 
 
 def _expanded(one: GroupTemplate, config: Config) -> Iterator[tuple[str, bool]]:
-    """The names that a template stands for, each with whether nothing in it is open."""
+    """The names that a template stands for, each with whether nothing in it is open: one more than `MAX_GROUPS` at most."""
     places = [place for place in dict.fromkeys(_PLACE.findall(one.text)) if place in config.watch.values]
-    for values in product(*(config.watch.values[place] for place in places)):
+    for values in islice(product(*(dict.fromkeys(config.watch.values[place]) for place in places)), MAX_GROUPS + 1):
         known = dict(zip(places, values, strict=True))
         name = _PLACE.sub(lambda place: known.get(place[1], place[0]), one.text)  # noqa: B023  # used at once
         yield name, not _PLACE.search(name)

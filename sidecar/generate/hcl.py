@@ -10,6 +10,7 @@ from typing import Final, TypeAlias, Union
 
 _INDENT: Final = "  "
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_ESCAPES: Final = {r"\b": r"\u0008", r"\f": r"\u000c"}
 _ONE_LINE: Final = 100  # characters of a list that is written in one line
 
 
@@ -142,7 +143,7 @@ def _scalar(value: bool | float | str | Raw | Template | None) -> str:  # noqa: 
     if isinstance(value, Raw):
         return value.text
     if isinstance(value, Template):
-        return '"' + json.dumps(value.text, ensure_ascii=False)[1:-1] + '"'
+        return _escaped(value.text)
     if isinstance(value, bool):
         return str(value).lower()
     if value is None:
@@ -154,7 +155,12 @@ def _scalar(value: bool | float | str | Raw | Template | None) -> str:  # noqa: 
 
 def quoted(text: str) -> str:
     """Text in quotes, in which nothing is interpolated."""
-    return json.dumps(text.replace("${", "$${").replace("%{", "%%{"), ensure_ascii=False)
+    return _escaped(text.replace("${", "$${").replace("%{", "%%{"))
+
+
+def _escaped(text: str) -> str:
+    """Text in quotes, with the escapes that HCL has: two of JSON's are none."""
+    return re.sub(r"\\.", lambda one: _ESCAPES.get(one[0], one[0]), json.dumps(text, ensure_ascii=False))
 
 
 def _key(name: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 from sidecar.config.metric_rules import MetricRule
@@ -12,7 +13,7 @@ from sidecar.generate import alarms, dashboards, filters, groups, iam, queries
 from sidecar.generate.checked import Checked, Used
 from sidecar.generate.configured import Configured, Decide
 from sidecar.generate.sent import Addition, Sent
-from sidecar.generate.values import Resource
+from sidecar.generate.values import Kind, Resource
 from sidecar.model.errors import ConfigError
 
 What: TypeAlias = Literal["iam", "log-groups", "alarms", "dashboard", "queries", "metric-filters", "all"]
@@ -58,7 +59,30 @@ def make(what: What, config: Config, decide: Decide, sent: Sent | None = None) -
     }
     wanted = [one for one in makers if one != "metric-filters"] if what == "all" else [what]
     resources = [resource for one in wanted for resource in makers[one]()]
-    return Pack(resources, list(checked.used), checked.problems, checked.additions)
+    return Pack(_labelled(resources), list(checked.used), checked.problems, checked.additions)
+
+
+def _labelled(resources: Sequence[Resource]) -> list[Resource]:
+    """Resources with labels that differ in letters and digits: of two logical IDs that are equal the first would be lost."""
+    taken: set[tuple[Kind, str]] = set()
+    renamed: dict[tuple[Kind, str], str] = {}
+    found: list[Resource] = []
+    for one in resources:
+        label, number = one.label, 1
+        while (one.kind, _letters(one.kind, label)) in taken:
+            number += 1
+            label = f"{one.label}-{number}"
+        taken.add((one.kind, _letters(one.kind, label)))
+        renamed.setdefault((one.kind, one.label), label)
+        needs = tuple((kind, renamed.get((kind, name), name)) for kind, name in one.needs)
+        found.append(replace(one, label=label, needs=needs))
+    return found
+
+
+def _letters(kind: Kind, label: str) -> str:
+    """What is left of a label in an identifier; one that begins with a digit has its kind in front."""
+    letters = re.sub(r"[^A-Za-z0-9]", "", label).lower()
+    return letters if not letters[:1].isdigit() else f"{kind}{letters}"
 
 
 def rules_of(additions: Sequence[Addition]) -> list[MetricRule]:

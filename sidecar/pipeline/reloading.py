@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import structlog
 
 from sidecar.config.differences import differing, with_rules
-from sidecar.config.file import Source, fingerprint
+from sidecar.config.file import Source, content, sha256_of
 from sidecar.config.load import load
 from sidecar.config.schema import RULE_LISTS, Config
 from sidecar.model.errors import ConfigError
@@ -22,6 +23,8 @@ from sidecar.runtime.threads import Background
 from sidecar.shape.shape import Shape
 
 POLL_SECONDS: Final = 5.0  # between two looks at the file's content
+SETTLED_SECONDS: Final = 0.5  # content that has not changed for so long is whole
+SETTLING_LOOKS: Final = 10  # at content that changes each time; then it is refused
 LISTED_KEYS: Final = 50  # of those that need a restart
 
 
@@ -145,16 +148,40 @@ class Reloader:
         Raises:
             ConfigError: the configuration in it is refused.
         """
-        # Before the file is read: content that changes in between is found by the next look.
-        found, rebuilt = fingerprint(path), self._rebuilt
+        data, rebuilt = self._settled(path), self._rebuilt
+        found = sha256_of(data)
         if found == self._seen and not forced:
             return None
         self._seen = found
-        given = load(path, self._environ)
+        if data is not None and _is_empty(data):
+            raise ConfigError([f"the configuration file {path} is empty: what has no rules on purpose is {{}}"])
+        given = load(path, self._environ, data)
         config = with_rules(self._config, given)
         if config == self._config:
             return _Read(found, given, None, rebuilt)
         return _Read(found, given, self._make(config, self._pipeline.shape), rebuilt)
+
+    def _settled(self, path: Path) -> bytes | None:
+        """In the thread: the content once it is no longer being written; None where it cannot be read.
+
+        What writes a file in place truncates it first. A part of a configuration is mostly valid, and has fewer rules:
+        events would be delivered without those that redact them.
+
+        Raises:
+            ConfigError: it changes all the time.
+        """
+        before = content(path)
+        for _ in range(SETTLING_LOOKS):
+            if sha256_of(before) == self._seen:
+                return before
+            time.sleep(SETTLED_SECONDS)
+            found = content(path)
+            if found == before:
+                return found
+            before = found
+        raise ConfigError(
+            [f"the configuration file {path} is being written all the time: replace it by renaming another"]
+        )
 
     def _refuse(self, problems: list[str]) -> None:
         self._reloads["refused"] += 1
@@ -179,3 +206,9 @@ class Reloader:
                 keys=self._needs_restart,
                 reloaded=list(RULE_LISTS),
             )
+
+
+def _is_empty(data: bytes) -> bool:
+    """True if there is nothing but comments and blank lines."""
+    lines = (line.strip() for line in data.splitlines())
+    return not any(line and not line.startswith(b"#") for line in lines)

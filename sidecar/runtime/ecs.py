@@ -14,6 +14,8 @@ import aiohttp
 import orjson
 import structlog
 
+from sidecar.runtime.http_get import http_get
+
 VARIABLE: Final = "ECS_CONTAINER_METADATA_URI_V4"
 """The environment variable that ECS sets in each container to the address of its metadata."""
 REQUEST_SECONDS: Final = 2.0  # of one request; the agent on the host answers in milliseconds
@@ -85,19 +87,10 @@ class TaskMetadata:
         """One request.
 
         Raises:
-            aiohttp.ClientError, OSError, TimeoutError: no answer, or none with the status 200.
+            aiohttp.ClientError, OSError, TimeoutError: no answer.
             ValueError: the answer is not a task, or the address not a URL.
         """
-        timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
-        async with (
-            aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as session,
-            session.get(self._url, allow_redirects=False) as answer,
-        ):
-            body = bytearray()
-            async for part in answer.content.iter_chunked(65_536):
-                body += part
-                if len(body) > ANSWER_BYTES:
-                    raise ValueError(f"the answer has over {ANSWER_BYTES} bytes")
+        body = await http_get(self._url, seconds=REQUEST_SECONDS, most_bytes=ANSWER_BYTES)
         found = placeholders(orjson.loads(body))
         if not found:
             raise ValueError("the answer is not the metadata of a task")

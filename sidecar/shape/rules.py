@@ -14,7 +14,7 @@ from typing import Final, Literal
 from sidecar.model.closing import Hits
 from sidecar.model.conditions import compile_condition
 from sidecar.model.limits import DIMENSION_VALUE_CHARACTERS, NAME_CHARACTERS
-from sidecar.model.patterns import Pattern
+from sidecar.model.patterns import Pattern, Patterns
 from sidecar.model.samples import Dimensions, Rollups
 from sidecar.model.template import Template
 
@@ -117,7 +117,7 @@ class _Compiled:
     def __init__(self, rule: Rule, hostname: str, context: Mapping[str, str]) -> None:
         self.rule = rule
         self.hits = Hits()
-        self.patterns = [Pattern(text) for text in rule.patterns]
+        self.patterns = Patterns([Pattern(text) for text in rule.patterns])
         when = {} if isinstance(rule.when, str) else dict(rule.when)
         self.condition = compile_condition(rule.when) if isinstance(rule.when, str) else None
         self.inputs = _Globs(when.pop(INPUT), NAME_CHARACTERS) if INPUT in when else None
@@ -132,11 +132,8 @@ class _Compiled:
 
     def match(self, name: str) -> dict[str, str] | None:
         """What the holes stand for where the name matches, else None."""
-        for pattern in self.patterns:
-            holes = pattern.match(name)
-            if holes is not None:
-                return holes or _NO_HOLES
-        return None
+        holes = self.patterns.match(name)
+        return None if holes is None else holes or _NO_HOLES
 
     def holds(self, dimensions: Mapping[str, str], input_: str) -> bool:
         """True if the conditions hold."""
@@ -206,11 +203,11 @@ class _Globs:
     __slots__ = ("_most", "_patterns")
 
     def __init__(self, globs: Sequence[str], most: int) -> None:
-        self._patterns = [Pattern(text, holes=False) for text in globs]
+        self._patterns = Patterns([Pattern(text, holes=False) for text in globs])
         self._most = most
 
     def match(self, text: str) -> bool:
-        return len(text) <= self._most and any(pattern.match(text) is not None for pattern in self._patterns)
+        return len(text) <= self._most and self._patterns.match(text) is not None
 
 
 class Rules:

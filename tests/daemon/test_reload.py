@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,44 @@ def test_reloads_during_a_flood_lose_nothing(daemon: Start, double: ThreadedClou
     assert final["samples"]["dropped"] == 0
     sums = [double.metrics.statistics("App", name, {}) for _, name, *_ in double.metrics.series()]
     assert sum(one[1] for one in sums) == received
+
+
+def test_a_file_that_is_written_in_place_is_read_once_it_is_whole(
+    daemon: Start, double: ThreadedCloudWatchDouble
+) -> None:
+    """An editor truncates the file first: what is there meanwhile is valid, and has no rules that redact."""
+    rules = {"group": "/a", "flush_seconds": 0.2, "redact": [{"pattern": "secret[0-9]+"}]}
+    one = daemon({"namespace": "App", "logs": rules, "deliver": deliver(double)})
+    text = one.config_path.read_text()
+    half = text.index("logs:")
+    for _ in range(20):
+        with one.config_path.open("w") as file:
+            for part in (text[:half], text[half:]):
+                one.signal(signal.SIGHUP)
+                one.post("/ingest/logs", [{"message": "secret1"}] * 10)
+                file.write(part)
+                file.flush()
+                time.sleep(0.01)
+    one.signal(signal.SIGHUP)
+    reloaded(one, "unchanged")
+    one.settled(log_events=400)
+
+    assert {message for _, message in double.logs.events("/a")} == {'{"message": "[redacted]"}'}
+
+
+@pytest.mark.parametrize("left", ["", "# Rules of the shop.\n\n"])
+def test_a_file_that_lost_its_content_is_refused(daemon: Start, left: str) -> None:
+    """A disk that is full, or a copy that was interrupted: the file is empty, and stays so."""
+    one = daemon({"metrics": {"rules": [{"match": "a", "name": "A"}]}})
+    one.config_path.write_text(left)
+    one.signal(signal.SIGHUP)
+
+    assert "is empty" in reloaded(one, "refused")["error"][0]
+    assert len(one.stats()["rules"]["metrics"]) == 1
+    one.config_path.write_text("{}")
+    one.signal(signal.SIGHUP)
+    assert "error" not in reloaded(one, "applied")
+    assert one.stats()["rules"]["metrics"] == []
 
 
 def test_a_configuration_that_is_not_in_a_file_is_not_reloaded(daemon: Start) -> None:

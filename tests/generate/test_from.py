@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from sidecar.commands.output import complain
 from sidecar.generate.seen import Seen
 from sidecar.model.errors import ConfigError
 from tests.generate.test_command import run
@@ -75,3 +80,48 @@ def test_an_answer_of_something_else_is_refused(body: bytes) -> None:
 
 def test_rollups_are_not_added_by_what_was_seen() -> None:
     assert run("alarms", "--from", "http://localhost:1", "--add-rollups").returncode == 2
+
+
+def drip(connection: socket.socket) -> None:
+    """An answer that never ends, a byte at a time."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    while True:
+        connection.sendall(b" ")
+        time.sleep(0.2)
+
+
+def redirect(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: ftp://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")
+
+
+def endless(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    while True:
+        connection.sendall(b"[" * 1_048_576)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "said"), [(drip, "no answer in time"), (redirect, "status 302"), (endless, "over 16777216 bytes")]
+)
+def test_an_answer_is_bounded_in_time_and_bytes(behaviour: Callable[[socket.socket], None], said: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.recv(4_096)
+                behaviour(connection)
+
+        threading.Thread(target=serve, daemon=True).start()
+        ran = run("alarms", "--from", f"http://127.0.0.1:{server.getsockname()[1]}")
+
+    assert ran.returncode == 2
+    assert said in ran.stderr
+
+
+def test_nothing_of_an_answer_reaches_a_terminal_as_it_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    complain("with {\x1b]0;title\x07a}\nb")
+
+    assert capsys.readouterr().err == "with {\\x1b]0;title\\x07a}\\nb\n"

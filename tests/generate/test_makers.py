@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import hcl2
@@ -13,11 +14,13 @@ from botocore.loaders import Loader
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.commands.generate import decide_by
 from sidecar.config.log_rules import LogMetric
 from sidecar.generate.filters import pattern_of
 from sidecar.generate.hcl import Block, Raw, Template
 from sidecar.generate.hcl import written as hcl
 from sidecar.generate.iam import _actions
+from sidecar.generate.pack import make
 from sidecar.model.conditions import compile_condition
 from tests.generate.packs import alarms, api_calls, config_of, pack, written
 from tests.generate.test_shapes import plain, properties, text
@@ -229,3 +232,63 @@ def test_hcl_of_each_kind_of_value() -> None:
         'a "b" {\n  x           = []\n  y           = {}\n  "long name" = null\n  z           = [r.s, 1, 2.5, true]\n'
         '  t           = "${a}-\\"b\\""\n}\n\ne {}\n'
     )
+
+
+def test_names_that_differ_in_punctuation_alone_are_resources_of_their_own() -> None:
+    """One of two with the same logical ID would be lost, an alarm among them."""
+    names = ["a-1", "a1", "aB", "a-b", "a--b", "1", "alarm-1"]
+    listed = ", ".join(f"{{name: '{name}', metric: m, statistic: Sum, above: 1}}" for name in names)
+    watch = f"sends: [{{metrics: [m], type: counter}}], alarms: [{listed}], groups: [/a/b, /a-b, /a_b]"
+    config = config_of(f"watch: {{{watch}}}")
+
+    template = yaml.safe_load(written(config, "cloudformation"))["Resources"]
+    made = [one["Properties"]["AlarmName"] for one in template.values() if one["Type"] == "AWS::CloudWatch::Alarm"]
+    assert sorted(made) == sorted(f"sidecar-{name}" for name in names)
+    groups = {one["Properties"].get("LogGroupName") for one in template.values()}
+    assert {"/a/b", "/a-b", "/a_b"} <= groups
+    composite = next(one for one in template.values() if one["Type"] == "AWS::CloudWatch::CompositeAlarm")
+    assert len(set(composite["DependsOn"])) == len(names)
+    assert set(composite["DependsOn"]) <= set(template)
+    heads = [line for line in written(config, "terraform").splitlines() if line.startswith("resource")]
+    assert len(set(heads)) == len(heads) == len(template)
+
+
+def test_places_with_many_values_are_refused_at_once() -> None:
+    values = ", ".join(f"{name}: [{', '.join(f'v{number}' for number in range(100))}]" for name in "abcdef")
+    rule = "logs: {group: '/{a}/{b}/{c}/{d}/{e}/{f}', metrics: [{name: m, value: v}]}"
+    config = config_of(f"{{{rule}, watch: {{values: {{{values}}}, queries: [{{name: q, query: fields @message}}]}}}}")
+
+    for what in ("log-groups", "queries", "metric-filters", "iam"):
+        problems = make(what, config, decide_by(config)).problems
+        assert bool(problems) is (what != "iam"), what
+
+
+@pytest.mark.parametrize("text", ["\x019\x01", "\\u00019\\u0001", "\ue0000\ue000", "${AWS::Region}"])
+def test_text_of_a_query_is_only_text_in_a_template(text: str) -> None:
+    query = json.dumps(f"fields @message | filter @message like '{text}'")
+    config = config_of(
+        f"{{logs: {{group: /a}}, watch: {{queries: [{{name: q, query: {query}}}], dashboards: {{ops: [{{title: t, query: q}}]}}}}}}"
+    )
+    [body] = [
+        one["Properties"]["DashboardBody"]["Fn::Sub"]
+        for one in yaml.safe_load(written(config, "cloudformation", "dashboard"))["Resources"].values()
+    ]
+
+    found = json.loads(body.replace("${AWS::Region}", "R").replace("${!", "${"))["widgets"][1]["properties"]
+    assert text in found["query"]
+    assert found["region"] == "R"
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=20))
+def test_text_in_hcl_has_the_escapes_of_hcl(text: str) -> None:
+    line = hcl([Block("b", (), {"a": text, "t": Template(text.replace("${", "").replace("%{", ""))})])
+
+    assert not re.search(r"(?<!\\)(?:\\\\)*\\[^nrt\"\\uU]", line)
+
+
+def test_a_name_that_would_end_a_search_is_refused() -> None:
+    sends = """sends: [{metrics: ["m'x"], type: counter, dimensions: [host]}]"""
+    widget = """{title: t, metrics: ["m'x"], statistics: [Sum], by: [host]}"""
+
+    [problem] = pack(config_of(f"watch: {{{sends}, dashboards: {{ops: [{widget}]}}}}"), "dashboard").problems
+    assert "by is a search" in problem
