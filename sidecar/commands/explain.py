@@ -1,4 +1,4 @@
-"""`sidecar explain`: what becomes of an event, stage by stage, with the rule, file and line that does it."""
+"""`sidecar explain`: what becomes of an event, stage by stage, with the rule that applies, its file and its line."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import orjson
 
 from sidecar.commands.expectations import Expectation, read_expectations
 from sidecar.commands.parameters import CONFIG
+from sidecar.config.differences import RELOADED
 from sidecar.config.load import load, rule_lines
 from sidecar.config.schema import Config
 from sidecar.inputs import emf_decoder
@@ -23,7 +24,6 @@ from sidecar.pipeline.shaping import make_shape
 from sidecar.runtime.clock import SystemClock
 
 STAGE_CHARACTERS: Final = 9  # the longest stage's name
-RULES: Final = ("metrics.rules", "logs.redact", "logs.metrics", "logs.routes")
 
 
 @click.command()
@@ -38,7 +38,7 @@ RULES: Final = ("metrics.rules", "logs.redact", "logs.metrics", "logs.routes")
     "--input",
     "input_",
     metavar="LABEL",
-    help="The input it comes by, for conditions on it: statsd, json_udp, http, emf or aws; by default as UDP has it.",
+    help="The input of the event, for conditions on it: statsd, json_udp, http, emf or aws; by default that of UDP.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each event.")
 @CONFIG
@@ -52,7 +52,7 @@ def explain(
     as_json: bool,  # noqa: FBT001
     path: Path | None,
 ) -> None:
-    """Say what becomes of EVENT, a StatsD line or JSON, under a configuration; nothing is sent."""
+    """Print what becomes of EVENT, a StatsD line or JSON, under a configuration; nothing is sent."""
     if sum(one is not None for one in (event, log_event, events, expected)) != 1:
         raise click.UsageError("Give one of EVENT, --log, --file and --expect.")
     if logs and events is None and expected is None:
@@ -79,7 +79,7 @@ class _Places:
     def __init__(self, path: Path | None, config: Config) -> None:
         self._file = "" if path is None else path.name
         self._lines: dict[str, int | None] = {}
-        for key in RULES:
+        for key in RELOADED:  # the lists of rules
             section, name = key.split(".")
             rules = getattr(getattr(config, section), name)
             for number, line in enumerate(rule_lines(path, os.environ, key, len(rules))):

@@ -6,23 +6,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from tests.double import ThreadedCloudWatchDouble
 from tests.support.daemon import Daemon, assert_balanced
 
 Start = Callable[..., Daemon]
-
-
-@pytest.fixture
-def double() -> Iterator[ThreadedCloudWatchDouble]:
-    with ThreadedCloudWatchDouble() as running:
-        yield running
 
 
 def deliver(double: ThreadedCloudWatchDouble) -> dict[str, Any]:
