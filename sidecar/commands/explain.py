@@ -1,4 +1,4 @@
-"""`sidecar explain`: what becomes of an event, stage by stage, with the rule, file and line that does it."""
+"""`sidecar explain`: what becomes of an event, stage by stage, with the rule that applies, its file and its line."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ STAGE_CHARACTERS: Final = 9  # the longest stage's name
     "--input",
     "input_",
     metavar="LABEL",
-    help="The input it comes by, for conditions on it: statsd, json_udp, http, emf or aws; by default as UDP has it.",
+    help="The input of the event, for conditions on it: statsd, json_udp, http, emf or aws; by default that of UDP.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each event.")
 @CONFIG
@@ -52,7 +52,7 @@ def explain(
     as_json: bool,  # noqa: FBT001
     path: Path | None,
 ) -> None:
-    """Say what becomes of EVENT, a StatsD line or JSON, under a configuration; nothing is sent."""
+    """Print what becomes of EVENT, a StatsD line or JSON, under a configuration; nothing is sent."""
     if sum(one is not None for one in (event, log_event, events, expected)) != 1:
         raise click.UsageError("Give one of EVENT, --log, --file and --expect.")
     if logs and events is None and expected is None:

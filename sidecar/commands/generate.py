@@ -1,7 +1,7 @@
-"""`sidecar generate`: alarms, dashboards, queries, groups and permissions out of the configuration.
+"""`sidecar generate`: alarms, dashboards, queries, log groups and permissions, made from the configuration.
 
-What is generated goes to standard output; what it costs and what was added to the configuration to standard error. Where
-an asset would have no data nothing is generated, and the status is 2.
+The assets are written to standard output; what they cost and what was added to the configuration to standard error. Where
+an asset would have no data, nothing is written and the exit status is 2.
 """
 
 from __future__ import annotations
@@ -46,14 +46,19 @@ ADDED: Final = "Added by `sidecar generate --add-rollups`: what alarms and dashb
 @click.option("--format", "form", type=click.Choice(FORMATS), default="cloudformation", show_default=True)
 @CONFIG
 @click.option(
-    "--add-rollups", "add", is_flag=True, help="Add what is not sent to metrics.rules of the file, and say so."
+    "--add-rollups",
+    "add",
+    is_flag=True,
+    help="Add the rules that alarms and dashboards need to metrics.rules of the file, and print them.",
 )
-@click.option("--from", "url", help="Check against what a running sidecar has sent: http://localhost:9127.")
+@click.option(
+    "--from", "url", metavar="URL", help="Check against what a running sidecar has sent: http://localhost:9127."
+)
 def generate(what: What, form: Format, path: Path | None, add: bool, url: str | None) -> None:  # noqa: FBT001  # click passes flags so
-    """Write alarms, dashboards, queries, log groups or IAM policies that fit what is sent, as the section watch says."""
+    """Write alarms, dashboards, queries, log groups or IAM policies, as configured under watch and checked against what is sent."""
     config = load(path, os.environ)
     if add and url is not None:
-        raise click.UsageError("--add-rollups changes the configuration, --from does not look at it: give one of them")
+        raise click.UsageError("give --add-rollups or --from, not both: --from does not check the configuration")
     pack = make(what, config, decide_by(config), None if url is None else Seen(_asked(url)))
     if add and pack.additions:
         rules = rules_of(pack.additions)
@@ -65,7 +70,8 @@ def generate(what: What, form: Format, path: Path | None, add: bool, url: str | 
         raise ConfigError(list(pack.problems))
     click.echo(WRITERS[form](pack, config), nl=False)
     prices = prices_of(config.region) if config.prices is None else config.prices.over(config.region)
-    complain(f"{what}: {len(pack.resources)} resources, {sentence(pack, prices)}")
+    count = len(pack.resources)
+    complain(f"{what}: {count} {'resource' if count == 1 else 'resources'}, {sentence(pack, prices)}")
 
 
 def _asked(url: str) -> bytes:
@@ -83,7 +89,7 @@ def _asked(url: str) -> bytes:
 
 
 def decide_by(config: Config) -> Decide:
-    """What a configuration makes of a sample, by the code of the daemon."""
+    """Returns what becomes of a sample under a configuration, by the code of the daemon."""
     shape = make_shape(config.model_copy(update={"dimensions": known(config.dimensions)}), "hostname", {})
 
     def decide(sample: Sample, input_: str) -> Decided | None:

@@ -13,7 +13,7 @@ CONFIG: Final = click.option(
     "path",
     envvar="SIDECAR_CONFIG",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="YAML file; SIDECAR_<SECTION>__<KEY> variables go over it.",
+    help="YAML file; SIDECAR_<SECTION>__<KEY> variables override it.",
 )
 
 

@@ -9,7 +9,7 @@ from sidecar.model import names
 from sidecar.model.errors import DecodeError
 from sidecar.model.limits import RETENTION_DAYS
 
-_PLACES: Final = re.compile(r"\{[^{}]+\}")
+_PLACEHOLDERS: Final = re.compile(r"\{[^{}]+\}")
 
 
 def template(text: str) -> str:
@@ -18,9 +18,21 @@ def template(text: str) -> str:
     Raises:
         ValueError: a sentence.
     """
-    if not text or set(_PLACES.sub("", text)) & {"{", "}"}:
-        raise ValueError("must be text with {field} places, every brace closed")
+    if not text or set(_PLACEHOLDERS.sub("", text)) & {"{", "}"}:
+        raise ValueError("must be text with placeholders such as {field}, every brace closed")
     return text
+
+
+def metric_name(name: str) -> str:
+    """Check the name of a metric.
+
+    Raises:
+        ValueError: a sentence.
+    """
+    try:
+        return names.metric_name(name)
+    except DecodeError as error:
+        raise ValueError(error.detail) from None
 
 
 def group_template(text: str) -> str:
@@ -29,7 +41,7 @@ def group_template(text: str) -> str:
     Raises:
         ValueError: a sentence.
     """
-    problem = names.group_problem(_PLACES.sub("x", template(text)))
+    problem = names.group_problem(_PLACEHOLDERS.sub("x", template(text)))
     if problem:
         raise ValueError(problem)
     return text
@@ -41,7 +53,7 @@ def stream_template(text: str) -> str:
     Raises:
         ValueError: a sentence.
     """
-    bare = _PLACES.sub("x", template(text))
+    bare = _PLACEHOLDERS.sub("x", template(text))
     if names.stream(bare) != bare:
         raise ValueError("must have 1-512 characters, none of them : or *")
     return text

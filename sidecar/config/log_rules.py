@@ -37,13 +37,6 @@ def _expression(pattern: str) -> str:
     return pattern
 
 
-def _metric_name(name: str) -> str:
-    try:
-        return names.metric_name(name)
-    except DecodeError as error:
-        raise ValueError(error.detail) from None
-
-
 def _dimensions(templates: dict[str, str]) -> dict[str, str]:
     try:
         names.dimensions(tuple((name, "x") for name in templates))
@@ -124,7 +117,7 @@ class LogMetric(_Rule):
     """A metric out of log events: of every event that matches one sample."""
 
     when: When = {}
-    name: Annotated[str, AfterValidator(_metric_name)]
+    name: Annotated[str, AfterValidator(checks.metric_name)]
     namespace: Annotated[str, AfterValidator(checks.namespace)] | None = None
     value: Field_ | None = None
     type: Literal["counter", "gauge", "timer", "histogram", "distribution", "set"] | None = None

@@ -1,4 +1,4 @@
-"""The section `watch`: what `sidecar generate` alarms on and shows, and what the application sends."""
+"""The section `watch`: what `sidecar generate` writes, and what the application sends."""
 
 from __future__ import annotations
 
@@ -29,13 +29,6 @@ def _statistic(text: str) -> str:
             "must be SampleCount, Sum, Average, Minimum, Maximum, IQM, or like p95, tm90, wm90, tc90, ts90"
         )
     return text
-
-
-def _metric_name(name: str) -> str:
-    try:
-        return names.metric_name(name)
-    except DecodeError as error:
-        raise ValueError(error.detail) from None
 
 
 def _dimensions(given: object) -> object:
@@ -80,7 +73,7 @@ def _group(name: str) -> str:
 
 Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Url = Annotated[str, Field(pattern=r"^https?://[^\s\"'<>]{1,900}$")]
-MetricName = Annotated[str, AfterValidator(_metric_name)]
+MetricName = Annotated[str, AfterValidator(checks.metric_name)]
 Namespace = Annotated[str, AfterValidator(checks.namespace)]
 Statistic = Annotated[str, AfterValidator(_statistic)]
 Period = Annotated[int, AfterValidator(_period)]
@@ -111,14 +104,14 @@ class Sends(_Part):
 
     metrics: Annotated[list[MetricName], Field(min_length=1, max_length=100)]
     type: Literal["counter", "gauge", "timer", "histogram", "distribution", "sample", "statistics", "set"]
-    dimensions: Dimensions = {}  # names, or names with values; a value that is not given may be any
+    dimensions: Dimensions = {}  # names, or names with values; null: any value
     namespace: Namespace | None = None
     resolution: Literal[1, 60] | None = None
     input: Annotated[str, Field(pattern=r"^[a-z_]{1,64}$")] | None = None  # for rules with a condition on it
 
 
 class ErrorRate(_Part):
-    """Errors in a hundred requests, of periods with at least `min_requests` of these; counted as a whole, or by outcome."""
+    """Errors in percent of requests, in periods with at least `min_requests`; requests are counted as such, or as successes."""
 
     errors: MetricName
     requests: MetricName | None = None
@@ -133,7 +126,7 @@ class ErrorRate(_Part):
 
 
 class _Measured(_Part):
-    """What an alarm or a widget is about: the metrics, and the exact set of dimensions they are read with."""
+    """What an alarm or a widget reads: the metrics, and their exact set of dimensions."""
 
     error_rate: ErrorRate | None = None
     dollars: Prices | None = None
@@ -157,7 +150,9 @@ class Alarm(_Measured):
     statistic: Statistic | None = None
     above: Number | None = None
     below: Number | None = None
-    band: Annotated[float, Field(gt=0, le=100)] | None = None  # of what is usual, in standard deviations
+    band: Annotated[float, Field(gt=0, le=100)] | None = (
+        None  # half the width of the band around expected values, in standard deviations
+    )
     no_data: bool = False
     periods: Annotated[int, Field(ge=1, le=1_440)] = 1
     datapoints: Annotated[int, Field(ge=1, le=1_440)] | None = None  # of these periods; null: all of them
@@ -217,7 +212,7 @@ class Query(_Part):
 
 
 class Watch(_Part):
-    """What `sidecar generate` makes; the daemon does not read it."""
+    """What `sidecar generate` writes; the daemon does not read it."""
 
     service: Slug | None = None
     environment: Slug | None = None

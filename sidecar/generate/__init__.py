@@ -1,1 +1,1 @@
-"""Alarms, dashboards, queries, groups and permissions out of the configuration, checked against what it sends. Pure."""
+"""Alarms, dashboards, queries, log groups and permissions from the configuration, checked against what it sends. Pure."""

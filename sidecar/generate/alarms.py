@@ -8,11 +8,10 @@ from sidecar.config.watch import Alarm, Severity
 from sidecar.generate.checked import Checked
 from sidecar.generate.metric_math import Expression, dollars, error_rate, metric, metric_stat, number
 from sidecar.generate.self_alarms import PREFIX, watched
-from sidecar.generate.sent import Reference
+from sidecar.generate.sent import BASIC, Reference
 from sidecar.generate.values import Kind, Resource, Value
 
 DESCRIPTION_CHARACTERS: Final = 1_024
-BASIC: Final = frozenset({"SampleCount", "Sum", "Average", "Minimum", "Maximum"})
 _SEVERITIES: Final[tuple[Severity, ...]] = ("critical", "warning", "info")
 
 
@@ -24,7 +23,7 @@ def alarms(checked: Checked) -> list[Resource]:
         own = place >= len(configured)
         asset = f"observe.publish ({alarm.name})" if own else f"watch.alarms.{place} ({alarm.name})"
         if alarm.name.lower().startswith(PREFIX) and not own:
-            checked.problem(f"{asset}: names that begin with {PREFIX} are of alarms on the sidecar itself")
+            checked.problem(f"{asset}: names that begin with {PREFIX} are reserved for alarms on the sidecar itself")
         made = _alarm(checked, asset, alarm)
         if made is not None:
             found.append(made)
@@ -32,7 +31,7 @@ def alarms(checked: Checked) -> list[Resource]:
 
 
 def _with_composite(checked: Checked, made: list[Resource]) -> list[Resource]:
-    """Alarms with what they need: topics before them, behind them the composite."""
+    """Topics, the alarms that notify them, and the composite of the alarms, in this order."""
     if not made:
         return []
     names = [str(one.properties["AlarmName"]) for one in made]
@@ -88,7 +87,7 @@ def _alarm(checked: Checked, asset: str, alarm: Alarm) -> Resource | None:
         **_compared(alarm),
     }
     if statistic.startswith("p") and alarm.band is None:
-        # A percentile of a few samples is one of them: on thin traffic the alarm keeps its state.
+        # A percentile of a few samples is one of them: with little traffic the alarm keeps its state.
         properties["EvaluateLowSampleCountPercentile"] = "ignore"
     return Resource("alarm", alarm.name, properties)
 
@@ -141,7 +140,7 @@ def _compared(alarm: Alarm) -> dict[str, Value]:
         operator = "LessThanLowerOrGreaterThanUpperThreshold"
         return {"ComparisonOperator": operator, "TreatMissingData": "notBreaching"}
     if alarm.above is not None:
-        # Without errors, blocks or tokens nothing is sent: that is health.
+        # Without errors, blocks or tokens nothing is sent: a period without data is healthy.
         return {
             "Threshold": alarm.above,
             "ComparisonOperator": "GreaterThanThreshold",
@@ -152,7 +151,7 @@ def _compared(alarm: Alarm) -> dict[str, Value]:
 
 
 def _sentence(alarm: Alarm) -> str:
-    """What the alarm means, where the configuration does not say."""
+    """The description of an alarm that has none in the configuration."""
     seconds = f"of {alarm.period_seconds} seconds"
     times = f"{alarm.datapoints or alarm.periods} of {alarm.periods} periods {seconds}"
     if alarm.datapoints in (None, alarm.periods):
@@ -174,7 +173,7 @@ def _sentence(alarm: Alarm) -> str:
 
 
 def _described(checked: Checked, text: str, runbook: str | None, name: str) -> str:
-    """A description with the link to what to do; the link is never cut."""
+    """A description with the link to the runbook; the link is never cut."""
     general = checked.config.watch.runbook
     link = runbook or (general and f"{general}#{name.lower()}")
     end = f" Runbook: {link}" if link else ""

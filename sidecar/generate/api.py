@@ -1,4 +1,4 @@
-"""Assets as calls of the API: a list of service, operation and parameters, which any SDK makes as they are."""
+"""Assets as calls of the API: a list of services, operations and parameters, as any SDK accepts them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 from sidecar.generate.values import Arn, Json, Kind, Region, Resource, Topic, Value
 
 ACCOUNT: Final = "ACCOUNT_ID"
-"""What stands where an ARN has the account, which is not known here."""
+"""Replaces the account in ARNs, which is not known here."""
 
 _CALLS: Final[Mapping[Kind, tuple[str, str]]] = {
     "policy": ("iam", "CreatePolicy"),
@@ -74,7 +74,7 @@ def _lower(name: str) -> str:
 
 
 class _Where:
-    """Fills in what depends on the place."""
+    """Fills in values that depend on the Region and the account."""
 
     def __init__(self, region: str, topics: Mapping[str, str]) -> None:
         self._region = region

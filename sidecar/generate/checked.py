@@ -1,4 +1,4 @@
-"""Metrics that assets name, each checked against what is sent; what is wrong is collected, so that all is said at once."""
+"""Checks the metrics that assets name against what is sent, and collects all problems, so that they are reported at once."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Used(NamedTuple):
 
 
 class Checked:
-    """Looks metrics up, and names assets.
+    """Looks up metrics, and names assets.
 
     Attributes:
         config: the configuration.
-        problems: a sentence for each metric that is not sent as an asset names it, and for what else is impossible.
-        additions: rules that would solve some of them.
+        problems: a sentence for each metric that is not sent as an asset names it, and for each other mistake.
+        additions: rules that solve some of them.
         used: every metric that an asset names and that is sent.
-        severities: of topics that have to be made, in the order in which they are needed.
+        severities: of the topics that have to be created, in the order in which they are needed.
     """
 
     def __init__(self, config: Config, sent: Sent) -> None:
@@ -58,18 +58,18 @@ class Checked:
         Args:
             asset: where in the configuration.
             given: names with values; None for a value is the configured one, None for all is every configured dimension.
-            by: names of which each value has a line of its own.
+            by: names of dimensions; a graph has a line for each of their values.
         """
         configured = known(self.config.dimensions)
         found: dict[str, str] = dict.fromkeys(by or (), ANY)
         for name, value in (configured if given is None else given).items():
             exact = configured.get(name) if value is None else value
             if exact is None:
-                self.problem(f"{asset}: the dimension {name} has no value: it is none of the configured dimensions")
+                self.problem(f"{asset}: the dimension {name} has no value, and is not one of the configured dimensions")
             elif exact == ANY and name not in found:
                 self.problem(
                     f"{asset}: the value of the dimension {name} is known only where the sidecar runs"
-                    f" ({self.config.dimensions[name]}): say which, or leave the dimension out by a rollup"
+                    f" ({self.config.dimensions[name]}): give the value, or use a rollup without the dimension"
                 )
             found.setdefault(name, exact or ANY)
         return tuple(sorted(found.items()))
@@ -85,12 +85,12 @@ class Checked:
         return found
 
     def problem(self, sentence: str) -> None:
-        """Note why something cannot be made."""
+        """Note why something cannot be generated."""
         if sentence not in self.problems:
             self.problems.append(sentence)
 
     def topic(self, asset: str, severity: Severity) -> Value:
-        """The ARN of the topic for a severity: the configured one, or one that is made."""
+        """The ARN of the topic for a severity: the configured one, or that of a topic that is created."""
         arn = self.config.watch.topics.get(severity)
         if arn is None:
             self.severities[severity] = None
@@ -98,7 +98,7 @@ class Checked:
         region = arn.split(":")[3]
         if self.config.region is not None and region != self.config.region:
             self.problem(
-                f"{asset}: the topic {arn} is in {region}, and an alarm notifies topics of its own Region only"
+                f"{asset}: the topic {arn} is in {region}, and an alarm can only notify topics of the same Region"
             )
         return arn
 

@@ -6,7 +6,6 @@ same code as in the daemon.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple, TypeAlias
@@ -15,8 +14,8 @@ from sidecar.config.log_rules import LogMetric
 from sidecar.config.schema import Config
 from sidecar.generate.sent import (
     ANY,
+    PLACEHOLDER,
     Addition,
-    Form,
     Found,
     Reference,
     Refused,
@@ -29,11 +28,10 @@ from sidecar.generate.sent import (
 from sidecar.model.closing import rolled_up
 from sidecar.model.samples import Dimensions, Kind, Rollups, Sample, Series, Statistics
 from sidecar.observe.published import INPUT, PUBLISHED
+from sidecar.observe.sent import Form
 
 LOGS_INPUT: Final = "logs"
 """The input by which the samples of `logs.metrics` arrive, for conditions of rules."""
-
-_PLACE: Final = re.compile(r"\{([^{}]+)\}")
 
 
 class Decided(NamedTuple):
@@ -51,19 +49,19 @@ class Decided(NamedTuple):
 
 
 Decide: TypeAlias = Callable[[Sample, str], Decided | None]
-"""What the daemon makes of a sample that arrived by an input; None where it drops or refuses it."""
+"""Returns what becomes of a sample that arrives by an input; None if it is dropped or refused."""
 
 
 class Configured:
     """What a configuration sends."""
 
     def __init__(self, config: Config, decide: Decide) -> None:
-        """Read the configuration; `decide` is what it makes of a sample."""
+        """Read the configuration; `decide` applies its rules to a sample."""
         self._decide = decide
         self._samples = [*_log_samples(config), *_declared(config), *_published(config)]
 
     def namespaces(self) -> set[str]:
-        """The namespaces of all that is known to be sent; `ANY` within one stands for what is not known."""
+        """The namespaces of the metrics that are known to be sent; `ANY` in one stands for what is not known."""
         return {one.series.namespace for way in self._samples if (one := self._decide(*way)) is not None}
 
     def find(self, reference: Reference) -> Found | Refused:
@@ -73,9 +71,7 @@ class Configured:
         if reference.namespace is not None:
             ways = [(sample, one) for sample, one in ways if one.series.namespace == reference.namespace]
         elif len(spaces) > 1:
-            return Refused(
-                f"{reference.asset}: {reference.name} is sent in {', '.join(spaces)}: say which, by namespace"
-            )
+            return Refused(f"{reference.asset}: {reference.name} is sent in {', '.join(spaces)}: give the namespace")
         if not ways:
             return Refused(self._unknown(reference, spaces))
         exact = [(sample, one) for sample, one in ways if _sends(one, reference.dimensions)]
@@ -87,7 +83,7 @@ class Configured:
         )
 
     def _ways(self, reference: Reference) -> Iterator[tuple[Sample, Decided]]:
-        """Every sample with what becomes of it, where its dimensions have the values that the asset names."""
+        """Every sample with what becomes of it; its unknown dimension values are those that the asset names."""
         wanted = dict(reference.dimensions)
         for sample, input_ in self._samples:
             pairs = tuple((name, wanted.get(name, ANY) if value == ANY else value) for name, value in sample.dimensions)
@@ -102,8 +98,8 @@ class Configured:
         names = sorted({one.series.name for _, one in self._ways(reference)})
         listed = f"known are {', '.join(names[:20])}" if names else "none is known"
         return (
-            f"{reference.asset}: nothing is known to send {reference.name}; {listed}; declare what the application sends in"
-            " watch.sends, or take it out of log events with logs.metrics"
+            f"{reference.asset}: no metric {reference.name} is known to be sent; {listed}; declare what the application sends in"
+            " watch.sends, or make the metric from log events with logs.metrics"
         )
 
     def _without_dimensions(self, reference: Reference, ways: Sequence[tuple[Sample, Decided]]) -> Refused:
@@ -156,9 +152,9 @@ def _log_samples(config: Config) -> Iterator[tuple[Sample, str]]:
 
 
 def _log_sample(rule: LogMetric, configured: Mapping[str, str]) -> Sample:
-    """A sample of a rule of `logs.metrics`; what is a field of the event is not known."""
+    """A sample of a rule of `logs.metrics`; values of fields of the event are `ANY`."""
     dimensions = {
-        name: ANY if name in rule.rewrite else _PLACE.sub(lambda place: configured.get(place[1], ANY), template)
+        name: ANY if name in rule.rewrite else PLACEHOLDER.sub(lambda one: configured.get(one[1], ANY), template)
         for name, template in rule.dimensions.items()
     }
     kind = Kind(rule.type or ("counter" if rule.value is None else "sample"))

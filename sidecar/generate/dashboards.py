@@ -1,4 +1,4 @@
-"""Dashboards, one for each role: what it is, the state of the alarms, and the widgets of the configuration."""
+"""Dashboards, one for each role: a header, the state of the alarms, and the widgets of the configuration."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _properties(checked: Checked, asset: str, widget: Widget) -> tuple[str, Valu
         return "log", {"title": widget.title, "region": Region(), "view": widget.view or "table", "query": text}
     properties: dict[str, Value] = {
         "title": widget.title,
-        "region": Region(),  # required, though the console's own examples leave it out
+        "region": Region(),  # required, though the examples of the console do not have it
         "view": widget.view or "timeSeries",
         "stacked": False,
         "period": widget.period_seconds,
@@ -81,7 +81,7 @@ def _properties(checked: Checked, asset: str, widget: Widget) -> tuple[str, Valu
 
 
 def _rows(checked: Checked, asset: str, widget: Widget) -> Iterator[Value]:
-    """Rows of `metrics`; of a metric that is not sent none, with a problem noted."""
+    """Rows of `metrics`; a metric that is not sent has none, and a problem is noted."""
     dimensions = checked.dimensions(asset, widget.dimensions, widget.by)
     base = Reference(asset, "", dimensions, "Sum", widget.namespace, widget.period_seconds)
     if widget.error_rate is not None:
@@ -120,7 +120,7 @@ def _named(namespace: str, name: str, dimensions: Dimensions) -> list[Value]:
 
 
 def _search(namespace: str, name: str, dimensions: Dimensions, statistic: str, period: int) -> str:
-    """An expression with a line for each value of the dimensions that are open."""
+    """An expression with a line for each value of the dimensions that are `ANY`."""
     schema = ",".join(_quoted(text) for text in (namespace, *(key for key, _ in dimensions)))
     terms = [f'MetricName="{name}"', *(f'{_quoted(key)}="{value}"' for key, value in dimensions if value != ANY)]
     return f"SEARCH('{{{schema}}} {' '.join(terms)}', '{statistic}', {period})"

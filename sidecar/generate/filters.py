@@ -1,8 +1,8 @@
 """Metric filters: the rules of `logs.metrics` for events that reach their group without passing a sidecar.
 
-A metric filter has at most three dimensions, and their values are fields of the event, never constants: what a rule and
-the configuration add as constants is left out, and the set that remains has to be one that the sidecar sends as well, so
-that both are the same metric for an alarm.
+A metric filter has at most three dimensions, and their values are fields of the event, never constants: dimensions that a
+rule or the configuration adds as constants are left out, and the remaining set has to be one that the sidecar sends as
+well, so that both are the same metric for an alarm.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def metric_filters(checked: Checked) -> list[Resource]:
     if not groups:
         checked.problem(
             f"metric filters: the names of the log groups are not known, only {', '.join(patterns(checked.config))}: give"
-            " the values of the places in watch.values"
+            " the values of the placeholders in watch.values"
         )
     if len(groups) > MAX_GROUPS:
         checked.problem(f"metric filters: more than {MAX_GROUPS} log groups")
@@ -64,7 +64,7 @@ def _filters(checked: Checked, place: int, rule: LogMetric, groups: Sequence[str
     if fields and not pattern.startswith("{"):
         raise ValueError("its condition is of text, and dimensions need one of JSON, in braces")
     dimensions = tuple(sorted(dict.fromkeys(fields, ANY).items()))
-    otherwise = "a filter would make another metric"
+    otherwise = "a filter would create another metric"
     found = checked.find(Reference(asset, rule.name, dimensions, "Average", rule.namespace, otherwise=otherwise))
     if found is None:
         return []
@@ -96,7 +96,7 @@ def pattern_of(rule: LogMetric) -> str:
     """The condition of a rule as a filter pattern.
 
     Raises:
-        ValueError: a filter pattern has nothing like it.
+        ValueError: a filter pattern cannot express it.
     """
     when = rule.when
     if isinstance(when, str):

@@ -1,4 +1,4 @@
-"""Log groups: what the templates of the configuration can become, and the retention of each."""
+"""Log groups: the names that the templates of the configuration expand to, and the retention of each."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Final, NamedTuple
 
 from sidecar.config.schema import Config
 from sidecar.generate.checked import Checked
+from sidecar.generate.sent import PLACEHOLDER
 from sidecar.generate.values import Resource, Value
 from sidecar.model import names
 
 MAX_GROUPS: Final = 200
-_PLACE: Final = re.compile(r"\{([^{}]+)\}")
 
 
 class GroupTemplate(NamedTuple):
@@ -53,11 +53,11 @@ def templates(config: Config) -> list[GroupTemplate]:
 
 
 def patterns(config: Config) -> list[str]:
-    """The names of all groups, `*` for what is not known before events come.
+    """The names of all groups, with `*` for what is known only when events arrive.
 
-    `watch.values` does not narrow them: an event with another value is routed all the same, and would be stuck.
+    `watch.values` does not narrow them: an event with another value is routed all the same, and without permission it would be retried for ever.
     """
-    return sorted({_PLACE.sub("*", one.text) for one in templates(config)})
+    return sorted({PLACEHOLDER.sub("*", one.text) for one in templates(config)})
 
 
 def known_groups(config: Config) -> list[str]:
@@ -66,14 +66,14 @@ def known_groups(config: Config) -> list[str]:
 
 
 def log_groups(checked: Checked) -> list[Resource]:
-    """Each group that is known, to be made beforehand; a problem is noted for each place without values."""
+    """Each group whose name is known; a problem is noted for each placeholder without values."""
     config = checked.config
     made: dict[str, Resource] = {}
     for one in templates(config):
         for name, known in _expanded(one, config):
             if not known:
-                place = _PLACE.findall(name)[0]
-                sentence = f"{one.key}: {one.text}: say in watch.values.{place} which values {{{place}}} has"
+                field = PLACEHOLDER.findall(name)[0]
+                sentence = f"{one.key}: {one.text}: give the values of {{{field}}} in watch.values.{field}"
                 checked.problem(f"{sentence}; or leave the groups to the sidecar, which creates what is missing")
                 continue
             problem = names.group_problem(name)
@@ -99,13 +99,13 @@ def _label(name: str) -> str:
 
 
 def _configured(text: str, config: Config) -> str:
-    return _PLACE.sub(lambda place: config.dimensions.get(place[1], place[0]), text)
+    return PLACEHOLDER.sub(lambda one: config.dimensions.get(one[1], one[0]), text)
 
 
 def _expanded(one: GroupTemplate, config: Config) -> Iterator[tuple[str, bool]]:
-    """The names that a template stands for, each with whether nothing in it is open: one more than `MAX_GROUPS` at most."""
-    places = [place for place in dict.fromkeys(_PLACE.findall(one.text)) if place in config.watch.values]
-    for values in islice(product(*(dict.fromkeys(config.watch.values[place]) for place in places)), MAX_GROUPS + 1):
-        known = dict(zip(places, values, strict=True))
-        name = _PLACE.sub(lambda place: known.get(place[1], place[0]), one.text)  # noqa: B023  # used at once
-        yield name, not _PLACE.search(name)
+    """The names that a template expands to, each with True if no placeholder is left in it; at most `MAX_GROUPS` and one."""
+    fields = [field for field in dict.fromkeys(PLACEHOLDER.findall(one.text)) if field in config.watch.values]
+    for values in islice(product(*(dict.fromkeys(config.watch.values[field]) for field in fields)), MAX_GROUPS + 1):
+        known = dict(zip(fields, values, strict=True))
+        name = PLACEHOLDER.sub(lambda at: known.get(at[1], at[0]), one.text)  # noqa: B023  # used at once
+        yield name, not PLACEHOLDER.search(name)

@@ -42,9 +42,9 @@ class Block:
 
     Attributes:
         kind: such as `resource`.
-        labels: in quotes behind it.
+        labels: in quotes after the kind.
         arguments: names with values, in their order.
-        blocks: within it, behind the arguments.
+        blocks: within it, after the arguments.
     """
 
     kind: str

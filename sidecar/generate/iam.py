@@ -11,7 +11,7 @@ from sidecar.generate.groups import patterns
 from sidecar.generate.sent import ANY
 from sidecar.generate.values import Arn, Resource, Value
 
-# In the names of CloudWatch's operations, of which one name of CloudWatch Logs has to be told apart.
+# Words in the names of CloudWatch's operations; operations of CloudWatch Logs with the words below are excluded.
 _METRICS: Final = ("Metric", "Alarm", "Dashboard", "InsightRule", "AnomalyDetector", "Dataset", "OTelEnrichment")
 _LOGS: Final = ("MetricFilter", "LogAnomalyDetector")
 
@@ -81,7 +81,7 @@ def _logs(config: Config) -> list[Value]:
 
 
 def _setup(config: Config) -> list[tuple[str, bool]]:
-    """The calls that make groups, and whether this configuration leads to them."""
+    """The calls that create and configure groups, each with True if this configuration needs it."""
     configured = config.logs.retention_days is not None or any(one.retention_days for one in config.logs.routes)
     asked = config.listen.http_port is not None  # an AWS SDK may ask the sidecar for the retention of a group
     return [
@@ -99,7 +99,7 @@ def _pattern(namespace: str) -> str:
 
 
 def _actions(operation: str) -> list[str]:
-    """The actions of an operation that is passed through; of one that both services have, both."""
+    """The actions of an operation that is passed through: those of both services where both have it."""
     if "tag" in operation.lower():
         return [f"cloudwatch:{operation}", f"logs:{operation}"]
     metrics = any(word in operation for word in _METRICS) and not any(word in operation for word in _LOGS)

@@ -1,7 +1,7 @@
-"""The grammar of CloudWatch Logs Insights, as far as it is documented: what a query that is saved here may be. Pure.
+"""The grammar of CloudWatch Logs Insights, as far as it is documented. Pure.
 
-Source: "CloudWatch Logs Insights language query syntax" and its pages on functions, read 2026-11-20. Behind `stats` there
-are no fields but those that it names: a `sort` by another is accepted by the service, and sorts nothing.
+Source: "CloudWatch Logs Insights language query syntax" and its pages on functions, read 2026-11-20. After `stats` there
+are only the fields that it names: the service accepts a `sort` by another, which has no effect.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _COMPARED: Final = ("=", "!=", "<", "<=", ">", ">=")
 
 
 def problem(query: str) -> str | None:
-    """Why a query is not of the grammar, as a sentence without a subject; None if it is."""
+    """What is wrong with a query, as a sentence without a subject; None if it follows the grammar."""
     try:
         _Query(query).read()
     except WrongError as error:
@@ -278,7 +278,7 @@ class _Query:
 
     def _require(self, name: str) -> None:
         if self._known is not None and name not in self._known:
-            raise WrongError(f"names {name} behind stats, which leaves only {', '.join(sorted(self._known))}")
+            raise WrongError(f"uses {name} after stats, which leaves only {', '.join(sorted(self._known))}")
 
     def _peek(self) -> str:
         return self._tokens[self._at].text if self._at < len(self._tokens) else ""

@@ -49,5 +49,5 @@ def tokens(query: str) -> list[Token]:
 
 
 def _parses(found: list[Token]) -> bool:
-    """True behind the field of `parse`."""
+    """True after the field of `parse`."""
     return len(found) >= 2 and found[-2].text == "parse"

@@ -41,17 +41,17 @@ class Expression(NamedTuple):
 
 
 def error_rate(rate: ErrorRate, base: Reference) -> Expression:
-    """Errors in percent of requests; 0 in a period with too few requests, so that one error at night is no alarm.
+    """Errors in percent of requests; 0 in a period with too few requests, so that a single error at night causes no alarm.
 
-    Errors that are missing make no result, which an alarm takes as not breaching: they are not filled with zeros, since
-    a period whose errors have not arrived yet would read as healthy.
+    Without data for errors there is no result, which an alarm treats as not breaching. Errors are not filled with zeros,
+    since a period whose errors have not arrived yet would appear healthy.
     """
     parts = [Part("errors", replace(base, name=rate.errors, statistic="Sum"))]
     if rate.requests is not None:
         parts.append(Part("requests", replace(base, name=rate.requests, statistic="Sum")))
         total = "requests"
     else:
-        # Where everything fails there are no successes: they are zero then, not missing.
+        # Where every request fails there is no data for successes: it counts as zero.
         parts.append(Part("successes", replace(base, name=rate.successes or "", statistic="Sum")))
         total = "(errors + FILL(successes, 0))"
     text = f"IF({total} >= {rate.min_requests}, 100 * errors / {total}, 0)"

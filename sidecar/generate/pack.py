@@ -22,13 +22,13 @@ WHATS: Final[tuple[What, ...]] = ("iam", "log-groups", "alarms", "dashboard", "q
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """What is made of a configuration.
+    """The assets of a configuration.
 
     Attributes:
         resources: in their order.
         used: the metrics that they name.
-        problems: a sentence for each that would have no data, or cannot be made.
-        additions: rules that would solve problems.
+        problems: a sentence for each asset that would have no data or cannot be generated.
+        additions: rules that solve some of the problems.
     """
 
     resources: Sequence[Resource]
@@ -43,8 +43,8 @@ def make(what: What, config: Config, decide: Decide, sent: Sent | None = None) -
     Args:
         what: which.
         config: the configuration.
-        decide: what the configuration makes of a sample.
-        sent: knows what is sent; None for what the configuration says.
+        decide: applies the rules of the configuration to a sample.
+        sent: what is sent; None for what the configuration sends.
     """
     configured = Configured(config, decide)
     checked = Checked(config, sent or configured)
@@ -54,7 +54,7 @@ def make(what: What, config: Config, decide: Decide, sent: Sent | None = None) -
         "alarms": lambda: alarms.alarms(checked),
         "dashboard": lambda: dashboards.dashboards(checked),
         "queries": lambda: queries.queries(checked),
-        # Not among all: the sidecar takes the same metrics out of the same events, and both would count twice.
+        # Not part of `all`: the sidecar makes the same metrics from the same events, and each would be counted twice.
         "metric-filters": lambda: filters.metric_filters(checked),
     }
     wanted = [one for one in makers if one != "metric-filters"] if what == "all" else [what]
@@ -86,7 +86,7 @@ def _letters(kind: Kind, label: str) -> str:
 
 
 def rules_of(additions: Sequence[Addition]) -> list[MetricRule]:
-    """Rules to be added behind the others, one for each metric: rollups that it has, and those that are missing."""
+    """Rules to append to `metrics.rules`, one for each metric, with the rollups that it has and those that are missing."""
     rules: dict[str, dict[str, object]] = {}
     for one in additions:
         rule = rules.setdefault(one.name, {"match": _escaped(one.name)})
@@ -103,11 +103,11 @@ def rules_of(additions: Sequence[Addition]) -> list[MetricRule]:
 
 
 def extended(config: Config, rules: Sequence[MetricRule]) -> Config:
-    """The configuration with rules added behind the others."""
+    """The configuration with rules appended to `metrics.rules`."""
     metrics = config.metrics.model_copy(update={"rules": [*config.metrics.rules, *rules]})
     return config.model_copy(update={"metrics": metrics})
 
 
 def _escaped(name: str) -> str:
-    """A name as a pattern that matches it alone."""
+    """A pattern that matches only this name."""
     return "".join(f"[{one}]" if one in "*?[{" else one for one in name)

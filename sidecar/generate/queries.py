@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sidecar.config.watch import Query
 from sidecar.generate import insights
 from sidecar.generate.checked import Checked
 from sidecar.generate.groups import known_groups, patterns
 from sidecar.generate.values import Resource
 
-MAX_GROUPS = 50  # of one query; StartQuery
+MAX_GROUPS: Final = 50  # of one query; StartQuery
 
 
 def queries(checked: Checked) -> list[Resource]:
-    """Every query of `watch.queries`; a problem is noted for each that Insights would not understand."""
+    """Every query of `watch.queries`; a problem is noted for each that Insights would refuse."""
     return [made for one in checked.config.watch.queries if (made := _query(checked, one)) is not None]
 
 
@@ -22,16 +24,16 @@ def groups_of(checked: Checked, query: Query) -> list[str]:
     path = f"watch.queries ({query.name})"
     if not known:
         checked.problem(
-            f"{path}: the names of its log groups are not known, only {', '.join(patterns(checked.config))}: say"
-            " groups, or give the values of the places in watch.values"
+            f"{path}: the names of its log groups are not known, only {', '.join(patterns(checked.config))}: give"
+            " groups, or the values of the placeholders in watch.values"
         )
     if len(known) > MAX_GROUPS:
-        checked.problem(f"{path}: {len(known)} log groups, a query takes at most {MAX_GROUPS}: say groups")
+        checked.problem(f"{path}: {len(known)} log groups, a query takes at most {MAX_GROUPS}: give groups")
     return known
 
 
 def text_of(query: Query) -> str:
-    """The query with each command in a line of its own, as it was written."""
+    """The query as it was written, without blanks around it and at the ends of its lines."""
     return "\n".join(line.rstrip() for line in query.query.strip().splitlines())
 
 

@@ -1,4 +1,4 @@
-"""What a running sidecar says that it has sent: the JSON of `/series`. Pure."""
+"""What a running sidecar has sent, read from the JSON of its `/series`. Pure."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sidecar.generate.sent import Form, Found, Reference, Refused, matches, shown_dimensions, statistic_problem
+from sidecar.generate.sent import Found, Reference, Refused, matches, shown_dimensions, statistic_problem
 from sidecar.model.errors import ConfigError
 from sidecar.model.samples import Dimensions
+from sidecar.observe.sent import Form
 
 
 class _Sent(BaseModel):
-    """A metric with one set of dimensions, and values that were seen."""
+    """A metric with one set of dimensions, and some of their values."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -58,11 +59,9 @@ class Seen:
         if reference.namespace is not None:
             named = [(one, sets) for one, sets in named if one.namespace == reference.namespace]
         elif len(spaces) > 1:
-            return Refused(
-                f"{reference.asset}: {reference.name} is sent in {', '.join(spaces)}: say which, by namespace"
-            )
+            return Refused(f"{reference.asset}: {reference.name} is sent in {', '.join(spaces)}: give the namespace")
         if not named:
-            hint = "; more metrics were sent than it remembers" if self._answer.more else ""
+            hint = "; it has sent more metrics than it remembers" if self._answer.more else ""
             return Refused(f"{reference.asset}: the sidecar has not sent {reference.name} since its start{hint}")
         exact = [one for one, sets in named if _has(one, sets, reference.dimensions)]
         if not exact:

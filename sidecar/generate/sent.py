@@ -1,24 +1,28 @@
-"""Metrics that assets name, and what CloudWatch computes from the form in which they are sent. Pure.
+"""Metrics that assets name, and which statistics CloudWatch computes from the form in which they are sent. Pure.
 
-CloudWatch never adds up over dimensions: an alarm, a widget and a filter name one exact set, and are silent where no
-series has it. `configured` knows what a configuration sends, `seen` what a running sidecar has sent.
+CloudWatch never adds up over dimensions: an alarm, a widget and a filter name one exact set, and have no data where no
+series has it. `configured` finds what a configuration sends, `seen` what a running sidecar has sent.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol
 
 from sidecar.model.samples import Dimensions, Rollups
+from sidecar.observe.sent import Form
 
 ANY: Final = "*"
-"""A value of a dimension that is not known here; so is any value with this character in it."""
+"""Stands for a value of a dimension, or a part of it, that is known only when events arrive or where the sidecar runs."""
 
-Form: TypeAlias = Literal["statistics", "values", "set"]
-"""What is sent in each datum: count, sum, minimum and maximum; the values themselves; the number of distinct members."""
+PLACEHOLDER: Final = re.compile(r"\{([^{}]+)\}")
+"""A placeholder in a template, with its name."""
 
-_BASIC: Final = frozenset({"SampleCount", "Sum", "Average", "Minimum", "Maximum"})
+BASIC: Final = frozenset({"SampleCount", "Sum", "Average", "Minimum", "Maximum"})
+"""The statistics that CloudWatch computes from statistic sets."""
+
 _OF_SETS: Final = frozenset({"Average", "Minimum", "Maximum"})
 
 
@@ -27,13 +31,13 @@ class Reference:
     """A metric that an asset names.
 
     Attributes:
-        asset: where in the configuration, for people.
+        asset: its path in the configuration, for messages.
         name: of the metric.
-        dimensions: the exact set; `ANY` where each value has a line of its own.
+        dimensions: the exact set; the value `ANY` where a graph has a line for each value.
         statistic: one of CloudWatch's.
         namespace: None for the one in which the metric is sent.
         period_seconds: of the asset.
-        otherwise: what the asset would be if the metric were not sent so.
+        otherwise: what is wrong with the asset if the metric is not sent so, for messages.
     """
 
     asset: str
@@ -62,12 +66,12 @@ class Found(NamedTuple):
 
 
 class Addition(NamedTuple):
-    """A rule that would make what an asset names.
+    """A rule of `metrics.rules` with which what an asset names is sent.
 
     Attributes:
         name: of the metric, as it is sent to the sidecar.
-        rollups: all that the metric then has; None leaves them.
-        percentiles: True stores the values of the metric; None leaves that.
+        rollups: all that the metric then has; None if they do not change.
+        percentiles: True if values have to be sent; None if that does not change.
     """
 
     name: str
@@ -80,7 +84,7 @@ class Refused(NamedTuple):
 
     Attributes:
         sentence: with the path of the asset.
-        additions: rules that would change that; empty where none can.
+        additions: rules with which it would have data; empty where there are none.
     """
 
     sentence: str
@@ -88,26 +92,26 @@ class Refused(NamedTuple):
 
 
 class Sent(Protocol):
-    """Knows what is sent."""
+    """What is sent, by configuration or by a running sidecar."""
 
     def find(self, reference: Reference) -> Found | Refused:
         """The metric as it is sent, or why it is not."""
 
 
 def known(dimensions: Mapping[str, str]) -> dict[str, str]:
-    """Configured dimensions, with `ANY` for a value with a place that is filled in where the sidecar runs."""
+    """Configured dimensions; `ANY` for a value with a placeholder, which is filled in where the sidecar runs."""
     return {name: ANY if "{" in value else value for name, value in dimensions.items()}
 
 
 def supports(form: Form, statistic: str) -> bool:
-    """True if CloudWatch computes the statistic from what is sent in this form, and it means what it says."""
-    if form == "set":  # one value in each flush of each sidecar: its count and sum say nothing
+    """True if CloudWatch computes the statistic from data of this form, and the result is meaningful."""
+    if form == "set":  # one value in each flush of each sidecar: its count and sum mean nothing
         return statistic in _OF_SETS
-    return form == "values" or statistic in _BASIC
+    return form == "values" or statistic in BASIC
 
 
 def shown_dimensions(dimensions: Dimensions) -> str:
-    """A set of dimensions, for people."""
+    """A set of dimensions for messages: without the values that are not known."""
     return "{" + ", ".join(name if ANY in value else f"{name}={value}" for name, value in dimensions) + "}"
 
 
@@ -117,7 +121,7 @@ def matches(sent: Dimensions, wanted: Dimensions) -> bool:
 
 
 def statistic_problem(reference: Reference, form: Form, resolution: int) -> str | None:
-    """Why the statistic or the period of an asset has no data; None where it has."""
+    """Why the statistic or the period of an asset has no data; None if it has."""
     if reference.period_seconds < 60 and resolution != 1:
         return (
             f"{reference.asset}: {reference.name} has a resolution of {resolution} seconds, a period of"
@@ -126,7 +130,7 @@ def statistic_problem(reference: Reference, form: Form, resolution: int) -> str 
     if supports(form, reference.statistic):
         return None
     why = {
-        "statistics": "is sent as statistic sets, from which CloudWatch computes none of its own",
+        "statistics": "is sent as statistic sets, from which CloudWatch computes only SampleCount, Sum, Average, Minimum and Maximum",
         "set": "is a number of distinct members, of which only Average, Minimum and Maximum mean something",
         "values": "",
     }[form]
@@ -134,6 +138,6 @@ def statistic_problem(reference: Reference, form: Form, resolution: int) -> str 
 
 
 def covers(sent: Dimensions, wanted: Dimensions) -> bool:
-    """True if a set has these names and maybe others, with values that may be the same."""
+    """True if a set has all of these names, maybe others, and values that may be the same."""
     known = dict(sent)
     return all(name in known and (ANY in known[name] or value == ANY or known[name] == value) for name, value in wanted)

@@ -82,7 +82,7 @@ def _block(one: Resource) -> Block:
         else:
             arguments[_of_kind(one.kind, name)] = _hcl(value)
     if one.kind == "group":
-        # Logs are kept when the module goes, as with the template of CloudFormation.
+        # Destroying the module deletes no logs, like deleting a stack of CloudFormation.
         arguments["skip_destroy"] = True
     if one.needs:
         arguments["depends_on"] = [Raw(f"{TYPES[kind]}.{label(kind, name)}") for kind, name in one.needs]

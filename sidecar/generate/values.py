@@ -1,4 +1,4 @@
-"""What assets are made of: resources with the properties of CloudFormation, and values known only where they are made."""
+"""Resources with the properties of CloudFormation, and values that are known only where they are created."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Kind: TypeAlias = Literal["policy", "group", "topic", "alarm", "composite", "das
 
 @dataclass(frozen=True, slots=True)
 class Arn:
-    """The ARN of something in the account, Region and partition where the assets are made.
+    """The ARN of something in the account, Region and partition where the assets are created.
 
     Attributes:
         service: such as `logs`.
@@ -24,14 +24,14 @@ class Arn:
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """The ARN of the SNS topic that is made for a severity."""
+    """The ARN of the SNS topic that is created for a severity."""
 
     severity: str
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """The Region where the assets are made."""
+    """The Region where the assets are created."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,13 @@ Value: TypeAlias = Union[  # noqa: UP007  # a recursive alias needs its text
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One thing to be made.
+    """One resource.
 
     Attributes:
         kind: what it is.
         label: its name among those of its kind: letters, digits, `-` and `_`.
         properties: as CloudFormation names them.
-        needs: labels of resources, with their kinds, that must be made before.
+        needs: labels of resources, with their kinds, that must be created before it.
     """
 
     kind: Kind

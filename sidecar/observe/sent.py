@@ -1,4 +1,4 @@
-"""What has been sent: each metric with its sets of dimensions, for `sidecar generate --from`. Bounded."""
+"""The metrics that have been sent, each with its sets of dimensions, for `sidecar generate --from`. Bounded."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from sidecar.model.samples import Measurement, Series
 
 SETS: Final = 1_000  # of dimensions, of all metrics together; beyond, further ones are not noted
 VALUES: Final = 20  # combinations of values of one set that are noted
-KNOWN: Final = 32_768  # series that are known to be noted, by their hashes: what the flush asks for first
+KNOWN: Final = 32_768  # hashes of series that are noted: looked up first for each datum of a flush
 
 Form: TypeAlias = Literal["statistics", "values", "set"]
-"""What a datum has: a statistic set, values with counts, or the number of members of a set."""
+"""What each datum has: a statistic set, values with counts, or the number of distinct members of a set."""
 
 
 class _Set(NamedTuple):
@@ -28,7 +28,7 @@ class SentSeries:
     """Notes series as they are sent.
 
     Attributes:
-        more: True if there were more sets than are noted.
+        more: True if more sets were sent than are noted.
     """
 
     def __init__(self) -> None:
@@ -38,8 +38,8 @@ class SentSeries:
         self.more = False
 
     def note(self, series: Series, measurement: Measurement) -> None:
-        """Note a series with what is sent of it."""
-        # One look-up for nearly all: a flush sends thousands. By hash, so that no series is held in memory for it.
+        """Note a series and the form of its datum."""
+        # One look-up for nearly every datum: a flush sends thousands. By hash, so that this holds no series in memory.
         key = hash((series, measurement.statistics is None))
         if key in self._known:
             return
@@ -55,7 +55,7 @@ class SentSeries:
                 self.more = True
                 return
             values = self._sets[found] = {}
-        if len(values) <= VALUES:  # one more says that there are more
+        if len(values) <= VALUES:  # one more than is shown, to know that there are more
             values[tuple([value for _, value in series.dimensions])] = None
 
     def summary(self) -> dict[str, Any]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
 import yaml
 
 from tests.double import FOREVER, ThreadedCloudWatchDouble, server_error
@@ -15,12 +14,6 @@ from tests.support.daemon import Daemon, assert_balanced
 Start = Callable[..., Daemon]
 
 AXONFLOW: Final = Path(__file__).resolve().parents[2] / "config" / "axonflow.yaml"
-
-
-@pytest.fixture
-def double() -> Iterator[ThreadedCloudWatchDouble]:
-    with ThreadedCloudWatchDouble() as running:
-        yield running
 
 
 def config_of(text: str, double: ThreadedCloudWatchDouble, **sections: Any) -> dict[str, Any]:

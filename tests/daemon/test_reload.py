@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,6 @@ from tests.double import ThreadedCloudWatchDouble
 from tests.support.daemon import Daemon, assert_balanced
 
 Start = Callable[..., Daemon]
-
-
-@pytest.fixture
-def double() -> Iterator[ThreadedCloudWatchDouble]:
-    with ThreadedCloudWatchDouble() as running:
-        yield running
 
 
 def deliver(double: ThreadedCloudWatchDouble) -> dict[str, Any]:

@@ -56,13 +56,16 @@ def test_a_chart_that_renders_otherwise_is_a_failure(tmp_path: Path) -> None:
 
 def test_every_file_that_the_page_names_exists() -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", README)
-    paths = re.findall(r"(?:file://|--template-file |-f |check rules |cp )([\w./-]+\.(?:json|yaml))", README)
+    files = re.findall(r"(?:file://|--template-file |--config |-f |check rules |cp )([\w./-]+\.(?:json|yaml))", README)
+    folders = re.findall(r"(?:-chdir=|dependency build |--install my-app )([\w./-]+)", README)
 
     assert links
+    assert files
+    assert folders
     for name in links:
         assert (DEPLOY / name).exists(), name
-    for name in set(paths) - {"stack.yaml"}:
-        assert (DEPLOY / name).exists() or (DEPLOY / "ecs" / name).exists(), name
+    for name in {*files, *folders} - {"stack.yaml"}:  # commands are run in the root
+        assert (ROOT / name).exists(), name
 
 
 def test_every_folder_is_on_the_page() -> None:

@@ -88,7 +88,7 @@ def test_add_rollups_extends_the_file_and_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("watch", "sentence"),
     [
-        ("topics: {critical: 'arn:aws:sns:us-west-2:123456789012:t'}", "notifies topics of its own Region only"),
+        ("topics: {critical: 'arn:aws:sns:us-west-2:123456789012:t'}", "can only notify topics of the same Region"),
         ("queries: [{name: q, query: 'stats percentile(a, 50)'}]", "watch.queries (q): has percentile()"),
         ("queries: [{name: q, query: 'limit 1'}]", "the names of its log groups are not known, only /shop/*"),
     ],
@@ -110,7 +110,7 @@ def test_log_groups_need_the_values_of_their_places(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("logs: {group: '/shop/{service}'}\n")
 
-    assert "say in watch.values.service which values" in run("log-groups", "--config", str(path)).stderr
+    assert "give the values of {service} in watch.values.service" in run("log-groups", "--config", str(path)).stderr
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_alarms_are_checked_against_what_a_sidecar_has_sent(daemon: Callable[...
         "configuration: watch.alarms.2 (absent): the sidecar has not sent Absent since its start",
         (
             "configuration: watch.alarms.3 (wrong): p95 of Hits: the metric is sent as statistic sets, from which"
-            " CloudWatch computes none of its own"
+            " CloudWatch computes only SampleCount, Sum, Average, Minimum and Maximum"
         ),
         (
             "configuration: watch.alarms.5 (web): Hits was not sent with exactly {Environment=prod, Service=web}, but with"

@@ -24,8 +24,8 @@ RIGHT = [
 ]
 WRONG = [
     ("stats percentile(latency_ms, 50) as p50 by bin(5m)", "percentiles are pct(field, 95)"),
-    ("stats avg(latency_ms) by bin(5m) | sort @timestamp desc", "names @timestamp behind stats"),
-    ("stats count(*) as n by host | filter level = 'x'", "names level behind stats"),
+    ("stats avg(latency_ms) by bin(5m) | sort @timestamp desc", "uses @timestamp after stats"),
+    ("stats count(*) as n by host | filter level = 'x'", "uses level after stats"),
     ("FROM METRICS WHERE MetricName = 'a'", "'FROM' where a command is expected"),
     ("SELECT a", "where a command is expected"),
     ("fields a | | limit 1", "where a command is expected"),

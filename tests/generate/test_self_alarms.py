@@ -110,7 +110,7 @@ def test_names_of_alarms_on_the_sidecar_are_its_own() -> None:
         "watch: {alarms: [{name: sidecar-x, metric: a, no_data: true}], sends: [{metrics: [a], type: gauge}]}"
     )
 
-    assert "are of alarms on the sidecar itself" in pack(config, "alarms").problems[0]
+    assert "are reserved for alarms on the sidecar itself" in pack(config, "alarms").problems[0]
 
 
 def test_what_is_published_has_the_names_of_figures() -> None:

@@ -63,7 +63,7 @@ def test_what_is_sent_is_taken(alarm: str) -> None:
     [
         (
             "metric: Latencies, statistic: p95, above: 1",
-            "nothing is known to send Latencies; known are Elsewhere, Errors,",
+            "no metric Latencies is known to be sent; known are Elsewhere, Errors,",
         ),
         ("metric: Latency, statistic: p95, above: 1, dimensions: {}", "is not sent with exactly {}"),
         (
@@ -81,15 +81,15 @@ def test_what_is_sent_is_taken(alarm: str) -> None:
         ("metric: Users, no_data: true", "SampleCount of Users"),
         ("metric: Users, statistic: Sum, above: 1", "Sum of Users"),
         ("metric: Hits, statistic: Sum, above: 1, period_seconds: 30", "has a resolution of 60 seconds"),
-        ("metric: Elsewhere, statistic: Sum, above: 1", "is sent in Other, Third: say which, by namespace"),
+        ("metric: Elsewhere, statistic: Sum, above: 1", "is sent in Other, Third: give the namespace"),
         ("metric: Hits, statistic: Sum, above: 1, namespace: Other", "Hits is sent in Shop, not in Other"),
         ("metric: Hits, statistic: Sum, above: 1, dimensions: [Service]", "the dimension Service has no value"),
         (
             "metric: Waits, statistic: p95, above: 1, dimensions: {Environment: prod, Zone: prod-a}",
             "rollup over [Environment, Zone]",
         ),
-        ("error_rate: {errors: Errors, requests: Requests}, above: 5", "nothing is known to send Requests"),
-        ("dollars: {Tokens: 3}, above: 5", "nothing is known to send Tokens"),
+        ("error_rate: {errors: Errors, requests: Requests}, above: 5", "no metric Requests is known to be sent"),
+        ("dollars: {Tokens: 3}, above: 5", "no metric Tokens is known to be sent"),
         ("metric: Hits, statistic: Sum, band: 2, dimensions: {}", "is not sent with exactly {}"),
     ],
 )
@@ -109,8 +109,8 @@ def test_a_metric_that_a_rule_drops_or_renames_is_not_sent_under_its_name() -> N
     rules = '    - {match: Hits, drop: true}\n    - {match: Load, name: "Cpu{Environment}"}\nwatch:\n'
     base = BASE.replace("watch:\n", rules, 1)
 
-    assert "nothing is known to send Hits" in problems("metric: Hits, statistic: Sum, above: 1", base)[0]
-    assert "nothing is known to send Load" in problems("metric: Load, statistic: Maximum, above: 1", base)[0]
+    assert "no metric Hits is known to be sent" in problems("metric: Hits, statistic: Sum, above: 1", base)[0]
+    assert "no metric Load is known to be sent" in problems("metric: Load, statistic: Maximum, above: 1", base)[0]
     assert problems("metric: Cpuprod, statistic: Maximum, above: 1", base) == []
 
 

@@ -6,10 +6,8 @@ No thread runs and nothing sleeps, so that a run that fails fails again.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -19,10 +17,10 @@ from sidecar.config.load import load
 from sidecar.deliver.backlog import Backlog
 from sidecar.model.errors import BusyError, UnsupportedError
 from sidecar.model.events import Outcome
-from sidecar.spool.files import FILE
 from tests.life.configuration import configuration_file
 from tests.life.far_end import Target, all_saved, in_hand
 from tests.life.loop import HandLoop, HandThread
+from tests.life.on_disk import close_as_killed
 from tests.life.senders import Stream
 from tests.support.clock import HandClock
 from tests.support.pipeline import Inputs
@@ -315,19 +313,14 @@ class Life:
         self._end()
 
     def kill(self, *, under_way: bool) -> None:
-        """SIGKILL: what the disk has it has; `under_way`: also what it was just about to do."""
+        """SIGKILL: only what is on disk remains; `under_way`: the jobs of the spool's thread are done first."""
         if under_way:
             self.thread.work()
         self.thread.dead = True
         self.thread.jobs.clear()
         store, self.thread.store = self.thread.store, None
         if store is not None:
-            # Closing a database tidies it up, which the dead do not.
-            files = [self.directory / FILE, self.directory / f"{FILE}-wal"]
-            left = {file: file.read_bytes() for file in files if file.exists()}
-            store.close()
-            for file, content in left.items():
-                file.write_bytes(content)
+            close_as_killed(store, self.directory)
         self._end()
 
     def _remembered(self, make: Callable[[], list[Coroutine[Any, Any, None]]]) -> Callable[[], list[Any]]:
@@ -353,12 +346,3 @@ class Life:
 
 async def _called(work: Callable[[], None]) -> None:
     work()
-
-
-def rows(directory: Path) -> dict[str, int]:
-    """What the spool holds, by table."""
-    with closing(sqlite3.connect(directory / FILE)) as database:
-        return {
-            table: database.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
-            for table in ("batches", "segments", "deltas")
-        }

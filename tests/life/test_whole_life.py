@@ -31,7 +31,8 @@ from structlog.testing import capture_logs
 from sidecar.spool.files import LOCK
 from tests.life.configuration import METRIC_RULES, ROUTES, configuration, configuration_file
 from tests.life.far_end import ANSWERS, OK, REQUEST_SECONDS, Answer, FarEnd, LogFarEnd, Target, read_datums
-from tests.life.life import Life, rows
+from tests.life.life import Life
+from tests.life.on_disk import rows
 from tests.life.senders import DATAGRAM_PLANS, EVENT_PLANS, METRIC_PLANS, Event, Frame, Line, Metric, Numbers
 from tests.support.clock import HandClock
 from tests.support.strategies import json_bodies, log_items, spoiled_items
