@@ -71,7 +71,7 @@ class Reloader:
             environ: variables override the file, as at the start.
             ledger: counts reloads.
             clock: wall time.
-            thread: where the file is read and checked; one of its own if None.
+            thread: where the file is read and checked; None creates one.
         """
         self._path = None if source is None else source.path
         self._seen = self._effective = None if source is None else source.fingerprint
