@@ -113,9 +113,9 @@ def image() -> str:
     # The default format, OCI's, has no HEALTHCHECK.
     options = ["--isolation", "chroot", "--format", "docker", *certificates, *base, "-t", TAG]
     run(*store, "bud", *options, ".", seconds=BUILD_SECONDS)
-    told = json.loads(run(*store, "inspect", "--type", "image", TAG))["Docker"]["config"]
-    if told["Healthcheck"]["Test"] != ["CMD", "sidecar", "health"] or told["User"] != USER:
-        raise FailedError(f"health check or user: {told}")
+    configured = json.loads(run(*store, "inspect", "--type", "image", TAG))["Docker"]["config"]
+    if configured["Healthcheck"]["Test"] != ["CMD", "sidecar", "health"] or configured["User"] != USER:
+        raise FailedError(f"health check or user: {configured}")
     size = sum(layer["size"] for layer in json.loads(json.loads(run(*store, "inspect", TAG))["Manifest"])["layers"])
     if size > MOST_BYTES:
         raise FailedError(f"{size / 1e6:.0f} MB are more than {MOST_BYTES / 1e6:.0f}")

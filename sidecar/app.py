@@ -141,11 +141,11 @@ class App:
         )
 
     def _make_shape(self, config: Config, before: Shape | None = None) -> Shape:
-        """What a configuration makes of events, with what is known about the task by now."""
+        """The shape of a configuration, with the metadata of the task as far as it is known."""
         return make_shape(config, socket.gethostname(), self._environment, before=before, groups=self._groups)
 
     def _add_placeholders(self, values: Mapping[str, str]) -> None:
-        """Take the metadata of the task, from the next event on."""
+        """Use the metadata of the task, from the next event on."""
         self._environment = {**self._environment, **values}
         self._reloader.rebuild()
 
@@ -249,8 +249,8 @@ class _Stages:
         return [part.run() for part in (self._checkpointer, self._task) if part is not None]
 
     async def head_start(self, seconds: float) -> None:
-        # Usually the spool is open before the first event, and the metadata of the task is known. What does not answer is
-        # not waited for: what comes meanwhile is answered as not durable, and its placeholders are counted as unknown.
+        # Usually the spool is open and the metadata of the task known before the first event. The wait is bounded: events
+        # before that are answered as not durable, and their placeholders are counted as unknown.
         await asyncio.gather(*[part.tried(seconds) for part in (self._checkpointer, self._task) if part is not None])
 
     def timers(self) -> list[Coroutine[Any, Any, None]]:

@@ -143,7 +143,7 @@ def _by_time(events: Events) -> Generator[None, None, Events]:
 
 
 def _cuts(events: Events) -> Iterator[tuple[int, int] | None]:
-    """Where to cut events in order of time, so that each part fits a request: first, and one behind the last.
+    """The parts of events in order of time that each fit a request: index of the first event, index after the last.
 
     None between them, after each slice of the work.
     """

@@ -1,7 +1,7 @@
 """Files of events and their outcomes, for `sidecar explain --expect`.
 
-An event and its outcome are a line, `EVENT -> OUTCOME`; where an event has several outcomes, it is a line of its own and they
-follow it, each in a line that begins with `->`. Blank lines, and lines that begin with `#`, are left out.
+An event and its outcome are a line, `EVENT -> OUTCOME`; an event with several outcomes has its own line, followed by
+one line for each outcome that begins with `->`. Blank lines, and lines that begin with `#`, are skipped.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the configuration says of money: `prices`, which override the list, and `metrics.budget`."""
+"""The keys about cost: `prices`, which override the list prices, and `metrics.budget`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Dollars = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
 class PriceOverrides(BaseModel):
-    """Prices that go over those of the table; see `Prices` for what each is of."""
+    """Prices that override those of the table; `Prices` describes each."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -31,7 +31,7 @@ class PriceOverrides(BaseModel):
     dashboard_month: Dollars | None = None
 
     def over(self, region: str | None) -> Prices:
-        """The list prices of a Region, with these in their place."""
+        """The list prices of a Region, overridden by these."""
         given = self.model_dump(exclude_none=True)
         if self.metric_month is not None:
             given["metric_month"] = tuple(self.metric_month)
@@ -39,13 +39,13 @@ class PriceOverrides(BaseModel):
 
 
 class Budget(BaseModel):
-    """What the bill is held against.
+    """The budget with which the bill is compared.
 
     Attributes:
         dollars_per_month: of all replicas together.
         replicas: how many sidecars with this configuration run at a time.
-        at: the share of it from which on there are warnings.
-        then: what happens when all of it is spent: `warn`, or `fold` new combinations of dimensions.
+        at: the share of it at which warnings begin.
+        then: what happens at the budget: `warn`, or `fold` new combinations of dimensions.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)

@@ -1,4 +1,4 @@
-"""What `sidecar check` says about money: the prices, what flushes cost, and what the budget pays for."""
+"""The lines of `sidecar check` about cost: the prices, what flushes cost, and how many series the budget allows."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def with_rules(config: Config, given: Config) -> Config:
 
 
 def differing(config: Config, given: Config) -> list[str]:
-    """The keys, dotted, whose values differ in two configurations; not those of `watch`, which no daemon reads."""
+    """The keys, dotted, whose values differ in two configurations; without those of `watch`, which the daemon does not use."""
     return [key for key in _differing(config, given, "") if not key.startswith("watch.")]
 
 

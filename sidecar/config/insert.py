@@ -14,7 +14,7 @@ _HOW = "add them by hand"
 
 
 def with_rules(text: str, rules: Sequence[MetricRule], comment: str) -> str:
-    """The text of a configuration file with rules behind those of `metrics.rules`.
+    """The text of a configuration file with rules appended to `metrics.rules`.
 
     Args:
         text: YAML, its top level a mapping or nothing.
@@ -22,7 +22,7 @@ def with_rules(text: str, rules: Sequence[MetricRule], comment: str) -> str:
         comment: a line above them.
 
     Raises:
-        ConfigError: the text has the rules in a form that cannot be continued, such as `rules: [...]` in one line.
+        ConfigError: rules cannot be appended to the text as it is, such as to `rules: [...]` in one line.
     """
     root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
     lines = text.splitlines(keepends=True)
@@ -74,7 +74,7 @@ def _value(node: yaml.MappingNode, key: str) -> yaml.Node | None:
 
 
 def _end(node: yaml.Node) -> int:
-    """The last line, from 0, that a node has text in: the end mark of a block lies behind its comments."""
+    """The last line, from 0, with text of a node: the end mark of a block is after its trailing comments."""
     if isinstance(node, yaml.MappingNode) and node.value and not node.flow_style:
         return max(_end(one) for pair in node.value for one in pair)
     if isinstance(node, yaml.SequenceNode) and node.value and not node.flow_style:

@@ -98,7 +98,7 @@ class LogRoute(_Rule):
 
 
 class Rewrite(_Rule):
-    """What a pattern makes of the value of a dimension: each match replaced, or the whole value."""
+    """A change of the value of a dimension by a pattern: each match is replaced, or the whole value."""
 
     pattern: Annotated[str, AfterValidator(_expression)]
     with_: Annotated[str | None, Field(alias="with", max_length=DIMENSION_VALUE_CHARACTERS)] = None
@@ -114,7 +114,7 @@ class Rewrite(_Rule):
 
 
 class LogMetric(_Rule):
-    """A metric out of log events: of every event that matches one sample."""
+    """A metric from log events: one sample of each event that matches."""
 
     when: When = {}
     name: Annotated[str, AfterValidator(checks.metric_name)]

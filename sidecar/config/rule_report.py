@@ -1,4 +1,4 @@
-"""What `sidecar check` says about rules: each in a line, which two set the same thing, what rollups multiply."""
+"""The lines of `sidecar check` about rules: each rule, pairs that set the same thing, and how many series rollups add."""
 
 from __future__ import annotations
 

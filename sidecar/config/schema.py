@@ -244,7 +244,7 @@ def impossible(config: Config) -> list[Impossible]:
 
 
 def _rollup_problems(config: Config) -> Iterator[Impossible]:
-    """Rollups of metrics out of log events over dimensions that these do not have."""
+    """Rollups of metrics from log events over dimensions that these do not have."""
     for index, metric in enumerate(config.logs.metrics):
         known = {*config.dimensions, *metric.dimensions}
         unknown = sorted({name for names_ in metric.rollups for name in names_} - known)

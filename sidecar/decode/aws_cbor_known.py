@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sidecar.decode.aws_known import KEY_BYTES, Datum, Table
 
-TAIL_BYTES: Final = 128  # behind the value of a datum that is remembered
+TAIL_BYTES: Final = 128  # after the value of a datum that is stored
 # The members of a datum that differ from call to call: a time, and a value as SDKs write it.
 _VARYING: Final = re.compile(
     rb"(?:\x69Timestamp\xc1(?:\xfb(?P<seconds>.{8})|\x1a(?P<whole_seconds>.{4}))\x65|\x65)"

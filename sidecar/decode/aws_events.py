@@ -32,7 +32,7 @@ def released(elements: list[Any]) -> Iterator[Any]:
 
 
 def datums(request: PutMetricData) -> Iterator[Item]:
-    """The datums of a request as items of JSON metrics, each with its namespace; to be asked for once."""
+    """The datums of a request as items of JSON metrics, each with its namespace; can be iterated once."""
     namespace = request.namespace
     for _, elements in request.lists:
         for element in released(elements):

@@ -49,12 +49,12 @@ class Datums:
 
     def __init__(self, known: Table[dict[str, Any]]) -> None:
         self._known = known
-        self._paths: dict[bytes, tuple[Any, ...]] = {}  # {key behind the datum's number: where its value belongs}
+        self._paths: dict[bytes, tuple[Any, ...]] = {}  # {key after the datum's number: where its value belongs}
         # {as escaped: text}: units, times and dimensions are repeated from datum to datum
         self._texts: dict[bytes, str] = {}
 
     def read(self, fields: bytes, prefix: bytes) -> Tree:
-        """Read the pairs of one datum, each behind a `&` and with a key that begins with the field's name."""
+        """Read the pairs of one datum, each after a `&` and with a key that begins with the field's name."""
         before, found, rest = fields.partition(_VALUE)
         raw, more, rest = rest.partition(b"&")
         others = before + more + rest  # with no Value, as they came

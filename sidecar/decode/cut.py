@@ -1,6 +1,6 @@
 """Log events longer than CloudWatch Logs accepts: cut and marked; a JSON object stays one. Pure.
 
-Everything but the ends of the texts that are cut stays as it came. The texts are searched in C, past all that is short:
+Everything but the ends of the texts that are cut is unchanged. The texts are searched in C, past all that is short:
 a message of a megabyte takes some milliseconds, however many fields it has.
 """
 
@@ -92,7 +92,7 @@ def _cut_object(data: bytes) -> bytes | None:
 
 
 def _long_texts(data: bytes) -> Iterator[Span]:
-    """Find the values of an object's members that are long texts; none behind what is not JSON."""
+    """Find the values of an object's members that are long texts; none after what is not JSON."""
     at = 1
     brackets = 0
     while (found := _TO_LONG.match(data, at)) is not None and found[1]:
@@ -115,7 +115,7 @@ def _long_texts(data: bytes) -> Iterator[Span]:
 
 
 def _string_end(data: bytes, begin: int) -> int:
-    """Where a string ends, its closing quote included; -1 where it does not. `begin` is behind the opening quote."""
+    """Where a string ends, its closing quote included; -1 where it does not. `begin` is after the opening quote."""
     quote = data.find(b'"', begin)
     if quote >= 0 and data[quote - 1 : quote] != b"\\":
         return quote + 1
@@ -125,7 +125,7 @@ def _string_end(data: bytes, begin: int) -> int:
 
 def _boundary(data: bytes, begin: int, last: int) -> int:
     """The end of the longest part of a valid string that ends by `last`, within neither a character nor an escape."""
-    while data[last] & 0xC0 == 0x80:  # UTF-8 goes on
+    while data[last] & 0xC0 == 0x80:  # a continuation byte of UTF-8
         last -= 1
     escape = data.rfind(b"\\", max(begin, last - _LONGEST_ESCAPE), last)
     if escape < 0 or (escape - len(data[begin:escape].rstrip(b"\\")) - begin) % 2:

@@ -96,7 +96,7 @@ class _Query:
         reader()
 
     def _unread(self) -> None:
-        """Pass over a command whose arguments are not checked, and which may bring any field."""
+        """Pass over a command whose arguments are not checked, and which may add any field."""
         depth = 0
         while self._at < len(self._tokens) and (depth or self._peek() != "|"):
             depth += {"(": 1, ")": -1}.get(self._peek(), 0)

@@ -60,7 +60,7 @@ def error_rate(rate: ErrorRate, base: Reference) -> Expression:
 
 def dollars(prices: Mapping[str, float], base: Reference) -> Expression:
     """What is used, at dollars a million of each; a metric without data in the period costs nothing."""
-    parts = [Part(f"m{number}", replace(base, name=name, statistic="Sum")) for number, name in enumerate(prices, 1)]
+    parts = [Part(f"m{index}", replace(base, name=name, statistic="Sum")) for index, name in enumerate(prices, 1)]
     terms = [f"FILL({part.id}, 0) * {number(price)}" for part, price in zip(parts, prices.values(), strict=True)]
     return Expression(f"({' + '.join(terms)}) / {MILLION}", "dollars", parts)
 

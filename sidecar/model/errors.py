@@ -51,7 +51,7 @@ class Reason(StrEnum):
     EMPTY_MESSAGE = "empty_message"
     TOO_MANY_ITEMS = "too_many_items"
     LINE_TOO_LONG = "line_too_long"
-    # Rules of the configuration asked for it: see ASKED_FOR.
+    # Rules of the configuration drop these on purpose: see ASKED_FOR.
     RULE = "rule"
     SAMPLED = "sampled"
     REDACTED = "redacted"

@@ -107,7 +107,7 @@ class Reading(Protocol):
         ...
 
     def elements(self) -> Iterable[Any | None]:
-        """The elements in their order, to be asked for once; None between them, where finding the next takes long.
+        """The elements in their order, can be iterated once; None between them where finding the next takes long.
 
         Raises:
             BodyTooLargeError: the kind of body has a lower limit.

@@ -16,7 +16,7 @@ GB: Final = 2**30  # bytes of one billed gigabyte
 TIERS: Final = (10_000.0, 250_000.0, 1_000_000.0)  # metrics a month of an account and Region up to which a price holds
 DEFAULT_REGION: Final = "us-east-1"
 INFREQUENT_ACCESS: Final = "INFREQUENT_ACCESS"
-FOREVER_MONTHS: Final = 12.0  # of storage that is counted where a group has no retention: that after a year
+FOREVER_MONTHS: Final = 12.0  # of storage that are counted for a group without retention: a year
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Prices:
 
     Attributes:
         date: of the prices, as text.
-        region: whose prices these are: that asked for, or us-east-1 where the table does not have it.
+        region: whose prices these are: the Region given, or us-east-1 if the table does not have it.
         metric_month: of one custom metric, one number for each of the tiers that end at `TIERS`, and one beyond; with
             fewer numbers the last holds for all further tiers. High resolution costs the same.
         requests_1000: of 1,000 PutMetricData requests.
@@ -55,7 +55,7 @@ class Prices:
     dashboard_month: float = 3.00
 
     def metrics(self, months: float) -> float:
-        """What so many metric-months cost in a month: metric-hours divided by `HOURS_PER_MONTH`, tier by tier."""
+        """What so many metric-months cost, tier by tier; a metric-month is `HOURS_PER_MONTH` metric-hours."""
         dollars = below = 0.0
         for index, upto in enumerate((*TIERS, float("inf"))):
             within = min(months, upto) - below
@@ -66,7 +66,7 @@ class Prices:
         return dollars
 
     def metrics_for(self, dollars: float) -> float:
-        """The most metric-months that `dollars` a month pay for; infinite where the last of them are free."""
+        """The largest number of metric-months for `dollars`; infinite if the last tier is free."""
         dollars, months = max(0.0, dollars), 0.0
         for index, upto in enumerate((*TIERS, float("inf"))):
             price = self._tier(index)
@@ -87,9 +87,9 @@ class Prices:
         return size_bytes / GB * price
 
     def log_storage(self, bytes_a_month: float, retention_days: int | None) -> float:
-        """What storing so many bytes a month costs a month, once the oldest of them expire.
+        """What it costs a month to store so many new bytes a month, once the oldest expire.
 
-        Where they never do (None), what it costs after `FOREVER_MONTHS`.
+        If they never expire (None): what it costs after `FOREVER_MONTHS`.
         """
         months = FOREVER_MONTHS if retention_days is None else retention_days * 24 / HOURS_PER_MONTH
         return bytes_a_month * months * self.logs_stored_share / GB * self.logs_stored_gb_month
@@ -108,7 +108,7 @@ _TABLE: Final = {
 
 
 def prices_of(region: str | None) -> Prices:
-    """The list prices of a Region; those of us-east-1, which say so, where the table does not have it."""
+    """The list prices of a Region, or those of us-east-1 if the table does not have it: see `Prices.region`."""
     return _TABLE.get(region or DEFAULT_REGION, _TABLE[DEFAULT_REGION])
 
 

@@ -1,4 +1,4 @@
-"""What a self-metric is, and what it is read from."""
+"""The type of a self-metric, and the sources from which its values are read."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Figure:
         labels: the names of its labels; each has a bounded set of values.
         unit: the base unit with which the name ends; empty for plain numbers.
         loss: True if a value above zero means that data was lost.
-        no_loss: values of its label for which it does not.
+        no_loss: values of its label that mean no loss.
         path: where `/stats` has it: keys separated by dots, below which the label values nest. A label in braces is
             part of the path. Empty where `/stats` shows the state it is derived from instead.
         total_path: where `/stats` has the sum over all label values; empty for nowhere.

@@ -28,7 +28,7 @@ class FiguresCollector(Collector):
 
 
 def documentation(figure: Figure) -> str:
-    """The text behind `# HELP`; ends with "Loss", and what of it is none, where the figure means loss."""
+    """The text after `# HELP`; of a figure that means loss it ends with "Loss", and the labels that mean none."""
     if not figure.loss:
         return figure.help
     return f"{figure.help} Loss{', except ' if figure.no_loss else ''}{', '.join(figure.no_loss)}."

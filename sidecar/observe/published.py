@@ -1,7 +1,7 @@
-"""The self-metrics that `observe.publish` sends to CloudWatch: whether delivery works, what is lost, what waits.
+"""The self-metrics that `observe.publish` sends to CloudWatch: state of delivery, loss, pending events, series, spool.
 
-They are samples like any other, of the input `self`: rules, rollups and configured dimensions apply, and the ledger has
-them. Each is billed as a metric: eight at most, whatever the number of sidecars, which share them.
+They are samples of the input `self`, treated like any other: rules, rollups and configured dimensions apply, and the
+ledger counts them. Sidecars with the same configured dimensions share them: at most eight metrics are billed.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Published(NamedTuple):
     """One metric.
 
     Attributes:
-        name: that of its figure, or of what is added up.
-        kind: a counter's values are what came since the last time.
+        name: of the metric.
+        kind: of a counter the increase since the last time is sent.
         unit: of CloudWatch.
-        read: returns the value now; None where there is none.
-        signal: the value of its dimension `signal`; None where it has no such dimension.
+        read: returns the present value; None if there is none.
+        signal: the value of its dimension `signal`; None if it has no such dimension.
         spool: True if it needs a spool.
     """
 
@@ -43,7 +43,7 @@ class Published(NamedTuple):
 
     @property
     def dimensions(self) -> tuple[tuple[str, str], ...]:
-        """Besides the configured ones."""
+        """Its dimensions, besides the configured ones."""
         return () if self.signal is None else ((SIGNAL, self.signal),)
 
 
@@ -52,7 +52,7 @@ def _lost(account: SignalLedger) -> int:
 
 
 def _lost_samples(sources: Sources) -> float:
-    """Samples, and datagrams that were never read: at least one sample each."""
+    """Lost samples, and datagrams that were never read, which had at least one sample each."""
     datagrams = sources.ledger.datagrams
     return _lost(sources.ledger.samples) + datagrams.discarded + (datagrams.kernel_dropped() or 0)
 
@@ -78,14 +78,14 @@ PUBLISHED: Final = (
 
 
 class Publisher:
-    """Makes samples of the self-metrics, once a minute."""
+    """Ingests the self-metrics as samples, once a minute."""
 
     def __init__(self, sources: Sources, ingest: Callable[[Iterable[Sample], str], None]) -> None:
         """Publish nothing yet.
 
         Args:
             sources: what the metrics are read from.
-            ingest: accepts samples, and the input they count as.
+            ingest: accepts samples and the label of their input.
         """
         self._sources = sources
         self._ingest = ingest

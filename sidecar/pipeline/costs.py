@@ -1,4 +1,4 @@
-"""What is sent, in dollars a month: for `/stats`, `/metrics` and `/ready`; and `metrics.budget`, which it is held against.
+"""The estimate of the bill in dollars a month, for `/stats`, `/metrics` and `/ready`, and its comparison with `metrics.budget`.
 
 Series are counted when they are flushed, requests and log events when they are sent. Nothing is done for each sample.
 """
@@ -32,11 +32,11 @@ from sidecar.shape.cost import (
 )
 from sidecar.shape.metric_hours import Average
 
-REFRESH_SECONDS: Final = 5.0  # between two looks at the budget
+REFRESH_SECONDS: Final = 5.0  # between two comparisons with the budget
 WARN_SECONDS: Final = 3_600.0  # between two warnings, unless it gets worse
-SHOWN_METRICS: Final = 50  # the dearest
+SHOWN_METRICS: Final = 50  # those that cost the most
 SHOWN_GROUPS: Final = 10  # those with the most bytes
-EXAMINED: Final = 10_000  # series of a metric that are looked at for its dimensions: about 10 ms for each dimension
+EXAMINED: Final = 10_000  # series of a metric whose dimensions are counted: about 10 ms for each dimension
 EXAMINED_IN_ALL: Final = 50_000
 MOST_OF_A_CORE: Final = 0.1  # the dimensions are counted again after ten times the time it took
 NOTE: Final = "list price, without free tier or discounts"
@@ -44,7 +44,7 @@ NOT_SENT: Final = frozenset({"network"})  # outcomes of requests that did not re
 
 
 class _Metric(NamedTuple):
-    """A metric by price: series sent in an hour, then what it is."""
+    """A metric; sorts by its series sent in an hour, hence by its price."""
 
     level: int
     namespace: str
@@ -53,7 +53,7 @@ class _Metric(NamedTuple):
 
 
 class Costs:
-    """Estimates the bill, and says what the budget pays for."""
+    """Estimates the bill, compares it with the budget, and sets how many series the budget allows."""
 
     def __init__(
         self,
@@ -86,19 +86,22 @@ class Costs:
         self._clock = observer.clock
         self._rates = Rates(self._clock.monotonic(), self._totals())
         self._share = 0.0  # of the budget
-        self._warned = (0, float("-inf"))  # how bad it was, and monotonic seconds when that was logged
+        self._warned = (
+            0,
+            float("-inf"),
+        )  # severity (1: `at` exceeded, 2: budget exceeded), monotonic seconds of the log line
         self._metrics: list[dict[str, Any]] = []
         self._metrics_due = float("-inf")  # monotonic seconds
         self._counting = asyncio.Lock()
 
     async def run(self) -> None:
-        """Hold the bill against the budget every five seconds."""
+        """Compare the bill with the budget every five seconds."""
         while True:
             self.refresh()
             await asyncio.sleep(REFRESH_SECONDS)
 
     def refresh(self) -> None:
-        """Update what the budget pays for, and warn where it is nearly spent."""
+        """Compare the bill with the budget; update how many series it allows, and log a warning if it is nearly spent."""
         cardinality, budget = self._cardinality(), self._budget
         cardinality.hours.begin(self._hour())
         usage, _ = self._usage(cardinality.hours.level(), BUDGET_SECONDS)
@@ -130,7 +133,7 @@ class Costs:
     def budget(self) -> dict[str, Any] | None:
         """The state of the budget, for `/ready` and `/stats`; None where there is none.
 
-        The share is that of the last hour: if it went on for a month.
+        The share is that of a month at the rate of the last hour.
         """
         budget = self._budget
         if budget is None:
@@ -195,7 +198,7 @@ class Costs:
     def _usage(self, series: Average, at_least: float = YOUNG_SECONDS) -> tuple[Usage, dict[str, float]]:
         """What a month uses with so many series an hour, and the bytes of log events by group.
 
-        Requests and log events are taken to have come in so many seconds `at_least`.
+        Requests and log events are treated as those of at least so many seconds.
         """
         month = self._rates.month(self._clock.monotonic(), self._totals(), at_least)
         sizes: dict[tuple[str | None, int | None], float] = {}
@@ -206,7 +209,7 @@ class Costs:
         return Usage(series.shared, series.instance, month.requests, logs), dict(month.log_bytes)
 
     def _kind(self, group: str) -> tuple[str | None, int | None]:
-        """The class and retention of a group, as far as they are configured or were asked for."""
+        """The class and retention of a group, as configured or set by a sender; None where unknown."""
         settings = self._groups.settings(group)
         days = self._groups.retention_days(group)
         if days is None and settings is not None:
@@ -264,7 +267,7 @@ class Costs:
 
 
 async def _described(metric: _Metric, examined: Sequence[Series], price: float, turns: Turns) -> dict[str, Any]:
-    """A metric, and what each of its dimensions does to it, by the series that are examined."""
+    """A metric with each of its dimensions: its values, and the series without it, of the series that are examined."""
     use: dict[str, DimensionUse] = {}
     for _ in dimension_use(examined, use):
         if turns.half():  # a table that grows or is freed takes the other half
@@ -294,5 +297,5 @@ def _rounded(dollars: dict[str, float]) -> dict[str, float]:
 
 
 def _whole(number: float) -> int | None:
-    """A number of series; None for any number."""
+    """A number of series; None if it is not limited."""
     return None if number == float("inf") else int(number)

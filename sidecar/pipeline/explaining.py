@@ -1,4 +1,4 @@
-"""What becomes of one event, stage by stage: by the decoders, the shape and the router of the daemon, without the daemon.
+"""What becomes of one event, stage by stage: runs the decoders, the shape and the router of the daemon on it.
 
 Nothing is aggregated or sent. An `Explainer` remembers series and destinations as a daemon does, so that caps and
 sampling apply from one event to the next.
@@ -36,13 +36,13 @@ STAGES: Final = {"redact": "redact", "metrics": "metric", "routes": "route"}  # 
 
 
 class Step(NamedTuple):
-    """What one stage makes of an event.
+    """The result of one stage.
 
     Attributes:
         stage: decoded, adjusted, rule, series, rollup, redact, metric, route, log event, dropped, refused, telemetry or
             cost.
-        text: what it makes of it.
-        rule: the path of the rule that does it, such as `metrics.rules.0`; empty where none does.
+        text: the result, for people.
+        rule: the path of the rule that applied, such as `metrics.rules.0`; empty if none did.
     """
 
     stage: str
@@ -55,7 +55,7 @@ class Explanation(NamedTuple):
 
     Attributes:
         steps: in their order.
-        outcomes: what is delivered, dropped or refused, in a line each.
+        outcomes: what is delivered, dropped or refused, one line for each.
         series: how many series it is in, rollups included: the metrics that CloudWatch bills.
     """
 
@@ -72,7 +72,7 @@ class Explainer:
 
         Args:
             config: the configuration.
-            shape: what it makes of events.
+            shape: of the configuration.
             emf: decodes items in embedded metric format.
             clock: the time of arrival.
         """
@@ -91,8 +91,7 @@ class Explainer:
         Args:
             event: a datagram of the StatsD listener: lines, or JSON.
             log: it is the body of a request to `/ingest/logs` instead.
-            input_: the label of the input by which it comes, for rules with a condition on it; None for that of the
-                listener.
+            input_: the label of its input, for rules with a condition on it; None for that of the StatsD listener.
         """
         self._steps, self._outcomes, self._series = [], [], 0
         came_by = input_ or (JSON_INPUT if is_json(event) else LINE_INPUT)

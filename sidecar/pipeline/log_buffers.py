@@ -1,4 +1,4 @@
-"""Log events that wait for a flush: buffers by destination, and at a flush -> batch -> sink."""
+"""Buffers of log events by destination; a flush batches them and offers the batches to the sink."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class LogBuffers:
     """Buffers log events by destination, and flushes the buffers by time, size or drain.
 
     A buffer of many events that did not arrive in the order of their times is sorted slice by slice, and its batches are
-    offered to the sink after that. Until then other flushed buffers wait behind it, so that every stream stays in order.
+    offered to the sink after that. Until then other flushed buffers wait, so that every stream stays in order.
 
     Attributes:
         not_durable: how many times something was not written to the spool.
@@ -50,8 +50,8 @@ class LogBuffers:
 
         Args:
             config: the section `logs`.
-            open_bytes: the most of all buffers together, and the most that is being sorted: 500 streams must not buffer
-                a megabyte each.
+            open_bytes: the largest size of all buffers together, and of what is being sorted: 500 streams must not
+                buffer a megabyte each.
             sink: where batches go.
             observer: counts, and reads the clock.
         """
@@ -83,7 +83,7 @@ class LogBuffers:
         """Buffer a log event, by what `LogPath.prepare` returned; flush what is full."""
         buffer = self._buffers.get(destination)
         if buffer is not None and not buffer.has_room(size):
-            # Flushed before adding: the other way round, a request of one event would follow each full one.
+            # Flushed before adding: otherwise a request of one event would follow each full one.
             self._flush(destination, "threshold")
             buffer = None
         if buffer is None:
@@ -133,7 +133,7 @@ class LogBuffers:
 
         Args:
             cause: timer, threshold or drain, for the count.
-            at_once: do not yield to the event loop: there is no time left.
+            at_once: do not yield to the event loop, since there is no time left.
         """
         turns = Turns(self._monotonic)
         await self._sort_all(turns, at_once=at_once)
@@ -145,7 +145,7 @@ class LogBuffers:
                 await turns.give()
 
     async def run_sorting(self) -> None:
-        """Sort the events of buffers that were full and take long."""
+        """Sort the events of full buffers whose sorting takes long."""
         while True:
             await self._to_sort.wait()
             self._to_sort.clear()

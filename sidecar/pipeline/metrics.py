@@ -94,7 +94,7 @@ class MetricPath:
 
         Args:
             sample: as decoded.
-            now: wall seconds, the time of a sample that brings none.
+            now: wall seconds, the time of a sample without one.
             input_: the label of the input by which it arrived.
 
         Raises:

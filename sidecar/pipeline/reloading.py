@@ -22,19 +22,19 @@ from sidecar.runtime.clock import Clock
 from sidecar.runtime.threads import Background
 from sidecar.shape.shape import Shape
 
-POLL_SECONDS: Final = 5.0  # between two looks at the file's content
-SETTLED_SECONDS: Final = 0.5  # content that has not changed for so long is whole
-SETTLING_LOOKS: Final = 10  # at content that changes each time; then it is refused
+POLL_SECONDS: Final = 5.0  # between two reads of the file
+SETTLED_SECONDS: Final = 0.5  # content that has not changed for so long is complete
+SETTLING_LOOKS: Final = 10  # reads of content that changes each time; then it is refused
 LISTED_KEYS: Final = 50  # of those that need a restart
 
 
 class _Read(NamedTuple):
-    """What was read from a file whose content is not the one in effect.
+    """A configuration read from the file, because its content has changed or a reload was requested.
 
     Attributes:
         fingerprint: of the content.
-        config: the whole configuration in it.
-        shape: what it makes of events; None where its rules are those in effect.
+        config: the whole configuration.
+        shape: its shape; None if its rules are those in effect.
         rebuilt: how often the shape had been rebuilt when this was read.
     """
 
@@ -45,7 +45,7 @@ class _Read(NamedTuple):
 
 
 class Reloader:
-    """Replaces the rules when the content of the configuration file changes, and when it is asked to.
+    """Replaces the rules when the content of the configuration file changes, and on request.
 
     Only `metrics.rules` and the three lists of rules under `logs` are reloaded: open windows, buffers, the spool and
     listeners stay as they are. Other keys that differ from those in effect are named, since they need a restart.
@@ -67,14 +67,14 @@ class Reloader:
         """Describe what is in effect.
 
         Args:
-            source: the file that `config` was read from; None: there is none to be read again.
+            source: the file that `config` was read from; None if there is none, so that nothing is reloaded.
             config: in effect.
-            make: returns the shape of a configuration that replaces another shape; also called in a thread.
+            make: returns the shape of a configuration, given the shape that it replaces; also called in a thread.
             pipeline: its shape is replaced.
             environ: variables override the file, as at the start.
             ledger: counts reloads.
             clock: wall time.
-            thread: where the file is read and checked; one of its own if None.
+            thread: where the file is read and checked; None creates one.
         """
         self._path = None if source is None else source.path
         self._seen = self._effective = None if source is None else source.fingerprint
@@ -99,7 +99,7 @@ class Reloader:
         self._requested.set()
 
     def rebuild(self) -> None:
-        """Make the shape of the configuration in effect anew: what placeholders stand for has changed."""
+        """Replace the shape by a new one of the same configuration, because values of placeholders have changed."""
         self._rebuilt += 1
         self._pipeline.shape = self._make(self._config, self._pipeline.shape)
 
@@ -113,7 +113,7 @@ class Reloader:
         return shown
 
     async def run(self) -> None:
-        """Look at the file every 5 s, and at each request; without one, return."""
+        """Read the file every 5 s and at each request; return at once if there is no file."""
         while self._path is not None:
             try:
                 async with asyncio.timeout(POLL_SECONDS):
@@ -129,7 +129,7 @@ class Reloader:
 
         Args:
             path: of the file.
-            forced: even where its content is that of the last time.
+            forced: also if its content has not changed.
         """
         try:
             found = await self._thread.run(partial(self._read, path, forced=forced))
@@ -143,7 +143,7 @@ class Reloader:
                 self._replace(found)
 
     def _read(self, path: Path, *, forced: bool) -> _Read | None:
-        """In the thread: what the file has; None where its content is that of the last time.
+        """In the thread: read the file; None if its content has not changed.
 
         Raises:
             ConfigError: the configuration in it is refused.

@@ -122,7 +122,7 @@ class Shortcuts:
     Attributes:
         lines: `{(name, tail): entry}`; all lines arrive by inputs of one label.
         whole_lines: `{line: (entry, value)}`, of counters.
-        documents: `{key: entry}`, of JSON metrics and of metrics out of log events.
+        documents: `{key: entry}`, of JSON metrics and of metrics from log events.
     """
 
     def __init__(self, shape: Shape, windows: Windows, max_series: int, observer: Observer) -> None:

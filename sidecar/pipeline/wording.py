@@ -1,4 +1,4 @@
-"""Samples, series and what rules change, in words: for `sidecar explain`. Pure."""
+"""Samples, series and the changes of rules as text, for `sidecar explain`. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sidecar.model.samples import Dimensions, Sample, Series, Statistics
 from sidecar.shape.rules import Decision
 from sidecar.shape.shape import ShapedSample
 
-_UNSAID: Final = ("hits", "unknown", "scales")  # of a decision: said elsewhere, or by `unit`
+_UNSAID: Final = ("hits", "unknown", "scales")  # fields of a decision that are shown elsewhere
 SHOWN_VALUES: Final = 20
 
 
@@ -74,7 +74,7 @@ def cost(number: int, config: Config) -> str:
 
 
 class Before:
-    """Says what each rule changes, one after the other."""
+    """Describes what each rule changes, one after the other."""
 
     def __init__(self, decoded: Sample, config: Config) -> None:
         """Begin with the dimensions as they were sent, with the configured ones."""

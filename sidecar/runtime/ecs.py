@@ -33,7 +33,7 @@ _TEXTS: Final = {
 
 
 def placeholders(task: object) -> dict[str, str]:
-    """What the answer to `/task` says, by the names of placeholders; without what it does not say."""
+    """The values of placeholders in the answer to `/task`, by name; those that it does not have are left out."""
     if not isinstance(task, dict):
         return {}
     found: dict[str, Any] = {name: task.get(key) for name, key in _TEXTS.items()}
@@ -46,10 +46,10 @@ def placeholders(task: object) -> dict[str, str]:
 
 
 class TaskMetadata:
-    """Asks the endpoint until it answers; then the metadata of a task is the same for its whole life."""
+    """Requests the metadata until there is an answer; it does not change while the task runs."""
 
     def __init__(self, address: str, known: Callable[[Mapping[str, str]], None]) -> None:
-        """Describe it; nothing is connected.
+        """Set the address; nothing is connected.
 
         Args:
             address: the value of `VARIABLE`.
@@ -60,7 +60,7 @@ class TaskMetadata:
         self._tried = asyncio.Event()
 
     async def run(self) -> None:
-        """Ask again and again, and return once there was an answer."""
+        """Repeat the request, and return after the first answer."""
         log = structlog.get_logger()
         wait = RETRY_SECONDS
         while True:
@@ -68,8 +68,8 @@ class TaskMetadata:
                 self._known(await self._ask())
             except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
                 if wait == RETRY_SECONDS:
-                    told = f"{type(error).__name__}: {error}"
-                    log.warning("no ECS task metadata, will retry", url=self._url, error=told)
+                    text = f"{type(error).__name__}: {error}"
+                    log.warning("no ECS task metadata, will retry", url=self._url, error=text)
             else:
                 return
             finally:
@@ -78,7 +78,7 @@ class TaskMetadata:
             wait = min(2 * wait, RETRY_MOST_SECONDS)
 
     async def tried(self, seconds: float) -> None:
-        """Wait until the first attempt has ended, at most so many seconds."""
+        """Wait until the first request has ended, at most so many seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._tried.wait()
@@ -87,7 +87,7 @@ class TaskMetadata:
         """One request.
 
         Raises:
-            aiohttp.ClientError, OSError, TimeoutError: no answer.
+            aiohttp.ClientError, OSError, TimeoutError: there is no answer with a status below 400.
             ValueError: the answer is not a task, or the address not a URL.
         """
         body = await http_get(self._url, seconds=REQUEST_SECONDS, most_bytes=ANSWER_BYTES)

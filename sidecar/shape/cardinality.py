@@ -110,7 +110,7 @@ class Cardinality:
         Args:
             max_series: may be seen in an hour before new ones are folded.
             instance: the first value of the attribute.
-            replicas: how many sidecars send the same series, but for those that name their instance.
+            replicas: how many sidecars send the same series, except those that name their instance.
         """
         self.hours = MetricHours()
         self.budget_series: float | None = None
@@ -137,7 +137,7 @@ class Cardinality:
 
     @property
     def over_budget(self) -> bool:
-        """True if the budget pays for no further series."""
+        """True if the budget allows no further series."""
         return self.budget_series is not None and (
             len(self._entries) + (self._replicas - 1) * self._of_instance >= self.budget_series
         )
@@ -203,10 +203,10 @@ class Cardinality:
         return True
 
     def sent(self, series: Series, hour: int, now: float) -> None:
-        """Note that a datum of a series is sent, once for each flush.
+        """Note that a datum of a series is sent; called for each datum of a flush.
 
         Args:
-            series: also one that is not known: of a window that an earlier process left.
+            series: may be unknown, if its window was restored from an earlier process.
             hour: the clock hour, hours since the epoch.
             now: monotonic seconds.
         """

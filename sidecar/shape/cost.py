@@ -1,6 +1,6 @@
-"""What is used in a month, and what it costs: arithmetic on counts that the caller observed. Pure.
+"""What is used in a month, and what it costs, computed from counts of the caller. Pure.
 
-In this room since the dimensions that multiply a bill are those of the series, and folding is what holds it.
+It is in this folder because the number of series determines the bill, and folding limits it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from sidecar.model.prices import HOURS_PER_MONTH, Prices
 from sidecar.model.samples import Series
 
 KINDS: Final = ("metrics", "requests", "logs", "log_storage")
-DIMENSIONS: Final = 30  # of one metric that are looked at: those with the most values
+DIMENSIONS: Final = 30  # of one metric that are examined: those with the most values
 SERIES_AT_ONCE: Final = 64
 MONTH_SECONDS: Final = HOURS_PER_MONTH * 3_600
 WINDOW_SECONDS: Final = 12 * 3_600.0  # rates are those of the last one to two of these
-YOUNG_SECONDS: Final = 60.0  # a rate over less time would be one of a burst
-BUDGET_SECONDS: Final = 3_600.0  # the same for the budget: what a process logs at its start folds nothing
+YOUNG_SECONDS: Final = 60.0  # the shortest time of a rate: over less, a burst would count as the rate
+BUDGET_SECONDS: Final = 3_600.0  # the same for the budget: a burst of log events after the start must not fold series
 
 
 class LogUsage(NamedTuple):
@@ -30,7 +30,7 @@ class LogUsage(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """What one sidecar uses in a month if it goes on as now.
+    """What one sidecar uses in a month at the present rate.
 
     Attributes:
         shared: metric-months of series that other sidecars may send as well.
@@ -46,7 +46,7 @@ class Usage(NamedTuple):
 
 
 def bill(usage: Usage, prices: Prices, replicas: int = 1) -> dict[str, float]:
-    """Dollars a month by kind, of so many sidecars that all use the same: equal series are billed once."""
+    """Dollars a month by kind, for so many sidecars with the same usage: series that several send are billed once."""
     return {
         "metrics": prices.metrics(usage.shared + usage.instance * replicas),
         "requests": prices.requests(usage.requests) * replicas,
@@ -56,7 +56,7 @@ def bill(usage: Usage, prices: Prices, replicas: int = 1) -> dict[str, float]:
 
 
 def affordable_series(dollars: float, usage: Usage, prices: Prices, replicas: int = 1) -> float:
-    """How many series a budget (dollars a month) pays for, once requests and logs are paid; 0 where they exceed it."""
+    """How many series a budget (dollars a month) allows besides requests and logs; 0 where these exceed it."""
     other = bill(usage, prices, replicas) | {"metrics": 0.0}
     return prices.metrics_for(dollars - sum(other.values()))
 
@@ -82,12 +82,12 @@ class Rates:
         self._earlier = self._later = _Since(now, Totals(totals.requests, dict(totals.log_bytes)))
 
     def month(self, now: float, totals: Totals, at_least: float = YOUNG_SECONDS) -> Totals:
-        """What a month has at the present rate.
+        """The totals of a month at the present rate.
 
         Args:
             now: monotonic seconds.
             totals: at this time.
-            at_least: seconds in which it is taken to have happened, where that was less.
+            at_least: the shortest time of the rate, in seconds.
         """
         begun = self._earlier
         factor = MONTH_SECONDS / max(at_least, now - begun.seconds)
@@ -105,7 +105,7 @@ class Rates:
 
 
 class DimensionUse(NamedTuple):
-    """What one dimension makes of a metric: its distinct values, and the series left without it."""
+    """One dimension of a metric: the number of its distinct values, and of the series without this dimension."""
 
     values: int
     series_without: int
@@ -114,7 +114,7 @@ class DimensionUse(NamedTuple):
 def dimension_use(series: Sequence[Series], use: dict[str, DimensionUse]) -> Iterator[None]:
     """Fill `use`, by name of dimension: those with the most values first, at most `DIMENSIONS` of them.
 
-    Yields each time `SERIES_AT_ONCE` series were looked at, so that the caller can yield to the event loop: about 0.1 ms.
+    Yields each time `SERIES_AT_ONCE` series were looked at, so that the caller can yield to the event loop: after about 0.1 ms.
     """
     values: dict[str, set[str]] = {}
     for number, one in enumerate(series):
@@ -123,7 +123,7 @@ def dimension_use(series: Sequence[Series], use: dict[str, DimensionUse]) -> Ite
         if number % SERIES_AT_ONCE == 0:
             yield
     counts = {name: len(of_name) for name, of_name in values.items()}
-    while values:  # freeing them takes a while, too
+    while values:  # freeing large sets takes time, too
         values.popitem()
         yield
     for name in sorted(counts, key=lambda name: (-counts[name], name))[:DIMENSIONS]:

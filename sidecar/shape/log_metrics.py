@@ -1,4 +1,4 @@
-"""Metrics out of log events: `logs.metrics`. Pure."""
+"""Metrics from log events: `logs.metrics`. Pure."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ class LogMetric:
         """Find the value in the fields of an event.
 
         Returns:
-            The value. False where the event has no such field, or null in it; True where it has something else than a
-            number in it, or for a set an object or array.
+            The value. False where the event has no such field, or null in it; True where its value is not a
+            number, or for a set is an object or array.
         """
         path = self._path
         if path is None:

@@ -20,7 +20,7 @@ class Ruled(NamedTuple):
     """What becomes of a log event.
 
     Attributes:
-        measured: the metrics out of it.
+        measured: the metrics from it.
         unreadable: how many metrics found their field without a number in it.
         route: the first that matched, or None.
         dropped: why the event is dropped, or None.

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-HOURS: Final = 24  # whose series are averaged: a day, since traffic differs by time of day
+HOURS: Final = 24  # over which series are averaged: a day, since traffic differs by time of day
 
 
 class Hour(NamedTuple):
@@ -87,7 +87,7 @@ class MetricHours:
             self._first = self._current
         else:
             self._finished.append(self._current)
-        # After a clock that was set back there is no hour between.
+        # A clock that was set back gives a negative number of hours between.
         self._finished.extend([Hour()] * min(HOURS, max(0, hour - self._hour - 1)))
         self._hour, self._current = hour, Hour()
 

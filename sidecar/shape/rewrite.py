@@ -1,4 +1,4 @@
-"""Values of dimensions, rewritten by patterns: ids folded out of a path, an error's text into a class. Pure."""
+"""Values of dimensions, rewritten by patterns: ids in a path are replaced, texts of errors become classes. Pure."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Rewriting:
         self._cache: dict[str, str] = {}
 
     def apply(self, value: str) -> str:
-        """The rewritten value; `unknown` where nothing is left of it."""
+        """The rewritten value; `unknown` if it is empty."""
         found = self._cache.get(value)
         if found is None:
             found = self._rewritten(value)

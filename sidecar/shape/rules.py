@@ -1,8 +1,8 @@
-"""Rules on metrics: which apply to a sample, and what they make of its names, numbers and series. Pure.
+"""Rules on metrics: which apply to a sample, and how they change its names, numbers and series. Pure.
 
 Every rule that matches applies, in the order of the configuration, and of two that set the same thing the later one
 wins; a rule with `stop` is the last. A rule is chosen by the metric as it was sent (its name, and its dimensions with
-the configured ones), whatever earlier rules made of it.
+the configured ones), not as earlier rules have changed it.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Rule:
         drop: the sample is dropped, counted with the reason `rule`.
         name: the metric's name, a template over holes, dimensions and environment variables.
         namespace: likewise.
-        unit: a CloudWatch unit, for samples that bring none, and for all where the rule scales.
-        resolution: 1 or 60 seconds, for samples that bring none.
+        unit: a CloudWatch unit, for samples without one, and for all where the rule scales.
+        resolution: 1 or 60 seconds, for samples without one.
         percentiles: True if distributions store their values.
         signed_gauges: how a StatsD gauge with a sign (`+5`, `-5`) is read: `delta` changes the gauge's level,
             `value` is the level itself, `auto` decides by the line's dialect.
@@ -52,7 +52,7 @@ class Rule:
         dimensions: `{name: template}`, added.
         rollups: sets of dimensions to add up over, besides the series itself.
         max_series: of this metric; beyond, new series are folded.
-        origin: where the rule is in the configuration, for people.
+        origin: the path of the rule in the configuration, for messages.
     """
 
     match: str | tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Metrics out of log events: which sample a rule makes of an event."""
+"""Metrics from log events: which sample a rule makes of an event."""
 
 from __future__ import annotations
 
