@@ -8,6 +8,8 @@ from sidecar.model.samples import Measurement, Series
 
 SETS: Final = 1_000  # of dimensions, of all metrics together; beyond, further ones are not noted
 VALUES: Final = 20  # combinations of values of one set that are noted
+CHARACTERS: Final = 2_097_152  # of names and values in all, with some more for each; what does not fit is not noted
+PAIR_CHARACTERS: Final = 32  # for a name or a value besides its own
 KNOWN: Final = 32_768  # hashes of series that are noted: looked up first for each datum of a flush
 
 Form: TypeAlias = Literal["statistics", "values", "set"]
@@ -35,6 +37,8 @@ class SentSeries:
         """Start with none."""
         self._sets: dict[_Set, dict[tuple[str, ...], None]] = {}
         self._known: set[int] = set()
+        self._room = CHARACTERS
+        self._cut: set[_Set] = set()  # of which not all values are noted
         self.more = False
 
     def note(self, series: Series, measurement: Measurement) -> None:
@@ -51,19 +55,32 @@ class SentSeries:
         found = _Set(series.namespace, series.name, names, series.resolution, form)
         values = self._sets.get(found)
         if values is None:
-            if len(self._sets) >= SETS:
+            if len(self._sets) >= SETS or not self._fits((found.namespace, found.name, *names)):
                 self.more = True
                 return
             values = self._sets[found] = {}
-        if len(values) <= VALUES:  # one more than is shown, to know that there are more
-            values[tuple([value for _, value in series.dimensions])] = None
+        combination = tuple([value for _, value in series.dimensions])
+        if combination in values:
+            return
+        if len(values) < VALUES and self._fits(combination):
+            values[combination] = None
+        else:
+            self._cut.add(found)
+
+    def _fits(self, texts: tuple[str, ...]) -> bool:
+        """True if there is room for these texts, which is then taken."""
+        size = sum([len(text) + PAIR_CHARACTERS for text in texts])
+        if size > self._room:
+            return False
+        self._room -= size
+        return True
 
     def summary(self) -> dict[str, Any]:
         """The JSON of `/series`: names, and up to 20 combinations of values of each set; `more` where there were more."""
         return {
             "more": self.more,
             "sent": [
-                {**one._asdict(), "values": list(values)[:VALUES], "more": len(values) > VALUES}
+                {**one._asdict(), "values": list(values), "more": one in self._cut}
                 for one, values in self._sets.items()
             ],
         }

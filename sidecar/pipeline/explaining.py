@@ -99,8 +99,6 @@ class Explainer:
         try:
             for decoded in self._bodies(event, now) if log else self._datagrams(event, now):
                 self._one(decoded, now, came_by)
-        except DecodeError as error:  # raised by a decoder
-            self._refuse(error)
         except SidecarError as error:  # of the body as a whole
             self._step("refused", str(error))
             self._outcomes.append("refused")
@@ -245,12 +243,15 @@ class Explainer:
 
 
 def _flat(decode: Decode, element: object, now: float) -> Iterator[Event | None]:
-    """The events of one element."""
-    decoded = decode(element, now)
-    if isinstance(decoded, Iterator):
-        yield from decoded
-    else:
-        yield decoded
+    """The events of one element; one that is refused is an error among them, and those behind it are explained as well."""
+    try:
+        decoded = decode(element, now)
+        if isinstance(decoded, Iterator):
+            yield from decoded
+        else:
+            yield decoded
+    except DecodeError as error:
+        yield error
 
 
 def _hits(rules: LogRules) -> dict[tuple[str, str], int]:

@@ -170,14 +170,14 @@ class Reloader:
         Raises:
             ConfigError: it changes all the time.
         """
-        before = content(path)
+        before = _changed(path), content(path)
         for _ in range(SETTLING_LOOKS):
-            if sha256_of(before) == self._seen:
-                return before
+            if sha256_of(before[1]) == self._seen:
+                return before[1]
             time.sleep(SETTLED_SECONDS)
-            found = content(path)
+            found = _changed(path), content(path)
             if found == before:
-                return found
+                return found[1]
             before = found
         raise ConfigError(
             [f"the configuration file {path} is being written all the time: replace it by renaming another"]
@@ -206,6 +206,15 @@ class Reloader:
                 keys=self._needs_restart,
                 reloaded=list(RULE_LISTS),
             )
+
+
+def _changed(path: Path) -> tuple[int, int] | None:
+    """Which file it is and when it was changed: one that is written again and again may be twice at the same part."""
+    try:
+        info = path.stat()
+    except (OSError, ValueError):
+        return None
+    return info.st_ino, info.st_mtime_ns
 
 
 def _is_empty(data: bytes) -> bool:

@@ -33,16 +33,20 @@ _TEXTS: Final = {
 
 
 def placeholders(task: object) -> dict[str, str]:
-    """The values of placeholders in the answer to `/task`, by name; those that it does not have are left out."""
+    """The values of placeholders in the answer to `/task`, by name, without those that no dimension may have."""
     if not isinstance(task, dict):
         return {}
     found: dict[str, Any] = {name: task.get(key) for name, key in _TEXTS.items()}
     # A name or an ARN: `arn:aws:ecs:eu-west-1:123456789012:cluster/shop`, `...:task/shop/0123456789abcdef`.
     for name, key in (("ecs.cluster", "Cluster"), ("ecs.task_id", "TaskARN")):
-        found[name] = str(task.get(key) or "").rpartition("/")[2]
-    return {
-        name: value for name, value in found.items() if isinstance(value, str) and 0 < len(value) <= VALUE_CHARACTERS
-    }
+        value = task.get(key)
+        found[name] = value.rpartition("/")[2] if isinstance(value, str) else None
+    return {name: value for name, value in found.items() if isinstance(value, str) and _is_usable(value)}
+
+
+def _is_usable(value: str) -> bool:
+    """True if CloudWatch takes it as the value of a dimension: with another every sample would be refused."""
+    return len(value) <= VALUE_CHARACTERS and value.isascii() and value.isprintable() and bool(value.strip())
 
 
 class TaskMetadata:

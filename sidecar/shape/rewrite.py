@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from sidecar.model.regex import compile_regex
 from sidecar.model.template import UNKNOWN
 
-READ_CHARACTERS: Final = 4_096  # of a value; patterns do not see the rest
+READ_CHARACTERS: Final = 4_096  # of a value, and of what each step makes of it; patterns do not see the rest
 CACHED_VALUES: Final = 4_096  # most endpoints and errors repeat, and a substitution costs 10 us
 CACHED_CHARACTERS: Final = 256  # longer values are not cached
 
@@ -55,10 +55,16 @@ class Rewriting:
 
     def _rewritten(self, value: str) -> str:
         # As bytes: for text the library counts the characters before each match.
-        data = value[:READ_CHARACTERS].encode("utf-8", "surrogatepass")
+        data = _start(value)
         for regex, replacement, whole in self._steps:
             if whole is None:
                 data = regex.sub(lambda _, replacement=replacement: replacement, data)
+                if len(data) > READ_CHARACTERS:  # each step may make it a thousand times as long
+                    data = _start(data.decode("utf-8", "surrogatepass"))
             elif regex.search(data) is not None:
                 return whole
         return data.decode("utf-8", "surrogatepass") or UNKNOWN
+
+
+def _start(value: str) -> bytes:
+    return value[:READ_CHARACTERS].encode("utf-8", "surrogatepass")

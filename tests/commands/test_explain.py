@@ -12,14 +12,16 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sidecar.commands.cli import cli
 from sidecar.decode.emf import Decoder
-from sidecar.model.errors import Reason
+from sidecar.model.errors import Reason, SidecarError
 from sidecar.pipeline.explaining import Explainer, Explanation
 from sidecar.pipeline.shaping import make_shape
 from tests.support.clock import HandClock
-from tests.support.pipeline import Rig
+from tests.support.pipeline import Rig, done
+from tests.support.pipeline import run as run_now
 from tests.support.strategies import any_lines, statsd_lines
 
 RULES: Final = """\
@@ -278,3 +280,87 @@ def test_what_is_explained_is_what_is_sent(line: bytes) -> None:
     rig.flush()
 
     agree(explanation, rig)
+
+
+SCALARS: Final = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+VALUES: Final = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner)
+)
+KEYS: Final = (
+    "name",
+    "value",
+    "type",
+    "dimensions",
+    "unit",
+    "timestamp",
+    "values",
+    "counts",
+    "statistics",
+    "sample_rate",
+)
+NAMES: Final = st.sampled_from(["a", "job.x.y.seconds", "debug.a", "b"])
+METRICS: Final = st.fixed_dictionaries(
+    {"name": NAMES, "value": st.integers(0, 9)},
+    optional={
+        "type": st.sampled_from(["counter", "gauge", "timer", "set", "x"]),
+        "dimensions": st.dictionaries(st.sampled_from(["env", "pod", "é", ""]), st.sampled_from(["1", "2", ""])),
+        "unit": st.sampled_from(["Seconds", "x"]),
+    },
+) | st.dictionaries(st.sampled_from(KEYS), VALUES)
+EVENTS: Final = st.fixed_dictionaries(
+    {"message": st.text(max_size=8) | st.just("mail a@b.example")},
+    optional={
+        "level": st.sampled_from(["debug", "error", "info"]),
+        "service": st.sampled_from(["shop", "a b", "", "é"]),
+        "timestamp": VALUES,
+        "group": VALUES,
+    },
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(items=st.lists(METRICS | EVENTS | VALUES, max_size=4))
+def test_what_is_explained_of_json_is_what_is_sent(items: list[Any]) -> None:
+    """A datagram with metrics and log events: the same series, messages, drops and refusals."""
+    datagram = json.dumps(items).encode()
+    config = yaml.safe_load(RULES)
+    rig = Rig(metrics=config["metrics"], logs=config["logs"])
+    explanation = explainer_of(rig).explain(datagram)
+    rig.send(datagram)
+    rig.flush()
+    run_now(rig.pipeline.flush_logs("timer"))
+
+    agree_on_events(explanation, rig)
+
+
+@settings(max_examples=300, deadline=None)
+@given(items=st.lists(EVENTS | VALUES, max_size=4) | EVENTS)
+def test_what_is_explained_of_a_body_of_log_events_is_what_is_sent(items: Any) -> None:
+    config = yaml.safe_load(RULES)
+    rig = Rig(metrics=config["metrics"], logs=config["logs"])
+    body = json.dumps(items).encode()
+    explanation = explainer_of(rig).explain(body, log=True)
+    try:
+        done(rig.pipeline.ingest_logs(body, "application/json"))
+    except SidecarError:
+        assert explanation.outcomes == ["refused"]
+        return
+    rig.flush()
+    run_now(rig.pipeline.flush_logs("timer"))
+
+    agree_on_events(explanation, rig)
+
+
+def agree_on_events(explanation: Explanation, rig: Rig) -> None:
+    """Compare outcomes, of which those of log events have a message behind the group."""
+    named = {shown(datum) for datum in rig.datums()}
+    assert {one.partition(" = ")[0] + " = " for one in explanation.outcomes if "} = " in one} <= named
+    assert len(named) <= explanation.series
+    events = sorted(one.partition(": ")[2] for one in explanation.outcomes if one.startswith("/"))
+    assert events == sorted(rig.events())
+    counts: dict[str, int] = {}
+    for account in (rig.ledger.samples, rig.ledger.log_events):
+        for reason, units in account.dropped.items():
+            counts[reason.value] = counts.get(reason.value, 0) + units
+    said = [one.partition(" ")[2] for one in explanation.outcomes if one.startswith(("refused ", "dropped "))]
+    assert {reason for reason, units in counts.items() if units} == set(said), explanation

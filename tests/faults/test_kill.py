@@ -129,6 +129,7 @@ def test_kill_at_random_moments_under_load(daemon: Start, double: ThreadedCloudW
         time.sleep(0.5)
     finally:
         application.stop()
+    current.wait_until(lambda: current.stats()["log_events"]["pending"] == 0, "delivered")
     final = current.stop()
     for signal_name in ("samples", "log_events"):
         ambiguous[signal_name] += final[signal_name]["ambiguous"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sidecar.model.samples import Measurement, Series, Statistics
-from sidecar.observe.sent import KNOWN, SETS, VALUES, SentSeries
+from sidecar.observe.sent import CHARACTERS, KNOWN, SETS, VALUES, SentSeries
 
 VALUES_OF_ONE = Measurement(1, values=(1.0,), counts=(1.0,))
 STATISTICS = Measurement(1, Statistics(1, 1, 1, 1))
@@ -41,3 +41,18 @@ def test_the_notes_are_bounded() -> None:
     assert len(found["sent"]) == SETS
     assert found["sent"][0]["more"] is True
     assert len(found["sent"][0]["values"]) == VALUES
+
+
+def test_the_notes_are_bounded_in_characters() -> None:
+    """1,000 sets of 20 combinations of 30 long values would be 600 MB, in memory and in one answer."""
+    sent = SentSeries()
+    for metric in range(100):
+        for number in range(VALUES):
+            wide = {f"d{place}": f"{number}".ljust(1_000, "x") for place in range(30)}
+            sent.note(series(f"m{metric}", 60, **wide), STATISTICS)
+
+    found = sent.summary()
+    texts = [text for one in found["sent"] for values in one["values"] for text in values]
+    assert CHARACTERS // 2 < sum(map(len, texts)) <= CHARACTERS
+    assert found["more"] or any(one["more"] for one in found["sent"])
+    assert all(one["more"] or len(one["values"]) == VALUES for one in found["sent"])

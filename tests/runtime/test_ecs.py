@@ -42,6 +42,12 @@ def test_placeholders_are_what_a_task_says_and_nothing_else() -> None:
     assert ecs.placeholders({"Family": "f" * 256}) == {}
 
 
+@pytest.mark.parametrize("value", ["", " ", "a\nb", "\x1b[31m", "é", {"a": 1}, ["a"], 5, None])
+def test_a_value_that_no_dimension_may_have_is_not_known(value: object) -> None:
+    """As the value of a configured dimension it would have every sample refused."""
+    assert ecs.placeholders(dict.fromkeys(TASK, value)) == {}
+
+
 @pytest.mark.parametrize("task", [None, [], "text", 5, {}])
 def test_what_is_no_task_has_no_placeholders(task: object) -> None:
     assert ecs.placeholders(task) == {}

@@ -55,3 +55,10 @@ def test_hostile_patterns_take_linear_time_and_values_bounded_memory() -> None:
 
     assert time.process_time() - began < 10
     assert len(one._cache) <= CACHED_VALUES
+
+
+def test_what_steps_make_of_a_value_does_not_grow() -> None:
+    """Three steps with replacements of 1,000 characters would make terabytes of a value of 4,096."""
+    steps = [Step("a", "é" + "a" * 999)] * 3
+
+    assert len(Rewriting(steps).apply("a" * 4_096)) == 4_096
