@@ -18,6 +18,7 @@ SHORT_WINDOW_SECONDS: Final = 86_400  # period x periods of PutMetricAlarm, for 
 LONG_WINDOW_SECONDS: Final = 604_800
 HIGH_RESOLUTION_PERIODS: Final = (10, 30)  # the service takes 20 as well, cfn-lint 1.58 does not
 
+_URL: Final = re.compile(r"https?://[^\s\"'<>]{1,900}")
 _STATISTIC: Final = re.compile(
     r"SampleCount|Sum|Average|Minimum|Maximum|IQM|(p|tm|wm|tc|ts)([0-9]{1,2}(\.[0-9]{1,10})?|100)"
 )
@@ -46,6 +47,15 @@ def _dimension_names(given: dict[str, str | None]) -> dict[str, str | None]:
     return given
 
 
+def _url(text: str) -> str:
+    # Not as a pattern of pydantic: its engine expands the repetition into 3.5 MB, which every daemon would hold.
+    if not _URL.fullmatch(text):
+        raise ValueError(
+            "must be a URL, http:// or https://, of at most 900 characters behind it, without blanks and quotes"
+        )
+    return text
+
+
 def _period(seconds: int) -> int:
     if seconds not in HIGH_RESOLUTION_PERIODS and (seconds % 60 or not 60 <= seconds <= LONG_WINDOW_SECONDS):
         raise ValueError("must be 10, 30, or a multiple of 60 up to 604800")
@@ -72,7 +82,7 @@ def _group(name: str) -> str:
 
 
 Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-Url = Annotated[str, Field(pattern=r"^https?://[^\s\"'<>]{1,900}$")]
+Url = Annotated[str, AfterValidator(_url)]
 MetricName = Annotated[str, AfterValidator(checks.metric_name)]
 Namespace = Annotated[str, AfterValidator(checks.namespace)]
 Statistic = Annotated[str, AfterValidator(_statistic)]
