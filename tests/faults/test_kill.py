@@ -129,12 +129,19 @@ def test_kill_at_random_moments_under_load(daemon: Start, double: ThreadedCloudW
         time.sleep(0.5)
     finally:
         application.stop()
-    current.wait_until(lambda: current.stats()["log_events"]["pending"] == 0, "delivered")
     final = current.stop()
     for signal_name in ("samples", "log_events"):
         ambiguous[signal_name] += final[signal_name]["ambiguous"]
-
     assert_balanced(final)
+    assert final["log_events"]["dropped"] == 0
+    if final["log_events"]["pending"]:
+        # A slow machine delivers less than all within drain_seconds: the rest is in the spool, for the next life.
+        following = daemon(config)
+        assert following.stats()["log_events"]["recovered"] == final["log_events"]["pending"]
+        left = following.settled()
+        for signal_name in ("samples", "log_events"):
+            ambiguous[signal_name] += left[signal_name]["ambiguous"]
+
     arrived = Counter(json.loads(text)["n"] for _, text in double.logs.events(GROUP))
     missing = application.acknowledged - set(arrived)
     twice = arrived.total() - len(arrived)
