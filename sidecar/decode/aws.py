@@ -34,7 +34,6 @@ from sidecar.decode.aws_other import FaultReading, PassedReading, route
 from sidecar.decode.aws_request import Call, Protocol, parameters, recognise
 from sidecar.decode.forms import FORM
 from sidecar.decode.items import Item
-from sidecar.model.batches import MEMORY_PER_ELEMENT
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.events import LogEvent, Outcome
 from sidecar.model.exchange import Answer, Event, Events, Forward, Refusal, Request, Signal
@@ -134,7 +133,7 @@ class AwsReading:
             request_id: for the answer.
         """
         self._call = call
-        self._body = body
+        self.body = body
         self._now = now
         self._groups = groups
         self._known = known
@@ -142,9 +141,9 @@ class AwsReading:
         self.signal: Signal | None = _SIGNALS.get(call.operation) if call.answered else None
         self.documents = self.signal == "samples" and not strict
         self.whole = strict and self.signal is not None
-        # Each event has the key once. Messages that have the word, too, count more than they need.
-        events = body.count(b"timestamp") if self.signal == "log_events" else 0
-        self.size_bytes = len(body) + MEMORY_PER_ELEMENT * events if self.signal else 0
+        self.size_bytes = len(body) if self.signal else 0
+        # Each log event has the key once. Messages that have the word, too, count more than they need.
+        self.mark = b"timestamp" if self.signal == "log_events" else b""
         self._fault: Fault | None = None  # of the request as a whole
         self._wanted: PutMetricData | PutLogEvents | None = None
         self._output: dict[str, Any] = {}
@@ -154,7 +153,7 @@ class AwsReading:
         """The datums as items, or the log events; of a request that is refused whole one error, which is counted."""
         given: Any = {}
         if self._call.answered:
-            given = yield from parameters(self._call, self._body, self._known)
+            given = yield from parameters(self._call, self.body, self._known)
         if isinstance(given, DecodeError):
             self._fault = aws_faults.of_error(self._call.service, given)
             if self.signal is not None:

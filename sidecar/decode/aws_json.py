@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from typing import Any, Final
 
 from sidecar.decode import scan
-from sidecar.decode.large import WHOLE_BYTES, loads
+from sidecar.decode.large import WHOLE_BYTES, loads, parse
 from sidecar.model.errors import DecodeError, Reason
 
 PAUSE_BYTES: Final = 16_384  # of a larger one, between two pauses
 _BLANKS: Final = b" \t\r\n"
+_BLANK: Final = re.compile(rb"[ \t\r\n]*+")
+_OPENING: Final = re.compile(rb"[ \t\r\n]*+\{")
 
 
 def decode(body: bytes) -> Generator[None, None, dict[str, Any] | DecodeError]:
@@ -26,17 +29,18 @@ def decode(body: bytes) -> Generator[None, None, dict[str, Any] | DecodeError]:
         The object, or why it could not be read: `invalid_json` or `invalid_utf8`. Of a large one, an element of a
         list that cannot be read alone is a DecodeError in its place.
     """
-    if len(body) > WHOLE_BYTES and body.lstrip(_BLANKS)[:1] == b"{":
-        return (yield from _by_members(body))
+    if len(body) > WHOLE_BYTES and (opening := _OPENING.match(body)) is not None:
+        return (yield from _by_members(body, opening.end()))
     value = loads(body or b"{}")
     if isinstance(value, dict | DecodeError):
         return value
     return DecodeError(Reason.INVALID_JSON, "the JSON is not an object")
 
 
-def _by_members(body: bytes) -> Generator[None, None, dict[str, Any] | DecodeError]:
+def _by_members(body: bytes, begin: int) -> Generator[None, None, dict[str, Any] | DecodeError]:
+    """Read an object; `begin` is behind its bracket."""
     parameters: dict[str, Any] = {}
-    members = scan.members(body, body.index(b"{") + 1)
+    members = scan.members(body, begin)
     while True:
         try:
             member = next(members)
@@ -48,12 +52,11 @@ def _by_members(body: bytes) -> Generator[None, None, dict[str, Any] | DecodeErr
             continue
         if member.name is None:
             return DecodeError(Reason.INVALID_JSON, f"not JSON: no key and value at byte {member.begin}")
-        text = body[member.value : member.end]
         value: Any
-        if text[:1] == b"[":
-            value = yield from _elements(text)
+        if body[member.value : member.value + 1] == b"[":
+            value = yield from _elements(body, member.value + 1, member.end)
         else:
-            value = loads(text)
+            value = yield from parse(body, None, member.value, member.end)
             yield
         if isinstance(value, DecodeError):
             return value
@@ -63,10 +66,11 @@ def _by_members(body: bytes) -> Generator[None, None, dict[str, Any] | DecodeErr
     return parameters
 
 
-def _elements(text: bytes) -> Generator[None, None, list[Any] | DecodeError]:
+def _elements(body: bytes, begin: int, after: int) -> Generator[None, None, list[Any] | DecodeError]:
+    """Read an array; `begin` is behind its bracket, and nothing but blanks may be between its end and `after`."""
     values: list[Any] = []
-    spans = scan.parts(text, 1, scan.ARRAY_END)
-    pause = PAUSE_BYTES
+    spans = scan.parts(body, begin, scan.ARRAY_END)
+    pause = begin + PAUSE_BYTES
     while True:
         try:
             span = next(spans)
@@ -76,11 +80,15 @@ def _elements(text: bytes) -> Generator[None, None, list[Any] | DecodeError]:
         if span is None:
             yield
             continue
-        begin, end = span
-        values.append(loads(text[begin:end]))
+        first, end = span
+        if end - first <= WHOLE_BYTES:
+            values.append(loads(body[first:end]))
+        else:
+            blank = _BLANK.match(body, first)
+            values.append((yield from parse(body, None, first if blank is None else blank.end(), end)))
         if end >= pause:
             pause = end + PAUSE_BYTES
             yield
-    if end < 0 or text[end:].strip(_BLANKS):
+    if end < 0 or body[end:after].strip(_BLANKS):
         return DecodeError(Reason.INVALID_JSON, "not JSON: an array does not end where its member does")
     return values

@@ -27,6 +27,7 @@ class _WithoutEvents:
 
     signal = None
     size_bytes = 0
+    mark = body = b""
     documents = False
     whole = False
 

@@ -1,17 +1,16 @@
 """Log events longer than CloudWatch Logs accepts: cut and marked; a JSON object stays one. Pure.
 
-Everything but the ends of the texts that are cut is unchanged. The texts are searched in C, past all that is short:
-a message of a megabyte takes some milliseconds, however many fields it has.
+Everything but the ends of the texts that are cut is unchanged. The texts are searched in C, past all that is short.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Final, TypeAlias
 
-import orjson
-
+from sidecar.decode import large, scan
+from sidecar.model.errors import DecodeError
 from sidecar.model.limits import LOG_MESSAGE_BYTES
 
 Span: TypeAlias = tuple[int, int]
@@ -20,12 +19,13 @@ Span: TypeAlias = tuple[int, int]
 TRUNCATED: Final = "[truncated]"
 # A character has at most 4 bytes in UTF-8: a message of so many characters fits whatever they are.
 UNCUT_CHARACTERS: Final = LOG_MESSAGE_BYTES // 4
-NESTED_BRACKETS: Final = 10_000  # looked at one by one, where brackets are nested deeper than the pattern: 5 ms
+NESTED_BRACKETS: Final = 10_000  # looked at one by one, where brackets are nested deeper than the pattern
 
 _MARK: Final = TRUNCATED.encode()
-_LONGEST_ESCAPE: Final = 12  # bytes: \ud83d\ude00
+SHORT_BYTES: Final = 256  # a text up to this size is not cut
+_COLON_BYTES: Final = 64  # before a text, among which a colon and blanks say that it is a member's value
 _BLANKS: Final = b" \t\r\n"
-# A text of up to 256 bytes, or of some more with escapes; longer ones may be cut.
+# A text of up to SHORT_BYTES, or of some more with escapes.
 _SHORT: Final = rb'"[^"\\]{0,256}+(?:\\.[^"\\]{0,256}+){0,4}+"'
 _STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _PLAIN: Final = rb'[^"\[\]{}]*+'
@@ -42,45 +42,59 @@ _TO_LONG: Final = re.compile(_PLAIN + b"(?:(?:" + _SHORT + b"|" + _NESTED + b")"
 _TO_BRACKET: Final = re.compile(
     _PLAIN + b"(?:(?:" + _STRING + b"|" + _NESTED + b")" + _PLAIN + rb")*+([\[\]{}]?)", re.DOTALL
 )
-_REST_OF_STRING: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-_HIGH_SURROGATE: Final = re.compile(rb"\\u[dD][89abAB]")
-_LOW_SURROGATE: Final = re.compile(rb"\\u[dD][c-fC-F]")
 
 
 def cut(message: str) -> tuple[str, bool]:
+    """Bring a message within the service's limit, as `cut_in_turns` does, at once."""
+    turns = cut_in_turns(message)
+    while True:
+        try:
+            next(turns)
+        except StopIteration as stop:
+            result: tuple[str, bool] = stop.value
+            return result
+
+
+def cut_in_turns(message: str) -> Generator[None, None, tuple[str, bool]]:
     """Bring a message within the service's limit of 1,048,550 bytes.
 
     A JSON object stays one: its longest text fields are cut, where these have over 256 bytes and that makes it short
     enough. Anything else is cut at a character's boundary. Either ends in `[truncated]`.
 
+    Yields:
+        None where the caller is to let others run.
+
     Returns:
         The message, and True if it was cut.
     """
-    if len(message) <= UNCUT_CHARACTERS:
+    if len(message) <= (LOG_MESSAGE_BYTES if message.isascii() else UNCUT_CHARACTERS):
         return message, False
     data = message.encode()
+    yield
     if len(data) <= LOG_MESSAGE_BYTES:
         return message, False
-    shorter = _cut_object(data) if message.startswith("{") else None
+    shorter = (yield from _cut_object(data)) if message.startswith("{") else None
     if shorter is None:
         shorter = data[: LOG_MESSAGE_BYTES - len(_MARK)].decode("utf-8", "ignore").encode() + _MARK
-    return shorter.decode(), True
+    yield
+    return (yield from large.text(shorter)), True
 
 
-def _cut_object(data: bytes) -> bytes | None:
+def _cut_object(data: bytes) -> Generator[None, None, bytes | None]:
     """Cut the longest text fields of an object, or None where that does not make it short enough."""
     over = len(data) - LOG_MESSAGE_BYTES
     cuts: list[Span] = []
-    for begin, end in sorted(_long_texts(data), key=lambda span: span[1] - span[0], reverse=True):
+    found = yield from _long_texts(data)
+    for begin, end in sorted(found, key=lambda span: span[1] - span[0], reverse=True):
         if over <= 0:
             break
-        try:
-            orjson.loads(data[begin - 1 : end + 1])
-        except orjson.JSONDecodeError:  # a line that only looks like an object
+        value = yield from large.parse(data[begin - 1 : end + 1])
+        if isinstance(value, DecodeError):  # a line that only looks like an object
             return None
-        last = _boundary(data, begin, max(begin, end - over - len(_MARK)))
+        last = scan.boundary(data, begin, max(begin, end - over - len(_MARK)))
         cuts.append((last, end))
         over -= end - last - len(_MARK)
+        yield
     if over > 0:
         return None
     pieces: list[bytes] = []
@@ -91,49 +105,42 @@ def _cut_object(data: bytes) -> bytes | None:
     return b"".join([*pieces, data[position:]])
 
 
-def _long_texts(data: bytes) -> Iterator[Span]:
+def _long_texts(data: bytes) -> Generator[None, None, list[Span]]:
     """Find the values of an object's members that are long texts; none after what is not JSON."""
+    found: list[Span] = []
     at = 1
-    brackets = 0
-    while (found := _TO_LONG.match(data, at)) is not None and found[1]:
-        begin = at = found.end()
-        if found[1] == b'"':
-            at = _string_end(data, begin)
+    stops = 0  # in objects that are nested deeper than the patterns
+    while at < len(data):
+        yield
+        passed = _TO_LONG.match(data, at, at + scan.WINDOW)
+        if passed is None or not passed[1]:
+            if passed is None or passed.end() == at:
+                break
+            at = passed.end()
+            continue
+        begin = at = passed.end()
+        if passed[1] == b'"':
+            at = yield from scan.string_end(data, begin)
             if at < 0:
-                return
-            if data[found.start() : begin - 1].rstrip(_BLANKS).endswith(b":"):
-                yield begin, at - 1
+                break
+            if at - begin > SHORT_BYTES and data[max(0, begin - _COLON_BYTES) : begin - 1].rstrip(_BLANKS).endswith(
+                b":"
+            ):
+                found.append((begin, at - 1))
             continue
         depth = 1
-        while depth:
-            bracket = _TO_BRACKET.match(data, at)
-            brackets += 1
-            if bracket is None or not bracket[1] or brackets > NESTED_BRACKETS:
-                return
-            depth += 1 if bracket[1] in (b"[", b"{") else -1
+        while depth and at < len(data):
+            yield
+            bracket = _TO_BRACKET.match(data, at, at + scan.WINDOW)
+            stops += 1
+            if bracket is None or stops > NESTED_BRACKETS:
+                return found
+            if bracket[1]:
+                depth += 1 if bracket[1] in (b"[", b"{") else -1
+            elif bracket.end() == at:  # a string is next that does not end within the window
+                at = yield from scan.string_end(data, at + 1)
+                if at < 0:
+                    return found
+                continue
             at = bracket.end()
-
-
-def _string_end(data: bytes, begin: int) -> int:
-    """Where a string ends, its closing quote included; -1 where it does not. `begin` is after the opening quote."""
-    quote = data.find(b'"', begin)
-    if quote >= 0 and data[quote - 1 : quote] != b"\\":
-        return quote + 1
-    rest = _REST_OF_STRING.match(data, begin)  # ten times as slow
-    return -1 if rest is None else rest.end()
-
-
-def _boundary(data: bytes, begin: int, last: int) -> int:
-    """The end of the longest part of a valid string that ends by `last`, within neither a character nor an escape."""
-    while data[last] & 0xC0 == 0x80:  # a continuation byte of UTF-8
-        last -= 1
-    escape = data.rfind(b"\\", max(begin, last - _LONGEST_ESCAPE), last)
-    if escape < 0 or (escape - len(data[begin:escape].rstrip(b"\\")) - begin) % 2:
-        return last  # none is near, or it is an escaped backslash
-    if escape + (6 if data[escape + 1 : escape + 2] == b"u" else 2) > last:
-        last = escape
-    elif _HIGH_SURROGATE.match(data, escape):
-        return escape  # its other half would be missing
-    if _LOW_SURROGATE.match(data, last) and _HIGH_SURROGATE.match(data, last - 6):
-        return last - 6
-    return last
+    return found

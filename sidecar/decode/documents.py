@@ -6,14 +6,14 @@ A body is parsed whole where it is small and valid; else part by part (`tolerant
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any, Final
 
 import orjson
 
 from sidecar.decode import large
 from sidecar.decode.items import BLANKS, Item, Items, check_number, elements, split_lines
-from sidecar.decode.tolerant import WHOLE_BYTES, by_parts, lines
+from sidecar.decode.large import Container
+from sidecar.decode.tolerant import by_parts, lines
 from sidecar.model.errors import DecodeError, Reason, TooManyItemsError
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -29,7 +29,8 @@ def documents(body: bytes, *, texts: bool = True, requests: bool = False) -> Ite
     """Split a JSON body into its items: one object, an array, or one document a line (NDJSON).
 
     An element or line that cannot be parsed is an item with an error; its neighbours are unharmed. Items are parsed
-    one by one as the caller iterates, so that it may yield to the event loop between them.
+    one by one as the caller iterates, so that it may yield to the event loop between them. The value of a large one is
+    emptied when the next is asked for.
 
     Args:
         body: the inflated body.
@@ -41,15 +42,15 @@ def documents(body: bytes, *, texts: bool = True, requests: bool = False) -> Ite
         TooManyItemsError: over 100,000 items; by this call, or before the first is yielded.
     """
     body = body.removeprefix(BYTE_ORDER_MARK).strip(BLANKS)
-    newline = body.find(b"\n", 0, WHOLE_BYTES)
+    newline = body.find(b"\n", 0, large.WHOLE_BYTES)
     if newline >= 0 and _is_document(body[:newline]):
         return lines(body, texts=texts, requests=requests)
     if len(body) <= large.WHOLE_BYTES:
         value = large.loads(body)
         if not isinstance(value, DecodeError):
             return _whole(value, body, texts=texts)
-    elif len(body) <= WHOLE_BYTES or (texts and body[:1] == b"{"):
-        return _large(body, texts=texts, requests=requests)
+    elif texts and body[:1] == b"{":
+        return _large(body, requests=requests)
     return _refused_late(by_parts(body, texts=texts, requests=requests))
 
 
@@ -61,13 +62,15 @@ def _whole(value: Any, body: bytes, *, texts: bool) -> Items:
     return iter((Item(value, body.decode() if texts else None),))
 
 
-def _large(body: bytes, *, texts: bool, requests: bool) -> Items:
-    """The items of a body that is parsed member by member, or part by part where it is not JSON as a whole."""
-    value = yield from large.parse(body)
+def _large(body: bytes, *, requests: bool) -> Items:
+    """The item of a body that is one large object with its text; its items where it is not JSON as a whole."""
+    containers: list[Container] = []
+    value = yield from large.parse(body, containers)
     if isinstance(value, DecodeError):
-        yield from _refused_late(by_parts(body, texts=texts, requests=requests))
+        yield from _refused_late(by_parts(body, texts=True, requests=requests))
     else:
-        yield from _whole(value, body, texts=texts)
+        yield Item(value, (yield from large.text(body)))
+        yield from large.release(containers)
 
 
 def _refused_late(items: Items) -> Items:
@@ -83,18 +86,18 @@ def _refused_late(items: Items) -> Items:
         yield Item(None, error=DecodeError(Reason.TOO_MANY_ITEMS, str(error)))
 
 
-def text_lines(body: bytes) -> Iterator[Item]:
+def text_lines(body: bytes) -> Items:
     """Split a plain text body into one item a line, blank lines left out.
 
     Raises:
-        TooManyItemsError: over 100,000 lines.
+        TooManyItemsError: over 100,000 lines; before the first item is yielded.
     """
-    check_number(body.count(b"\n"))
+    check_number((yield from large.count(body, b"\n")))
     for line in split_lines(body.removeprefix(BYTE_ORDER_MARK)):
         if not line or line.isspace():
             continue
         try:
-            text = line.removesuffix(b"\r").decode()
+            text = yield from large.text(line.removesuffix(b"\r"))
         except UnicodeDecodeError:
             yield Item(None, error=DecodeError(Reason.INVALID_UTF8, "the line is not UTF-8"))
         else:

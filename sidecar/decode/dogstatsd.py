@@ -14,7 +14,6 @@ import re
 from typing import Final
 
 from sidecar.decode import json_logs
-from sidecar.decode.items import Item
 from sidecar.decode.tags import STRIPPED_TAGS, dogstatsd_tags
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.events import LogEvent
@@ -35,11 +34,10 @@ _EVENT_FIELDS: Final = {
 }
 
 
-def decode(line: bytes, _: float = 0.0) -> LogEvent | DecodeError:
+def decode(line: bytes, _: float = 0.0) -> LogEvent:
     """Decode one event or service check as a log event; the errors raised are those of `decode_event`."""
-    event = json_logs.decode(Item(decode_event(line)))
-    if isinstance(event, LogEvent):
-        event.from_statsd = True
+    event = json_logs.from_object(decode_event(line))
+    event.from_statsd = True
     return event
 
 

@@ -70,12 +70,13 @@ def decode(document: bytes, now: float, as_: EmfAs = "logs") -> Iterator[Sample 
         DecodeError in its place. None before that, where the document is large: a moment to let others run.
     """
     document = document.strip()
-    value = yield from large.parse(document)
+    containers: list[large.Container] = []
+    value = yield from large.parse(document, containers)
     if isinstance(value, DecodeError):
         yield value
         return
-    text = document.decode()
-    yield from decode_parsed(value, text, now, as_)
+    yield from decode_parsed(value, (yield from large.text(document)), now, as_)
+    yield from large.release(containers)
 
 
 def decode_parsed(

@@ -17,11 +17,12 @@ from sidecar.decode.documents import documents, looks_like_json, text_lines
 from sidecar.decode.forms import FORM, form_items
 from sidecar.decode.items import Item
 from sidecar.decode.requests import metric_items
-from sidecar.model.batches import MEMORY_PER_ELEMENT
 from sidecar.model.errors import EmptyBodyError, UnsupportedError
 from sidecar.model.events import Outcome
 from sidecar.model.exchange import Answer, Decode, Refusal, Request, Signal
 
+# As a message every quote and backslash is written as two bytes, and each line may become an event.
+_LOG_SIZE: Final = (2, b"\n")
 _JSON: Final = {"Content-Type": "application/json; charset=utf-8"}
 
 
@@ -37,10 +38,16 @@ class JsonReading:
     request: Request
     signal: Signal
     size_bytes: int
+    mark: bytes
     documents: bool
     parts: Callable[[Request], Iterable[Item | None]]
     decode: Decode
     whole: bool = False
+
+    @property
+    def body(self) -> bytes:
+        """Of the request."""
+        return self.request.body
 
     def elements(self) -> Iterable[Item | None]:
         """The items of the body."""
@@ -69,14 +76,16 @@ class JsonBodies:
         signal: of what it mostly holds.
         parts: gives the items of a request; may raise UnsupportedError.
         decode: decodes an item.
-        size: returns the most memory (bytes) that the events of a body may need.
+        each_byte: the most memory (bytes) that the events of a body need for each of its bytes.
+        mark: as of `Reading`.
         documents: there are shortcuts for its items.
     """
 
     signal: Signal
     parts: Callable[[Request], Iterable[Item | None]]
     decode: Decode
-    size: Callable[[bytes], int]
+    each_byte: int
+    mark: bytes
     documents: bool = False
 
     def claims(self, head: Request) -> bool:
@@ -90,7 +99,9 @@ class JsonBodies:
         body = request.body
         if not body or body.isspace():
             raise EmptyBodyError("the body is empty")
-        return JsonReading(request, self.signal, self.size(body), self.documents, self.parts, self.decode)
+        return JsonReading(
+            request, self.signal, self.each_byte * len(body), self.mark, self.documents, self.parts, self.decode
+        )
 
     def refused(self, request: Request, refusal: Refusal) -> Answer:
         """`{"error": "..."}`."""
@@ -100,17 +111,17 @@ class JsonBodies:
 
 def metrics() -> JsonBodies:
     """`POST /ingest/metrics`: JSON metrics."""
-    return JsonBodies("samples", _metrics, json_metrics.decode, len, documents=True)
+    return JsonBodies("samples", _metrics, json_metrics.decode, 1, b"", documents=True)
 
 
 def logs() -> JsonBodies:
     """`POST /ingest/logs`: log events in JSON, a form, or text with one event a line where the type is text/plain."""
-    return JsonBodies("log_events", _logs, json_logs.decode, _log_size)
+    return JsonBodies("log_events", _logs, json_logs.decode, *_LOG_SIZE)
 
 
 def emf_documents(decoder: emf.Decoder) -> JsonBodies:
     """`POST /ingest/emf`: documents in embedded metric format, one a line, one alone, or an array of them."""
-    return JsonBodies(decoder.signal, _documents, decoder.decode_item, _log_size)
+    return JsonBodies(decoder.signal, _documents, decoder.decode_item, *_LOG_SIZE)
 
 
 def _metrics(request: Request) -> Iterable[Item | None]:
@@ -134,8 +145,3 @@ def _documents(request: Request) -> Iterable[Item | None]:
     if not looks_like_json(request.body):
         raise UnsupportedError(f"{request.content_type}: the body must be JSON documents, one a line")
     return documents(request.body)
-
-
-def _log_size(body: bytes) -> int:
-    # As a message every quote and backslash is written as two bytes, and each line may become an event.
-    return 2 * len(body) + MEMORY_PER_ELEMENT * (body.count(b"\n") + 1)

@@ -39,28 +39,38 @@ class Member(NamedTuple):
 
 WINDOW: Final = 16_384  # bytes: 0.2 ms in one call of a pattern
 PAUSE_STEPS: Final = 1_000  # brackets or strings between two yields of None: about 0.5 ms
+STEP_BYTES: Final = 32  # of what a pattern passes over, counted as one more step
+DEEPER_STEPS: Final = 200  # for a bracket that is not passed over: the pattern may have tried a whole window
 PAUSE_MEMBERS: Final = 100
 ARRAY_END: Final = b"]"
 OBJECT_END: Final = b"}"
 _OPENINGS: Final = (b"[", b"{")
 
-# The closing quote is missing where the text was cut off. Loops of plain characters and what may follow them: an
-# alternation of both takes half as long again.
-_STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'
+# Loops of plain characters and what may follow them: an alternation of both takes half as long again.
+_STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _FLAT: Final = rb'[^"\[\]{}]*+(?:' + _STRING + rb'[^"\[\]{}]*+)*+'  # anything without a bracket
 _BLANKS: Final = rb"[ \t\r\n]*+"
 _TO_MARK: Final = re.compile(rb'[^"\[\]{},]*+(?:' + _STRING + rb'[^"\[\]{},]*+)*+([\[\]{},]?)', re.DOTALL)
-_TO_BRACKET: Final = re.compile(_FLAT + rb"([\[\]{}]?)", re.DOTALL)
 _MARK_OR_QUOTE: Final = re.compile(rb'["\[\]{},]')
 _BRACKET_OR_QUOTE: Final = re.compile(rb'["\[\]{}]')
 # An object of at most three levels with the comma or bracket behind it: most events are found in one call.
 _NESTED: Final = rb"(?:" + _STRING + rb"|[\[{]" + _FLAT + rb"[\]}])"
 _DEEPER: Final = rb"(?:" + _STRING + rb'|[\[{][^"\[\]{}]*+(?:' + _NESTED + rb'[^"\[\]{}]*+)*+[\]}])'
 _OBJECT: Final = re.compile(
-    _BLANKS + rb'(\{[^"\[\]{}]*+(?:' + _DEEPER + rb'[^"\[\]{}]*+)*+\})' + _BLANKS + rb"([,\]])", re.DOTALL
+    _BLANKS + rb'\{[^"\[\]{}]*+(?:' + _DEEPER + rb'[^"\[\]{}]*+)*+\}' + _BLANKS + rb"([,\]])", re.DOTALL
 )
+# The same for a member, whose value may be a plain one.
+_MEMBER: Final = re.compile(
+    _BLANKS + _STRING + _BLANKS + rb':[^"\[\]{},]*+(?:' + _DEEPER + _BLANKS + rb")?+([,}])", re.DOTALL
+)
+# Past what is whole within the window and nested at most three levels deep.
+_TO_BRACKET: Final = re.compile(rb'[^"\[\]{}]*+(?:' + _DEEPER + rb'[^"\[\]{}]*+)*+([\[\]{}]?)', re.DOTALL)
 _KEY: Final = re.compile(_BLANKS + rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")' + _BLANKS + rb":" + _BLANKS, re.DOTALL)
 
+_CONTENT: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)  # of a string
+_LONGEST_ESCAPE: Final = 12  # bytes: \ud83d\ude00
+_HIGH_SURROGATE: Final = re.compile(rb"\\u[dD][89abAB]")
+_LOW_SURROGATE: Final = re.compile(rb"\\u[dD][c-fC-F]")
 _PLAIN_VALUE: Final = re.compile(r'[ \t\r\n]*+:[ \t\r\n]*+"[^"\\]*+"[ \t\r\n]*+(,?)[ \t\r\n]*+')
 
 
@@ -80,46 +90,56 @@ def parts(text: bytes, position: int, closing: bytes) -> Generator[Span | None, 
         Where the array or object ends, just behind its bracket; -1 where it does not: then the last part is the
         rest of the text.
     """
-    elements = closing == ARRAY_END
-    length = len(text)
-    steps = 0
+    pattern = _OBJECT if closing == ARRAY_END else _MEMBER
     first = True
     while True:
-        simple = _OBJECT.match(text, position, position + WINDOW) if elements else None
+        simple = pattern.match(text, position, position + WINDOW)
         if simple is not None:
-            yield simple.span(1)
+            yield position, simple.start(1)
             first = False
             position = simple.end()
-            if simple[2] == ARRAY_END:
+            if simple[1] != b",":
                 return position
             continue
         begin = position
-        depth = 0
-        while True:
-            found = (_TO_BRACKET if depth else _TO_MARK).match(text, position, position + WINDOW)
-            assert found is not None  # noqa: S101  # it matches anything, even the empty rest of the text
-            mark: bytes = found[1]
-            if mark or found.end() >= length:
-                position = found.end()
-            else:
-                marks = _BRACKET_OR_QUOTE if depth else _MARK_OR_QUOTE
-                position, mark = yield from _far_mark(text, position, marks)
-            if not mark or (not depth and mark in (b",", closing)):
-                break
-            if mark in _OPENINGS:
-                depth += 1
-            elif depth:  # a bracket that closes nothing is part of its element
-                depth -= 1
-            steps += 1
-            if steps >= PAUSE_STEPS:
-                steps = 0
-                yield None
+        position, mark = yield from _end_of_part(text, begin, closing)
         end = position - len(mark)
         if not first or mark == b"," or (begin < end and text[begin:end].strip(b" \t\r\n")):
             yield begin, end
         first = False
         if mark != b",":
             return position if mark else -1
+
+
+def _end_of_part(text: bytes, position: int, closing: bytes) -> Generator[None, None, tuple[int, bytes]]:
+    """Find the comma or closing bracket behind a part.
+
+    Returns:
+        Where it ends, and the mark itself; the end of the text and nothing where there is none.
+    """
+    depth = steps = 0
+    while True:
+        found = (_TO_BRACKET if depth else _TO_MARK).match(text, position, position + WINDOW)
+        assert found is not None  # noqa: S101  # it matches anything, even the empty rest of the text
+        steps += 1 + (found.end() - position) // STEP_BYTES
+        if steps >= PAUSE_STEPS:
+            steps = 0
+            yield
+        mark: bytes = found[1]
+        if found.end() > position or found.end() >= len(text):
+            position = found.end()
+            if not mark and position < len(text):
+                continue  # a string is next that does not end within the window
+        else:
+            marks = _BRACKET_OR_QUOTE if depth else _MARK_OR_QUOTE
+            position, mark = yield from _far_mark(text, position, marks)
+        if not mark or (not depth and mark in (b",", closing)):
+            return position, mark
+        if mark in _OPENINGS:
+            depth += 1
+            steps += DEEPER_STEPS
+        elif depth:  # a bracket that closes nothing is part of its element
+            depth -= 1
 
 
 def _far_mark(text: bytes, position: int, marks: re.Pattern[bytes]) -> Generator[None, None, tuple[int, bytes]]:
@@ -154,6 +174,49 @@ def _far_mark(text: bytes, position: int, marks: re.Pattern[bytes]) -> Generator
     return len(text), b""
 
 
+def string_end(text: bytes, position: int) -> Generator[None, None, int]:
+    """Find where a string ends, its closing quote included; -1 where it does not.
+
+    Args:
+        text: contains the string.
+        position: just behind its opening quote.
+
+    Yields:
+        None where the caller is to let others run.
+    """
+    while True:
+        found = _CONTENT.match(text, position, position + WINDOW)
+        end = position if found is None else found.end()
+        if text[end : end + 1] == b'"':
+            return end + 1
+        if end == position:  # at the end of the text, or at a backslash that is its last character
+            return -1
+        position = end
+        yield
+
+
+def boundary(text: bytes, begin: int, last: int) -> int:
+    """The end of the longest part of a string's content that ends by `last`, within neither a character nor an escape.
+
+    Args:
+        text: contains the string, in valid JSON; of other text the end may be before `begin`.
+        begin: of its content, or of what is left of it.
+        last: within the content.
+    """
+    while last >= begin and text[last] & 0xC0 == 0x80:  # a continuation byte of UTF-8
+        last -= 1
+    escape = text.rfind(b"\\", max(begin, last - _LONGEST_ESCAPE), last)
+    if escape < 0 or (escape - len(text[begin:escape].rstrip(b"\\")) - begin) % 2:
+        return last  # none is near, or it is an escaped backslash
+    if escape + (6 if text[escape + 1 : escape + 2] == b"u" else 2) > last:
+        last = escape
+    elif _HIGH_SURROGATE.match(text, escape):
+        return escape  # its other half would be missing
+    if _LOW_SURROGATE.match(text, last) and _HIGH_SURROGATE.match(text, last - 6):
+        return last - 6
+    return last
+
+
 def members(text: bytes, position: int) -> Generator[Member | None, None, int]:
     """Find the members of an object.
 
@@ -173,10 +236,11 @@ def members(text: bytes, position: int) -> Generator[Member | None, None, int]:
             span = next(found)
         except StopIteration as end:
             return int(end.value)
-        yield None if span is None else _member(text, *span)
+        yield None if span is None else member(text, *span)
 
 
-def _member(text: bytes, begin: int, end: int) -> Member:
+def member(text: bytes, begin: int, end: int) -> Member:
+    """Read the key of a part of an object."""
     key = _KEY.match(text, begin, end)
     if key is not None:
         try:

@@ -29,10 +29,9 @@ from sidecar.decode.requests import REQUEST_FIELDS, REQUEST_KEYS, datum_item, en
 from sidecar.model.errors import DecodeError, Reason, TooManyItemsError
 from sidecar.model.limits import ITEMS_PER_BODY, VALUES_PER_ITEM
 
-WHOLE_BYTES: Final = 131_072  # a body up to this size is parsed in one call: some 2 ms
 CHUNK_BYTES: Final = 8_192  # of a larger body, parsed in one call
 # The most of one metric: 100,000 values with as many counts, and dimensions whose values contain commas. One with more
-# is not parsed, since that would block the event loop.
+# is not parsed, since its numbers would take ten times the memory of the body.
 _METRIC_COMMAS: Final = 3 * VALUES_PER_ITEM
 _CHUNK_TRIES: Final = 8  # ends of a chunk that are tried before elements are searched for one by one
 _BLANK: Final = re.compile(rb"[ \t\r\n]*+")
@@ -46,17 +45,22 @@ def lines(body: bytes, *, texts: bool, requests: bool) -> Items:
     Raises:
         TooManyItemsError: over 100,000 lines; before the first item is yielded.
     """
-    check_number(body.count(b"\n"))
-    may_be_long = texts and len(body) > large.WHOLE_BYTES
+    check_number((yield from large.count(body, b"\n")))
+    may_be_long = len(body) > large.WHOLE_BYTES
     for untrimmed in split_lines(body):
         line = untrimmed.strip(BLANKS)
         if not line:
             continue
+        refused = None
         if may_be_long and len(line) > large.WHOLE_BYTES:
-            value = yield from large.parse(line)
-            refused = Item(None, error=value) if isinstance(value, DecodeError) else None
+            containers: list[large.Container] = []
+            item = yield from _read_large(line, containers, texts=texts)
+            if item.error is None:
+                yield item
+                yield from large.release(containers)
+                continue
+            refused = item
         else:
-            refused = None
             try:
                 value = orjson.loads(line)
             except orjson.JSONDecodeError as error:
@@ -97,11 +101,11 @@ def by_parts(body: bytes, *, texts: bool, requests: bool) -> Items:
             if requests and end >= 0 and survey.is_request:
                 yield from _request(body, survey, None, ())
             else:
-                yield _read(document, texts=texts)
+                yield from _one(document, texts=texts)
             if end < 0:
                 return
         else:
-            yield _read(body, texts=texts) if not position else broken("text behind the end of a document")
+            yield from (broken("text behind the end of a document"),) if position else _one(body, texts=texts)
             return
         after = _BLANK.match(body, end)
         position = len(body) if after is None else after.end()
@@ -197,7 +201,7 @@ def _request(text: bytes, survey: _Survey, namespace: object, ignored: tuple[str
 
 def _entity_by_parts(text: bytes, namespace: object, ignored: tuple[str, ...]) -> Items:
     """The datums of an element of EntityMetricData."""
-    if len(text) <= WHOLE_BYTES or text[:1] != b"{":
+    if len(text) <= large.WHOLE_BYTES or text[:1] != b"{":
         item = _read(text, texts=False)
         if item.error is None:
             yield from entity_items(item.value, namespace, ignored)
@@ -208,7 +212,7 @@ def _entity_by_parts(text: bytes, namespace: object, ignored: tuple[str, ...]) -
             survey.fields.pop("EntityMetricData", None)  # nested entities would make this recursive
             yield from _request(text, survey, namespace, ignored)
             return
-    yield _read(text, texts=False)
+    yield from _one(text, texts=False)
 
 
 def _array(text: bytes, position: int, *, texts: bool) -> Generator[Item | None, None, int]:
@@ -221,7 +225,7 @@ def _array(text: bytes, position: int, *, texts: bool) -> Generator[Item | None,
         TooManyItemsError: before the first item is yielded.
     """
     groups = _groups(text, position, texts=texts)
-    if text.count(b",", position) < ITEMS_PER_BODY:
+    if (yield from large.count(text, b",", position)) < ITEMS_PER_BODY:
         return (yield from _flattened(groups))
     # There may be too many: all are parsed before the first is yielded.
     read: list[list[Item]] = []
@@ -273,7 +277,7 @@ def _groups(text: bytes, position: int, *, texts: bool) -> Generator[list[Item] 
         if span is None:
             yield None
         else:
-            item = _read(text[slice(*span)].strip(BLANKS), texts=texts)
+            item = yield from _read_large(text[slice(*span)].strip(BLANKS), [], texts=texts)
             yield [item]
     if end < 0 and (item is None or item.error is None):
         yield [broken("the array has no end")]
@@ -304,13 +308,30 @@ def _chunk(text: bytes, position: int) -> tuple[list[Any], int] | None:
     return None
 
 
+def _one(text: bytes, *, texts: bool) -> Items:
+    """Read one document, with pauses where it is large."""
+    containers: list[large.Container] = []
+    yield (yield from _read_large(text, containers, texts=texts))
+    yield from large.release(containers)
+
+
+def _read_large(text: bytes, containers: list[large.Container], *, texts: bool) -> Generator[None, None, Item]:
+    """Read one document or element, with pauses where it is large; `containers` as in `large.parse`."""
+    if len(text) <= large.WHOLE_BYTES:
+        return _read(text, texts=texts)
+    if not texts and (yield from large.count(text, b",")) > _METRIC_COMMAS:
+        detail = f"over {VALUES_PER_ITEM} values in one metric"
+        return Item(None, error=DecodeError(Reason.TOO_MANY_ITEMS, detail))
+    value = yield from large.parse(text, containers)
+    if isinstance(value, DecodeError):
+        return Item(None, error=value)
+    return Item(value, (yield from large.text(text)) if texts else None)
+
+
 def _read(text: bytes, *, texts: bool) -> Item:
     """Parse one document or element: a log event where `texts` is set, else a metric."""
     if not text:
         return broken("an element is missing")
-    if not texts and len(text) > WHOLE_BYTES and text.count(b",") > _METRIC_COMMAS:
-        detail = f"over {VALUES_PER_ITEM} values in one metric"
-        return Item(None, error=DecodeError(Reason.TOO_MANY_ITEMS, detail))
     try:
         return Item(orjson.loads(text), text.decode() if texts else None)
     except orjson.JSONDecodeError as error:

@@ -14,6 +14,9 @@ Event: TypeAlias = Sample | LogEvent | DecodeError
 Events: TypeAlias = Iterator[Event | None]
 """The events of one element that has several; None between them, where decoding takes long: yield to the event loop."""
 
+Steps: TypeAlias = Iterator[DecodeError | None]
+"""The work on one element, step by step: why one of its events was refused, else None; the caller may let others run between any two."""
+
 Signal: TypeAlias = Literal["samples", "log_events"]
 """A ledger: where an element is counted that cannot be decoded, and whose memory a body needs."""
 
@@ -93,7 +96,17 @@ class Reading(Protocol):
 
     @property
     def size_bytes(self) -> int:
-        """The most memory its events may need until they are delivered."""
+        """The most memory its events may need until they are delivered, besides `MEMORY_PER_ELEMENT` for each mark."""
+        ...
+
+    @property
+    def mark(self) -> bytes:
+        """What the body has at least as often as events, but for one; empty where that is not counted."""
+        ...
+
+    @property
+    def body(self) -> bytes:
+        """The body, where marks are counted."""
         ...
 
     @property

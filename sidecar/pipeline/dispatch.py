@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+from sidecar.batch.logs import encode
 from sidecar.decode.statsd import Line
 from sidecar.model.errors import DecodeError
 from sidecar.model.events import LogEvent
-from sidecar.model.exchange import Event, Events
+from sidecar.model.exchange import Event, Events, Steps
 from sidecar.model.samples import Sample
 from sidecar.observe.ledger import SignalLedger
 from sidecar.pipeline.log_buffers import LogBuffers
@@ -18,9 +19,11 @@ from sidecar.pipeline.metrics import Added, MetricPath
 from sidecar.pipeline.observer import Observer
 from sidecar.pipeline.shortcuts import Shortcuts
 
+LONG_CHARACTERS: Final = 65_536  # a log event with a longer message is ingested in steps: to encode it may take 0.2 ms
+
 
 class End:
-    """What `Dispatch.ingest_several` reads behind the last event."""
+    """What `Dispatch` reads behind the last event of several."""
 
 
 _END: Final = End()
@@ -68,12 +71,13 @@ class Dispatch:
 
     def ingest(
         self, element: Any, source: Source, now: float, line: bytes | None = None
-    ) -> Added | DecodeError | Events | Line | End | None:
+    ) -> Added | DecodeError | Steps | Line | End | None:
         """Ingest one element that arrived at `now` (wall seconds); `line` is logged where it is refused.
 
         Returns:
             Where its sample was added; None for a log event, or where a shortcut was found; DecodeError, counted and
-            logged, where it is refused. An element of several events is returned as these, none of them ingested yet.
+            logged, where it is refused. What is done with an element of several events, or with a long log event, is
+            returned in steps, none of them done yet.
         """
         input_ = source.input_
         event: Event | Events | Line | End | None = None
@@ -95,10 +99,10 @@ class Dispatch:
                     self._shortcuts.learn_document(key, event, added.accumulator, added.series, added.closing)
                 return added
             if type(event) is not LogEvent:
-                if isinstance(event, DecodeError):
-                    return self._refuse(event, source, None, line)
-                return cast("Events | Line | End | None", event)
-            ready = self._logs.prepare(event, now, input_)
+                return self._other(event, source, now, line)
+            if len(event.message) > LONG_CHARACTERS:
+                return self._long(event, source, now)
+            prepared = self._logs.prepare(event, now)
         except DecodeError as error:
             return self._refuse(error, source, event, line)
         except Exception:  # noqa: BLE001  # a bug costs the element it was met with; counted and logged
@@ -106,22 +110,54 @@ class Dispatch:
             account.received[input_] += units
             return self._refusals.bug(account, units, input_)
         self._log_events.received[input_] += 1
-        if ready is not None:
-            self._buffers.buffer(*ready)
+        if prepared is not None:
+            destination, timestamp_ms = prepared
+            self._buffers.buffer(destination, timestamp_ms, *encode(timestamp_ms, event.message))
         return None
 
-    def ingest_several(self, events: Events, source: Source, now: float) -> Iterator[DecodeError | None]:
-        """Ingest the events of one element; the caller may yield to the event loop between any two.
+    def _other(
+        self, event: object, source: Source, now: float, line: bytes | None
+    ) -> DecodeError | Steps | Line | End | None:
+        """What `ingest` returns of an element that is not one event."""
+        if isinstance(event, DecodeError):
+            return self._refuse(event, source, None, line)
+        if isinstance(event, Iterator):
+            return self._several(event, source, now)
+        return cast("Line | End | None", event)
 
-        Yields:
-            Why an event was refused, counted and logged; else None.
-        """
+    def _several(self, events: Events, source: Source, now: float) -> Steps:
+        """Ingest the events of one element."""
         one = Source(source.input_, source.account, _next)
         while True:
             outcome = self.ingest(events, one, now)
             if outcome is _END:
                 return
-            yield outcome if isinstance(outcome, DecodeError) else None
+            if outcome is None or isinstance(outcome, DecodeError):
+                yield outcome
+            elif isinstance(outcome, Iterator):
+                yield from outcome
+            else:
+                yield None
+
+    def _long(self, event: LogEvent, source: Source, now: float) -> Steps:
+        """Ingest one log event with a long message."""
+        input_ = source.input_
+        try:
+            prepared = self._logs.prepare(event, now)
+            yield None
+            if prepared is not None:
+                encoded = yield from self._logs.encode_in_turns(event.message, prepared[1], input_)
+        except DecodeError as error:
+            yield self._refuse(error, source, event, None)
+            return
+        except Exception:  # noqa: BLE001  # as in `ingest`
+            account, units = self._units(source, event)
+            account.received[input_] += units
+            yield self._refusals.bug(account, units, input_)
+            return
+        self._log_events.received[input_] += 1
+        if prepared is not None:
+            self._buffers.buffer(*prepared, *encoded)
 
     def _refuse(self, error: DecodeError, source: Source, event: object, line: bytes | None) -> DecodeError:
         account, units = self._units(source, event)

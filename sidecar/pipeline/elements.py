@@ -7,8 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
-from sidecar.model.errors import DecodeError
-from sidecar.model.exchange import Decode, Signal
+from sidecar.model.exchange import Decode, Signal, Steps
 from sidecar.pipeline.dispatch import Dispatch, Source
 from sidecar.pipeline.flushes import MetricFlushes
 from sidecar.pipeline.log_buffers import LogBuffers
@@ -54,7 +53,7 @@ class ElementPath:
         self._flushes = flushes
         self._clock = observer.clock
         self._waiting: deque[bytes] = deque()
-        self._events: Iterator[DecodeError | None] = iter(())  # the rest of an element of several events
+        self._steps: Steps = iter(())  # what is left of one element
         self._deferred = False
 
     def ingest(self, elements: list[bytes]) -> bool:
@@ -83,7 +82,7 @@ class ElementPath:
     def _work(self, now: float, ends: float) -> bool:
         waiting = self._waiting
         while True:
-            for _ in self._events:
+            for _ in self._steps:
                 if self._clock.monotonic() >= ends:
                     return True
             if not waiting:
@@ -92,7 +91,7 @@ class ElementPath:
             if not element.isspace() and element:
                 outcome = self._dispatch.ingest(element, self._source, now)
                 if outcome is not None and isinstance(outcome, Iterator):
-                    self._events = self._dispatch.ingest_several(outcome, self._source, now)
+                    self._steps = outcome
                     continue
             if self._clock.monotonic() >= ends:
                 return bool(waiting)

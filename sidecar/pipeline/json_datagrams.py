@@ -83,7 +83,7 @@ class JsonDatagrams:
         source = self._source(item)
         outcome = self._dispatch.ingest(item, source, now)
         if outcome is not None and isinstance(outcome, Iterator):
-            for _ in self._dispatch.ingest_several(outcome, source, now):
+            for _ in outcome:
                 yield
 
     def _source(self, item: Item) -> Source:

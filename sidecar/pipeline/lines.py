@@ -246,7 +246,9 @@ class DatagramPath:
     def _line(self, line: bytes, key: tuple[bytes, bytes], now: float) -> None:
         """Decode a line in full, and learn the shortcut for lines like it."""
         if line.lstrip().startswith(dogstatsd.OPENINGS):
-            self._dispatch.ingest(line.lstrip(), self._event_source, now)
+            outcome = self._dispatch.ingest(line.lstrip(), self._event_source, now)
+            if outcome is not None and isinstance(outcome, Iterator):
+                deque(outcome, maxlen=0)  # a long message: the clock is read after this line
             return
         decoded = self._dispatch.ingest(line, self._line_source, now, line)
         if not isinstance(decoded, Line):

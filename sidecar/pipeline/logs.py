@@ -1,11 +1,12 @@
-"""The way of a log event: log event -> shape; `log_buffers` continues from there."""
+"""The way of a log event: log event -> rules -> destination; `log_buffers` continues from there."""
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Final
 
-from sidecar.batch.logs import encode
-from sidecar.decode.cut import UNCUT_CHARACTERS, cut
+from sidecar.batch.logs import encode_in_turns
+from sidecar.decode.cut import cut_in_turns
 from sidecar.decode.fields import check_timestamp
 from sidecar.model.errors import DecodeError
 from sidecar.model.events import LogEvent
@@ -21,7 +22,7 @@ METRICS_INPUT: Final = "logs"  # the label under which the ledger counts the sam
 
 
 class LogPath:
-    """Stamps log events, applies the rules to them, chooses their destinations and encodes them.
+    """Stamps log events, applies the rules to them and chooses their destinations.
 
     Attributes:
         shape: replaced where the configuration is reloaded.
@@ -46,12 +47,11 @@ class LogPath:
         self._monotonic = observer.clock.monotonic
         self._warned: set[str] = set()  # where a placeholder was filled with `unknown`
 
-    def prepare(self, event: LogEvent, now: float, input_: str) -> tuple[Destination, int, bytes, int] | None:
-        """Apply the rules to one log event that arrived at `now` (wall seconds), route and encode it.
+    def prepare(self, event: LogEvent, now: float) -> tuple[Destination, int] | None:
+        """Apply the rules to one log event that arrived at `now` (wall seconds), and route it.
 
         Returns:
-            The arguments of `LogBuffers.buffer`: destination, milliseconds since the epoch, encoded message, its size in a batch.
-            None where a rule drops the event, which is counted.
+            Its destination, and its time in milliseconds since the epoch; None where a rule drops it, which is counted.
 
         Raises:
             DecodeError: `timestamp_too_old` or `timestamp_too_new`.
@@ -69,11 +69,6 @@ class LogPath:
             delivered, route = self._apply(rules, event, now)
             if not delivered:
                 return None
-        if len(event.message) > UNCUT_CHARACTERS:
-            event.message, was_cut = cut(event.message)
-            if was_cut:
-                self._adjusted["message_cut"] += 1
-                self._limiter.warning("message_cut", "a log event is over 1,048,550 bytes and was cut", input=input_)
         router = self.shape.router
         overflowed, missed = router.overflowed, router.missed.count
         destination = router.route(event, self._monotonic(), route)
@@ -82,8 +77,19 @@ class LogPath:
             self._limiter.warning("stream_overflow", "logs.max_streams is reached: events go to the default stream")
         if router.missed.count > missed:
             self._note_unknown("the group or stream of a log event")
-        body, size = encode(timestamp_ms, event.message)
-        return destination, timestamp_ms, body, size
+        return destination, timestamp_ms
+
+    def encode_in_turns(self, message: str, timestamp_ms: int, input_: str) -> Generator[None, None, tuple[bytes, int]]:
+        """Encode a long message as `batch.logs.encode` does; it is cut where CloudWatch Logs takes no more.
+
+        Yields:
+            None where the caller is to let others run.
+        """
+        message, was_cut = yield from cut_in_turns(message)
+        if was_cut:
+            self._adjusted["message_cut"] += 1
+            self._limiter.warning("message_cut", "a log event is over 1,048,550 bytes and was cut", input=input_)
+        return (yield from encode_in_turns(timestamp_ms, message))
 
     def _note_unknown(self, where: str) -> None:
         """Count a sample or event with a placeholder filled with `unknown`; log the first, since there may be many."""

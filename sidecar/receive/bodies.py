@@ -129,14 +129,13 @@ async def _read(request: web.BaseRequest, hold: Hold, limit_bytes: int) -> bytes
     async with asyncio.timeout(BODY_SECONDS):
         if request.headers.get("Expect", "").lower() == "100-continue":
             await send_continue(request)
-        if length is not None:
-            return await request.read()
         parts: list[bytes] = []
         while part := await request.content.readany():
             limit_bytes -= len(part)
             if limit_bytes < 0:
                 raise TooLargeError
-            hold.grow(len(part))
+            if length is None:
+                hold.grow(len(part))
             parts.append(part)
         return b"".join(parts)
 

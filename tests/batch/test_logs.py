@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.batch.logs import SLICE_EVENTS, LogBuffer, encode
+from sidecar.batch import logs as batch_logs
+from sidecar.batch.logs import SLICE_EVENTS, LogBuffer, encode, encode_in_turns
 from sidecar.decode.cut import TRUNCATED, cut
 from sidecar.model.batches import LogBatch
 from sidecar.model.limits import EVENTS_PER_REQUEST, LOG_MESSAGE_BYTES, LOG_REQUEST_BYTES, LOG_REQUEST_SPAN_MS
@@ -58,6 +59,23 @@ def test_an_encoded_event_is_its_message_and_counts_its_bytes_and_26(timestamp_m
 
     assert orjson.loads(body) == {"timestamp": timestamp_ms, "message": message}
     assert size_bytes == len(message.encode()) + 26
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1).map(lambda text: text * 40), st.integers(1, 50))
+def test_a_long_event_is_encoded_in_pieces_as_it_would_be_at_once(message: str, characters: int) -> None:
+    with patch.object(batch_logs, "PIECE_CHARACTERS", characters):
+        turns = encode_in_turns(1_790_000_000_000, message)
+        pauses = 0
+        while True:
+            try:
+                next(turns)
+            except StopIteration as stop:
+                encoded_ = stop.value
+                break
+            pauses += 1
+
+    assert encoded_ == encode(1_790_000_000_000, message)
+    assert pauses == -(-len(message) // characters)
 
 
 @given(st.lists(encoded_events(), max_size=60), st.sampled_from([1, 3, SLICE_EVENTS]))

@@ -31,7 +31,7 @@ def reasons(items: list[Item]) -> list[Reason | None]:
 
 @given(st.one_of(json_bodies, st.binary(max_size=60)))
 def test_any_bytes_give_items_with_a_value_or_an_error(body: bytes) -> None:
-    for item in [*read(body), *text_lines(body), *read_metrics(body)]:
+    for item in [*read(body), *filter(None, text_lines(body)), *read_metrics(body)]:
         assert item.error is None or isinstance(item.error, DecodeError)
         assert item.error is None or item.value is None
 
@@ -89,7 +89,7 @@ def test_a_broken_document_is_one_error(body: bytes, reason: Reason) -> None:
 
 
 def test_a_plain_text_body_is_one_event_a_line() -> None:
-    items = list(text_lines(b"first\r\n\n  \n  {not json}\ncaf\xc3\xa9\n\xff\nlast"))
+    items = list(filter(None, text_lines(b"first\r\n\n  \n  {not json}\ncaf\xc3\xa9\n\xff\nlast")))
 
     assert [item.value for item in items] == ["first", "  {not json}", "café", None, "last"]
     assert reasons(items) == [None, None, None, Reason.INVALID_UTF8, None]

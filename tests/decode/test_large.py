@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import pytest
@@ -13,7 +13,7 @@ from sidecar.decode import emf, large, scan
 from sidecar.model.errors import DecodeError
 from sidecar.model.samples import Sample
 from tests.decode.aws_endpoint import read
-from tests.support.strategies import NOW
+from tests.support.strategies import NOW, json_values
 
 MEMBERS: dict[str, Any] = {
     "numbers": [i * 0.5 for i in range(20_000)],
@@ -21,11 +21,18 @@ MEMBERS: dict[str, Any] = {
     "texts": ["a,b", '"', "\\", "]"] * 5_000,
     "arrays": [[i, [i]] for i in range(5_000)],
     "mixed": [[], {}, None, True, -1, "é", 1e300] * 3_000,
+    "members": {f"f{i}": {"a": i, "b": "],["} for i in range(5_000)},
+    "scalars": {f"f{i}": i for i in range(10_000)},
+    "nested": {"o": [{"p": {f"f{i}": [i] for i in range(10_000)}}, 1]},
+    "text": "abc def " * 20_000,
+    "escaped": 'say "hi"\n\tat x\\y ' * 10_000,
+    "unicode": "größe日本😀" * 10_000,
 }
+TINY: Final = {"WHOLE_BYTES": 30, "PART_BYTES": 12, "SEARCHED_BYTES": 60, "PAUSE_PARTS": 3, "RELEASED": 2}
 
 
 @pytest.mark.parametrize("name", MEMBERS)
-def test_arrays_are_read_in_parts_as_they_would_be_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_document_is_read_in_parts_as_it_would_be_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     document = {"first": 1, name: MEMBERS[name], "last": "x"}
     text = orjson.dumps(document)
     assert len(text) > large.WHOLE_BYTES
@@ -61,7 +68,73 @@ def test_what_is_not_json_is_refused_wherever_it_is_broken(data: st.DataObject) 
 
 
 def large_text(name: str) -> bytes:
-    return orjson.dumps({"padding": "x" * large.WHOLE_BYTES, name: MEMBERS[name][:6_000]})
+    member = MEMBERS[name]
+    return orjson.dumps(
+        {"padding": "x" * large.WHOLE_BYTES, name: member if isinstance(member, dict) else member[:6_000]}
+    )
+
+
+@given(st.data())
+def test_any_text_is_read_in_parts_as_it_would_be_whole(data: st.DataObject) -> None:
+    """With limits so small that every way through the parser is taken; a part of the text may be broken."""
+    option = data.draw(st.sampled_from([None, orjson.OPT_INDENT_2]))
+    text = orjson.dumps(data.draw(json_values), option=option)
+    if data.draw(st.booleans()):
+        text = text.replace(b"\xc3", b"\\u00e")
+    for _ in range(data.draw(st.integers(0, 2))):
+        at = data.draw(st.integers(0, len(text)))
+        changed = data.draw(
+            st.sampled_from([b"", b",", b":", b"]", b"[", b"}", b"{", b'"', b"\\", b"0", b" ", b"\xc3"])
+        )
+        text = text[:at] + changed + text[at + data.draw(st.integers(0, 2)) :]
+    text = text.strip()
+    try:
+        expected = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        expected = DecodeError
+    with pytest.MonkeyPatch.context() as patch:
+        for name, limit in TINY.items():
+            patch.setattr(large, name, limit)
+        patch.setattr(scan, "WINDOW", data.draw(st.sampled_from([8, 40, 16_384])))
+        containers: list[large.Container] = []
+        value = read(large.parse(text, containers))
+        if expected is DecodeError:
+            assert isinstance(value, DecodeError)
+            return
+        assert value == expected
+        assert read(large.text(text)) == text.decode()
+        read(large.release(containers))
+    assert len(text) <= TINY["WHOLE_BYTES"] or not isinstance(value, dict | list) or not value
+
+
+@pytest.mark.parametrize("name", ["members", "nested", "objects"])
+def test_the_parts_of_a_large_document_are_released_a_few_at_a_time(name: str) -> None:
+    containers: list[large.Container] = []
+    value = read(large.parse(orjson.dumps({name: MEMBERS[name]}), containers))
+    largest = max(containers, key=len)
+    before = len(largest)
+    assert before >= 5_000
+
+    for _ in large.release(containers):
+        assert before - len(largest) <= large.RELEASED
+        before = len(largest)
+    assert value == {}
+
+
+def test_a_document_of_many_levels_is_read_in_time_linear_in_it() -> None:
+    text = b'{"pad":"%b","k":' % (b"y" * 100) * 900 + b"[]" + b"}" * 900
+    assert len(text) > large.WHOLE_BYTES
+
+    assert read(large.parse(text)) == orjson.loads(text)
+    assert sum(1 for _ in large.parse(text)) < 300 * large.LEVELS
+
+
+def test_bytes_are_counted_with_pauses() -> None:
+    text = b"a\nb" * 400_000
+    turns = list(large.count(text, b"\n", 5))
+
+    assert read(large.count(text, b"\n", 5)) == text.count(b"\n", 5)
+    assert len(turns) == len(text) // large.COUNTED_BYTES
 
 
 def test_members_are_removed_from_a_large_object_with_pauses() -> None:

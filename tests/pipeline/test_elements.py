@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import orjson
+import pytest
 
 from sidecar.decode.emf import Decoder
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.exchange import Events
 from sidecar.model.samples import Kind, Sample
-from tests.support.pipeline import Rig, run
+from tests.support.pipeline import Rig, done, run
 from tests.support.strategies import NOW
 
 
@@ -49,6 +50,42 @@ def test_an_element_of_many_events_is_processed_in_slices() -> None:
     assert calls > 20
     assert rig.received == {"emf": 51}
     rig.flush()
+    rig.assert_balanced()
+
+
+def test_a_long_log_event_is_processed_in_slices() -> None:
+    rig = Rig()
+    elements = rig.pipeline.elements(Decoder("logs").decode, "log_events", "emf")
+    long = orjson.dumps({"_aws": {}, "text": 'a "quoted" text ' * 50_000})
+    more = elements.ingest([long, document(1)])
+    calls = 1
+    while more:
+        more = elements.ingest([])
+        calls += 1
+
+    assert calls > 50
+    run(rig.pipeline.flush_logs("timer"))
+    assert [text.encode() for text in rig.events()] == [long, document(1)]
+    assert rig.ledger.log_events.received["emf"] == 2
+    rig.assert_balanced()
+
+
+def test_a_long_log_event_that_is_refused_or_met_a_bug_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig()
+    old = orjson.dumps({"timestamp": 1_000, "message": "x" * 100_000})
+    outcome = done(rig.pipeline.ingest_logs(old + b"\n" + document(1), "json"))
+    assert [index for index, _ in outcome.rejected] == [0]
+    assert rig.ledger.log_events.dropped[Reason.TIMESTAMP_TOO_OLD] == 1
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("sidecar.pipeline.logs.encode_in_turns", broken)
+    outcome = done(rig.pipeline.ingest_logs(orjson.dumps({"message": "x" * 100_000}), "json"))
+    assert outcome.rejected_total == 1
+    assert rig.ledger.log_events.dropped[Reason.INTERNAL_ERROR] == 1
+    assert rig.ledger.log_events.received["http"] == 3
+    run(rig.pipeline.flush_logs("timer"))
     rig.assert_balanced()
 
 

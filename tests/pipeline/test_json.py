@@ -10,7 +10,7 @@ import pytest
 
 from sidecar.decode import documents, tolerant
 from sidecar.decode.cut import TRUNCATED
-from sidecar.decode.tolerant import WHOLE_BYTES
+from sidecar.decode.large import WHOLE_BYTES
 from sidecar.model.errors import Reason, TooManyItemsError
 from sidecar.model.events import Outcome
 from sidecar.model.limits import ITEMS_PER_BODY, JSON_ITEMS_PER_DATAGRAM, LOG_MESSAGE_BYTES, VALUES_PER_ITEM

@@ -29,6 +29,11 @@ class Reading:
     signal: Signal = "samples"
     documents: bool = False
     whole: bool = False
+    mark: bytes = b""
+
+    @property
+    def body(self) -> bytes:
+        return self.request.body
 
     @property
     def size_bytes(self) -> int:
