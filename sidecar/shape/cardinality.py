@@ -14,12 +14,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from sidecar.model.closing import rolled_up
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.limits import MIN_SERIES_BYTES, SERIES_BYTES
-from sidecar.model.samples import Rollups, Series
+from sidecar.model.samples import Form, Rollups, Series
 from sidecar.shape.metric_hours import MetricHours, MetricLevel
 
 OTHER: Final = "__other__"
@@ -31,6 +31,13 @@ BUDGET_SHARE: Final = 0.05  # of the series that a budget pays for: so many fold
 FORGOTTEN_AT_ONCE: Final = 64  # idle series removed when one is added: about 0.1 ms
 EXAMINED: Final = 2_048  # dimension values counted to find the dimension with the most: about 0.2 ms
 
+_Kind: TypeAlias = Literal["own", "folded", "folded entirely", "rollup"]
+
+# Flags of a series: the forms in which it was sent, and whether a dimension names this instance, so that no other sidecar
+# sends it. Together they are one small integer, which Python has only once in memory.
+_SENT_AS: Final[dict[Form, int]] = {"statistics": 1, "values": 2, "set": 4}
+_OF_INSTANCE: Final = 8
+
 
 @dataclass(slots=True)
 class _Entry:
@@ -39,21 +46,17 @@ class _Entry:
     Attributes:
         series: the one instance that everything else refers to.
         seen: monotonic seconds of its last sample.
-        memory_bytes: its approximate size in memory.
-        quota: the quota it is counted in.
-        kind: `own`, `folded` (other than entirely), or none of both: entirely folded, or a rollup.
+        kind: what it is: `folded` is other than entirely, and `rollup` also one that is only known because it was sent.
+        flags: see `_SENT_AS` and `_OF_INSTANCE`.
         rollups: the series that it is added up in.
-        instance: True if a dimension names this instance, so that no other sidecar sends it.
-        hour: the clock hour in which it was sent last, hours since the epoch.
+        hour: the clock hour in which it was counted last, hours since the epoch.
     """
 
     series: Series
     seen: float
-    memory_bytes: int
-    quota: _Quota
-    kind: str = ""
+    kind: _Kind
+    flags: int
     rollups: tuple[Series, ...] = ()
-    instance: bool = False
     hour: int = 0
 
 
@@ -65,14 +68,14 @@ class _Metric:
         series: all of them, folded ones and rollups included.
         own: how many of them are neither.
         folded: how many of them are folded, other than entirely.
-        forms: their units and resolutions: series that differ in nothing else are one metric on the bill.
+        variants: their units and resolutions: series that differ in nothing else are one metric on the bill.
         level: how many were sent in this clock hour and in the one before.
     """
 
     series: set[Series] = field(default_factory=set)
     own: int = 0
     folded: int = 0
-    forms: tuple[tuple[str, int], ...] = ()
+    variants: tuple[tuple[str, int], ...] = ()
     level: MetricLevel = field(default_factory=MetricLevel)
 
     def __len__(self) -> int:
@@ -169,7 +172,7 @@ class Cardinality:
         fits = self._own.fits(size) and (max_series is None or metric.own < max_series)
         over_budget = self.over_budget
         if fits and not over_budget:
-            return self._add(series, size, now, self._own, "own")
+            return self._add(series, size, now, "own")
         entirely = series._replace(dimensions=tuple((name, OTHER) for name, _ in series.dimensions))
         # A part of the quota of folded series is reserved for those with every dimension folded: one for each metric.
         for folded, share in zip(self._foldings(series, rollups, now), (0.5, 0.75, 1.0), strict=False):
@@ -182,9 +185,9 @@ class Cardinality:
             if over_budget and not last:
                 few = few and self._folded.count < max(FEW, BUDGET_SHARE * (self.budget_series or 0.0))
             if few and self._folded.fits(size, 1.0 if last else share):
-                return self._add(folded, size, now, self._folded, "" if last else "folded")
+                return self._add(folded, size, now, "folded entirely" if last else "folded")
         if fits:  # without dimensions, or too many are folded: nothing is refused because of a budget
-            return self._add(series, size, now, self._own, "own")
+            return self._add(series, size, now, "own")
         detail = (
             f"{len(self._entries)} series of {self.memory_bytes} bytes in the last hour, metrics.max_series is"
             f" {self._own.max_count}, for {self._own.max_bytes} bytes"
@@ -202,31 +205,46 @@ class Cardinality:
             self._note(rollup, now)
         return True
 
-    def sent(self, series: Series, hour: int, now: float) -> None:
+    def sent(self, series: Series, form: Form, hour: int, now: float) -> bool:
         """Note that a datum of a series is sent; called for each datum of a flush.
 
         Args:
             series: may be unknown, if its window was restored from an earlier process.
+            form: what the datum has.
             hour: the clock hour, hours since the epoch.
             now: monotonic seconds.
+
+        Returns:
+            True if it was not sent in this form before, as long as it has been among the series of the last hour.
         """
-        entry = self._entries.get(series) or self._add(series, series.memory_bytes, now, self._own)
-        if entry.hour == hour:
-            return
+        entry = self._entries.get(series) or self._add(series, series.memory_bytes, now, "rollup")
+        first = not entry.flags & _SENT_AS[form]
+        if entry.hour == hour and not first:
+            return False
+        entry.flags |= _SENT_AS[form]
+        hour = self.hours.begin(hour)
+        if entry.hour != hour:
+            self._count(entry, hour)
+        return first
+
+    def _count(self, entry: _Entry, hour: int) -> None:
+        """Count a series that is sent for the first time in this hour."""
         entry.hour = hour
+        series = entry.series
         metric = self._of_metric[series.namespace, series.name]
-        for unit, resolution in metric.forms if len(metric.forms) > 1 else ():
+        for unit, resolution in metric.variants if len(metric.variants) > 1 else ():
             other = self._entries.get(series._replace(unit=unit, resolution=resolution))
             if other is not None and other is not entry and other.hour == hour:
                 return  # one metric on the bill
         metric.level.count(hour)
-        self.hours.count(hour, instance=entry.instance)
+        self.hours.count(hour, instance=entry.flags & _OF_INSTANCE > 0)
 
     def levels(self, hour: int) -> Iterator[tuple[tuple[str, str], int, int]]:
         """Of each metric: namespace and name, its series of the last hour, and how many were sent an hour.
 
         The list of metrics is that of the time of the call; `hour` is the clock hour, hours since the epoch.
         """
+        hour = self.hours.begin(hour)
         for key, metric in list(self._of_metric.items()):
             yield key, len(metric), metric.level.at(hour)
 
@@ -248,22 +266,27 @@ class Cardinality:
         entry.rollups = tuple([self._note(rollup, now) for rollup in wanted])
 
     def _note(self, rollup: Series, now: float) -> Series:
-        entry = self._seen(rollup, now) or self._add(rollup, rollup.memory_bytes, now, self._own)
+        entry = self._seen(rollup, now) or self._add(rollup, rollup.memory_bytes, now, "rollup")
         return entry.series
 
-    def _add(self, series: Series, size: int, now: float, quota: _Quota, kind: str = "") -> _Entry:
+    def _quota(self, kind: _Kind) -> _Quota:
+        """The quota in which series of a kind are counted."""
+        return self._own if kind in {"own", "rollup"} else self._folded
+
+    def _add(self, series: Series, size: int, now: float, kind: _Kind) -> _Entry:
+        quota = self._quota(kind)
         quota.count += 1
         quota.memory_bytes += size
         instance = not self.instance.isdisjoint([value for _, value in series.dimensions])
-        entry = self._entries[series] = _Entry(series, now, size, quota, kind, instance=instance)
+        entry = self._entries[series] = _Entry(series, now, kind, _OF_INSTANCE if instance else 0)
         self._of_instance += instance
         metric = self._of_metric.setdefault((series.namespace, series.name), _Metric())
         metric.series.add(series)
         metric.own += kind == "own"
         metric.folded += kind == "folded"
-        form = (series.unit, series.resolution)
-        if form not in metric.forms:
-            metric.forms += (form,)
+        variant = (series.unit, series.resolution)
+        if variant not in metric.variants:
+            metric.variants += (variant,)
         return entry
 
     def _forget_idle(self, now: float) -> None:
@@ -283,9 +306,10 @@ class Cardinality:
         for entry in idle:
             series = entry.series
             del self._entries[series]
-            entry.quota.count -= 1
-            entry.quota.memory_bytes -= entry.memory_bytes
-            self._of_instance -= entry.instance
+            quota = self._quota(entry.kind)
+            quota.count -= 1
+            quota.memory_bytes -= series.memory_bytes
+            self._of_instance -= entry.flags & _OF_INSTANCE > 0
             key = (series.namespace, series.name)
             metric = self._of_metric[key]
             metric.series.discard(series)
