@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
@@ -14,12 +15,27 @@ import yaml
 from sidecar.config.cost import PriceOverrides
 from sidecar.config.cost_report import cost_report
 from sidecar.config.load import load
-from sidecar.model.prices import Prices
+from sidecar.generate.cost import items
+from sidecar.model.prices import GB, Prices
+from sidecar.shape.cost import LogUsage, Usage, bill
+from tests.generate.packs import config_of, pack
 from tests.support.clock import HandClock
 from tests.support.priced import MINUTE, Priced
 
 PAGE: Final = (Path(__file__).resolve().parents[1] / "docs" / "cost.md").read_text()
 EXAMPLE: Final = re.compile(r"<!-- example -->\n```yaml\n(.*?)```\n\n```\n(.*?)```\n\n```json\n(.*?)```", re.DOTALL)
+
+
+USAGE: Final = Usage(1.0, 1.0, 1_000.0, (LogUsage(GB, None, 30), LogUsage(GB, "INFREQUENT_ACCESS", 30)))
+WATCH: Final = """
+region: us-east-1
+watch:
+  sends: [{metrics: [M], type: timer, resolution: 1}]
+  alarms:
+    - {name: one, metric: M, statistic: p95, above: 1}
+    - {name: two, metric: M, statistic: p99, above: 2, period_seconds: 10}
+  dashboards: {ops: [{title: M, metrics: [M], statistics: [p95]}]}
+"""
 
 
 def expanded(line: str) -> list[bytes]:
@@ -65,3 +81,14 @@ def test_the_table_has_every_price_of_us_east_1() -> None:
     assert {key: yaml.safe_load(text) if key != "date" else text for key, text in rows} == {
         key: list(value) if isinstance(value, tuple) else value for key, value in defaults.items()
     }
+
+
+@pytest.mark.parametrize("key", sorted(PriceOverrides.model_fields.keys() - {"date"}))
+def test_every_price_is_one_of_the_bill_or_of_what_is_generated(key: str) -> None:
+    resources = pack(config_of(WATCH))
+    usual: Any = getattr(Prices(), key)
+    change: dict[str, Any] = {key: tuple(2 * one for one in usual) if key == "metric_month" else 2 * usual}
+    raised = replace(Prices(), **change)
+
+    before, after = ([*bill(USAGE, prices).values(), *items(resources, prices)] for prices in (Prices(), raised))
+    assert before != after

@@ -27,7 +27,6 @@ class PriceOverrides(BaseModel):
     alarm_month: Dollars | None = None
     alarm_high_resolution_month: Dollars | None = None
     alarm_composite_month: Dollars | None = None
-    alarm_query_month: Dollars | None = None
     dashboard_month: Dollars | None = None
 
     def over(self, region: str | None) -> Prices:

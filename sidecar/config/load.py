@@ -105,8 +105,13 @@ def warnings(environ: Mapping[str, str]) -> list[str]:
 
 
 def dump(config: Config) -> str:
-    """The effective configuration as YAML, every key included; read as a file it gives the same."""
-    return yaml.safe_dump(_escaped(config.model_dump(by_alias=True)), sort_keys=False)
+    """The effective configuration as YAML; read as a file it gives the same.
+
+    Every key is included, except those of `watch` that are null, of which an alarm has a dozen.
+    """
+    shown = config.model_dump(by_alias=True)
+    shown["watch"] = config.watch.model_dump(by_alias=True, exclude_none=True)
+    return yaml.safe_dump(_escaped(shown), sort_keys=False)
 
 
 def _escaped(value: Any) -> Any:

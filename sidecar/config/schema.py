@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from sidecar.config.checks import group_template as _group_template
 from sidecar.config.checks import namespace as _namespace
@@ -26,6 +26,11 @@ from sidecar.model.limits import METRICS_SHARE
 def _octal(value: object) -> object:
     # YAML 1.1 reads 0622 as a number and 0o622 as text: both mean the same here.
     return int(value, 8) if isinstance(value, str) and re.fullmatch(r"0?o?[0-7]{3,4}", value) else value
+
+
+def _as_octal(mode: int) -> str:
+    # As text: a number with a leading zero is octal in YAML 1.1 and decimal in YAML 1.2.
+    return f"{mode:04o}"
 
 
 def _dimensions(pairs: dict[str, str]) -> dict[str, str]:
@@ -101,7 +106,7 @@ class Listen(_Section):
     statsd_port: Port | None = 8125
     statsd_socket: Path | None = None
     statsd_stream_socket: Path | None = None
-    socket_mode: Annotated[int, BeforeValidator(_octal), Field(ge=0, le=0o777)] = 0o622
+    socket_mode: Annotated[int, BeforeValidator(_octal), Field(ge=0, le=0o777), PlainSerializer(_as_octal)] = 0o622
     emf_host: Host = "localhost"
     emf_port: Port | None = 25888
     http_host: Host = "localhost"

@@ -26,9 +26,8 @@ from sidecar.generate.sent import (
     statistic_problem,
 )
 from sidecar.model.closing import rolled_up
-from sidecar.model.samples import Dimensions, Kind, Rollups, Sample, Series, Statistics
+from sidecar.model.samples import Dimensions, Form, Kind, Rollups, Sample, Series, Statistics
 from sidecar.observe.published import INPUT, PUBLISHED
-from sidecar.observe.sent import Form
 
 LOGS_INPUT: Final = "logs"
 """The input by which the samples of `logs.metrics` arrive, for conditions of rules."""

@@ -8,8 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sidecar.generate.sent import Found, Reference, Refused, matches, shown_dimensions, statistic_problem
 from sidecar.model.errors import ConfigError
-from sidecar.model.samples import Dimensions
-from sidecar.observe.sent import Form
+from sidecar.model.samples import Dimensions, Form
 
 
 class _Sent(BaseModel):

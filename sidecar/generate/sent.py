@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
-from sidecar.model.samples import Dimensions, Rollups
-from sidecar.observe.sent import Form
+from sidecar.model.samples import Dimensions, Form, Rollups
 
 ANY: Final = "*"
 """Stands for a value of a dimension, or a part of it, that is known only when events arrive or where the sidecar runs."""

@@ -36,7 +36,6 @@ class Prices:
         alarm_month: of one metric of an alarm with a period of 60 seconds or more.
         alarm_high_resolution_month: the same with a shorter period.
         alarm_composite_month: of one composite alarm.
-        alarm_query_month: of one metric that the query of a Metrics Insights alarm analyses.
         dashboard_month: of one dashboard.
     """
 
@@ -51,7 +50,6 @@ class Prices:
     alarm_month: float = 0.10
     alarm_high_resolution_month: float = 0.30
     alarm_composite_month: float = 0.50
-    alarm_query_month: float = 0.10
     dashboard_month: float = 3.00
 
     def metrics(self, months: float) -> float:

@@ -13,6 +13,9 @@ Dimensions: TypeAlias = tuple[tuple[str, str], ...]
 Rollups: TypeAlias = tuple[tuple[str, ...], ...]
 """Sets of names of dimensions, each sorted; an empty set adds everything up."""
 
+Form: TypeAlias = Literal["statistics", "values", "set"]
+"""What a datum has: a statistic set, values with counts, or the number of distinct members of a set."""
+
 SignedGauges: TypeAlias = Literal["auto", "delta", "value"]
 """How a StatsD gauge with a sign is read: as a change, as a value, or by the dialect of its line."""
 
@@ -103,6 +106,13 @@ class Measurement(NamedTuple):
     statistics: Statistics | None = None
     values: tuple[float, ...] = ()
     counts: tuple[float, ...] | None = None
+
+    @property
+    def form(self) -> Form:
+        """What its datum has."""
+        if self.statistics is not None:
+            return "statistics"
+        return "set" if self.counts is None else "values"
 
 
 class Series(NamedTuple):

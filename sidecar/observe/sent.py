@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
-from sidecar.model.samples import Measurement, Series
+from sidecar.model.samples import Form, Series
 
 SETS: Final = 1_000  # of dimensions, of all metrics together; beyond, further ones are not noted
 VALUES: Final = 20  # combinations of values of one set that are noted
 CHARACTERS: Final = 2_097_152  # of names and values in all, with some more for each; what does not fit is not noted
 PAIR_CHARACTERS: Final = 32  # for a name or a value besides its own
-KNOWN: Final = 32_768  # hashes of series that are noted: looked up first for each datum of a flush
-
-Form: TypeAlias = Literal["statistics", "values", "set"]
-"""What each datum has: a statistic set, values with counts, or the number of distinct members of a set."""
 
 
 class _Set(NamedTuple):
@@ -36,21 +32,12 @@ class SentSeries:
     def __init__(self) -> None:
         """Start with none."""
         self._sets: dict[_Set, dict[tuple[str, ...], None]] = {}
-        self._known: set[int] = set()
         self._room = CHARACTERS
         self._cut: set[_Set] = set()  # of which not all values are noted
         self.more = False
 
-    def note(self, series: Series, measurement: Measurement) -> None:
-        """Note a series and the form of its datum."""
-        # One look-up for nearly every datum: a flush sends thousands. By hash, so that this holds no series in memory.
-        key = hash((series, measurement.statistics is None))
-        if key in self._known:
-            return
-        if len(self._known) >= KNOWN:
-            self._known.clear()
-        self._known.add(key)
-        form: Form = "statistics" if measurement.statistics else "set" if measurement.counts is None else "values"
+    def note(self, series: Series, form: Form) -> None:
+        """Note a series and the form of its datums; noting it again changes nothing."""
         names = tuple([name for name, _ in series.dimensions])
         found = _Set(series.namespace, series.name, names, series.resolution, form)
         values = self._sets.get(found)

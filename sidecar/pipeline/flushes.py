@@ -33,8 +33,8 @@ class MetricFlushes:
 
     Attributes:
         flushing: held while samples are neither in a window nor offered to the sink.
-        cardinality: notes which series are sent in which clock hour: what they cost.
-        sent: notes what is sent.
+        cardinality: notes which series are sent in which clock hour, what they cost, and in which form.
+        sent: notes series, each once for each form.
     """
 
     def __init__(
@@ -135,15 +135,16 @@ class MetricFlushes:
         turns = Turns(self._clock.monotonic)
         serials: list[int] = []
         requests = 0
-        hour, now = int(self._clock.wall() // 3_600), self._clock.monotonic()
+        hour, now = self.cardinality.hours.begin(int(self._clock.wall() // 3_600)), self._clock.monotonic()
         taken = self._windows.take(self._clock.wall(), unfinished=unfinished, resolutions=resolutions)
         # Windows of one interval have their rollups in common: they are offered together.
         for (start, _), windows in groupby(taken, key=attrgetter("start", "resolution")):
             interval = list(windows)
             for series, measurement in self._close(interval):
                 self._packing += measurement.samples
-                self.cardinality.sent(series, hour, now)
-                self.sent.note(series, measurement)
+                form = measurement.form
+                if self.cardinality.sent(series, form, hour, now):
+                    self.sent.note(series, form)
                 if measurement.counts is not None and measurement.values[0] < 0.0:
                     self._warn_of_negative(series)
                 batches += packer.add(series.namespace, encode(series, start, measurement))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sidecar.aggregate.window import Windows
@@ -40,8 +41,17 @@ def summary(rules: Rules, windows: Windows) -> dict[str, Any]:
 
 def by_rule(rules: dict[str, Any]) -> list[tuple[str, int]]:
     """Each rule with its hits, added up where it is listed several times; of what `/stats` shows."""
+    return list(_added_up([rules["metrics"], *rules.get("logs", {}).values()]).items())
+
+
+def never_hit(logs: Mapping[str, list[dict[str, Any]]]) -> list[str]:
+    """The paths of the rules of log events that never applied, each once; of a redaction, if none of what it finds was found."""
+    return [rule for rule, hits in _added_up(logs.values()).items() if not hits]
+
+
+def _added_up(lists: Iterable[list[dict[str, Any]]]) -> Counter[str]:
     counted: Counter[str] = Counter()
-    for listed in (rules["metrics"], *rules.get("logs", {}).values()):
+    for listed in lists:
         for one in listed:
             counted[one["rule"]] += one["hits"]
-    return list(counted.items())
+    return counted

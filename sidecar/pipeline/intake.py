@@ -184,7 +184,7 @@ class Pipeline:
         summary = hits.summary(self.shape.rules, self.windows)
         if self.shape.log_rules is not None:
             summary["logs"] = logs = self.shape.log_rules.hits()
-            summary["never_hit"] += [rule["rule"] for rules in logs.values() for rule in rules if not rule["hits"]]
+            summary["never_hit"] += hits.never_hit(logs)
         return summary
 
     def rule_hits(self) -> list[tuple[str, int]]:

@@ -12,15 +12,15 @@ At the budget of `metrics.budget` new combinations are folded in the same way, b
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
 from sidecar.model.closing import rolled_up
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.limits import MIN_SERIES_BYTES, SERIES_BYTES
-from sidecar.model.samples import Rollups, Series
-from sidecar.shape.metric_hours import MetricHours, MetricLevel
+from sidecar.model.samples import Form, Rollups, Series
+from sidecar.shape.known import OF_INSTANCE, SENT_AS, Entry, Kind, Metric, Quota
+from sidecar.shape.metric_hours import MetricHours
 
 OTHER: Final = "__other__"
 IDLE_SECONDS: Final = 3_600.0
@@ -30,68 +30,6 @@ FEW: Final = 10  # folded series that a metric may have however small the cap of
 BUDGET_SHARE: Final = 0.05  # of the series that a budget pays for: so many folded other than entirely may come on top
 FORGOTTEN_AT_ONCE: Final = 64  # idle series removed when one is added: about 0.1 ms
 EXAMINED: Final = 2_048  # dimension values counted to find the dimension with the most: about 0.2 ms
-
-
-@dataclass(slots=True)
-class _Entry:
-    """One series of the last hour.
-
-    Attributes:
-        series: the one instance that everything else refers to.
-        seen: monotonic seconds of its last sample.
-        memory_bytes: its approximate size in memory.
-        quota: the quota it is counted in.
-        kind: `own`, `folded` (other than entirely), or none of both: entirely folded, or a rollup.
-        rollups: the series that it is added up in.
-        instance: True if a dimension names this instance, so that no other sidecar sends it.
-        hour: the clock hour in which it was sent last, hours since the epoch.
-    """
-
-    series: Series
-    seen: float
-    memory_bytes: int
-    quota: _Quota
-    kind: str = ""
-    rollups: tuple[Series, ...] = ()
-    instance: bool = False
-    hour: int = 0
-
-
-@dataclass(slots=True)
-class _Metric:
-    """The series of one namespace and name.
-
-    Attributes:
-        series: all of them, folded ones and rollups included.
-        own: how many of them are neither.
-        folded: how many of them are folded, other than entirely.
-        forms: their units and resolutions: series that differ in nothing else are one metric on the bill.
-        level: how many were sent in this clock hour and in the one before.
-    """
-
-    series: set[Series] = field(default_factory=set)
-    own: int = 0
-    folded: int = 0
-    forms: tuple[tuple[str, int], ...] = ()
-    level: MetricLevel = field(default_factory=MetricLevel)
-
-    def __len__(self) -> int:
-        """How many series."""
-        return len(self.series)
-
-
-@dataclass(slots=True)
-class _Quota:
-    """How many series there may be, and how many there are, in number and in bytes."""
-
-    max_count: int
-    max_bytes: int
-    count: int = 0
-    memory_bytes: int = 0
-
-    def fits(self, size: int, share: float = 1.0) -> bool:
-        """True if one more series of `size` bytes fits into this share of the quota."""
-        return self.count < int(self.max_count * share) and self.memory_bytes + size <= self.max_bytes * share
 
 
 class Cardinality:
@@ -118,10 +56,10 @@ class Cardinality:
         self._replicas = replicas
         self._of_instance = 0  # series that name this instance
         max_bytes = max(MIN_SERIES_BYTES, max_series * SERIES_BYTES)
-        self._own = _Quota(max_series, max_bytes)
-        self._folded = _Quota(max(2, int(max_series * FOLDED_SHARE)), int(max_bytes * FOLDED_SHARE))
-        self._entries: dict[Series, _Entry] = {}  # the least recently seen first
-        self._of_metric: dict[tuple[str, str], _Metric] = {}  # the same by namespace and name
+        self._own = Quota(max_series, max_bytes)
+        self._folded = Quota(max(2, int(max_series * FOLDED_SHARE)), int(max_bytes * FOLDED_SHARE))
+        self._entries: dict[Series, Entry] = {}  # the least recently seen first
+        self._of_metric: dict[tuple[str, str], Metric] = {}  # the same by namespace and name
         self._idle_from = float("-inf")  # monotonic seconds; before that none can have been idle for an hour
         self._exploding: dict[tuple[str, str], str] = {}  # {(namespace, name): dimension}
         self._chosen = float("-inf")  # monotonic seconds when the first of these was chosen
@@ -162,14 +100,14 @@ class Cardinality:
             self._roll_up(entry, rollups, now)
         return entry.series
 
-    def _admit(self, series: Series, now: float, max_series: int | None, rollups: Rollups) -> _Entry:
+    def _admit(self, series: Series, now: float, max_series: int | None, rollups: Rollups) -> Entry:
         self._forget_idle(now)
         size = series.memory_bytes
-        metric = self._of_metric.get((series.namespace, series.name)) or _Metric()
+        metric = self._of_metric.get((series.namespace, series.name)) or Metric()
         fits = self._own.fits(size) and (max_series is None or metric.own < max_series)
         over_budget = self.over_budget
         if fits and not over_budget:
-            return self._add(series, size, now, self._own, "own")
+            return self._add(series, size, now, "own")
         entirely = series._replace(dimensions=tuple((name, OTHER) for name, _ in series.dimensions))
         # A part of the quota of folded series is reserved for those with every dimension folded: one for each metric.
         for folded, share in zip(self._foldings(series, rollups, now), (0.5, 0.75, 1.0), strict=False):
@@ -182,9 +120,9 @@ class Cardinality:
             if over_budget and not last:
                 few = few and self._folded.count < max(FEW, BUDGET_SHARE * (self.budget_series or 0.0))
             if few and self._folded.fits(size, 1.0 if last else share):
-                return self._add(folded, size, now, self._folded, "" if last else "folded")
+                return self._add(folded, size, now, "folded entirely" if last else "folded")
         if fits:  # without dimensions, or too many are folded: nothing is refused because of a budget
-            return self._add(series, size, now, self._own, "own")
+            return self._add(series, size, now, "own")
         detail = (
             f"{len(self._entries)} series of {self.memory_bytes} bytes in the last hour, metrics.max_series is"
             f" {self._own.max_count}, for {self._own.max_bytes} bytes"
@@ -202,31 +140,46 @@ class Cardinality:
             self._note(rollup, now)
         return True
 
-    def sent(self, series: Series, hour: int, now: float) -> None:
+    def sent(self, series: Series, form: Form, hour: int, now: float) -> bool:
         """Note that a datum of a series is sent; called for each datum of a flush.
 
         Args:
             series: may be unknown, if its window was restored from an earlier process.
+            form: what the datum has.
             hour: the clock hour, hours since the epoch.
             now: monotonic seconds.
+
+        Returns:
+            True if it was not sent in this form before, as long as it has been among the series of the last hour.
         """
-        entry = self._entries.get(series) or self._add(series, series.memory_bytes, now, self._own)
-        if entry.hour == hour:
-            return
+        entry = self._entries.get(series) or self._add(series, series.memory_bytes, now, "rollup")
+        first = not entry.flags & SENT_AS[form]
+        if entry.hour == hour and not first:
+            return False
+        entry.flags |= SENT_AS[form]
+        hour = self.hours.begin(hour)
+        if entry.hour != hour:
+            self._count(entry, hour)
+        return first
+
+    def _count(self, entry: Entry, hour: int) -> None:
+        """Count a series that is sent for the first time in this hour."""
         entry.hour = hour
+        series = entry.series
         metric = self._of_metric[series.namespace, series.name]
-        for unit, resolution in metric.forms if len(metric.forms) > 1 else ():
+        for unit, resolution in metric.variants if len(metric.variants) > 1 else ():
             other = self._entries.get(series._replace(unit=unit, resolution=resolution))
             if other is not None and other is not entry and other.hour == hour:
                 return  # one metric on the bill
         metric.level.count(hour)
-        self.hours.count(hour, instance=entry.instance)
+        self.hours.count(hour, instance=entry.flags & OF_INSTANCE > 0)
 
     def levels(self, hour: int) -> Iterator[tuple[tuple[str, str], int, int]]:
         """Of each metric: namespace and name, its series of the last hour, and how many were sent an hour.
 
         The list of metrics is that of the time of the call; `hour` is the clock hour, hours since the epoch.
         """
+        hour = self.hours.begin(hour)
         for key, metric in list(self._of_metric.items()):
             yield key, len(metric), metric.level.at(hour)
 
@@ -235,42 +188,47 @@ class Cardinality:
         metric = self._of_metric.get((namespace, name))
         return [] if metric is None else list(islice(metric.series, most))
 
-    def _seen(self, series: Series, now: float) -> _Entry | None:
+    def _seen(self, series: Series, now: float) -> Entry | None:
         entry = self._entries.pop(series, None)
         if entry is not None:
             entry.seen = now
             self._entries[entry.series] = entry
         return entry
 
-    def _roll_up(self, entry: _Entry, rollups: Rollups, now: float) -> None:
+    def _roll_up(self, entry: Entry, rollups: Rollups, now: float) -> None:
         """Note the rollups of a series, however many series there are."""
         wanted = tuple(rolled_up(entry.series, rollups))
         entry.rollups = tuple([self._note(rollup, now) for rollup in wanted])
 
     def _note(self, rollup: Series, now: float) -> Series:
-        entry = self._seen(rollup, now) or self._add(rollup, rollup.memory_bytes, now, self._own)
+        entry = self._seen(rollup, now) or self._add(rollup, rollup.memory_bytes, now, "rollup")
         return entry.series
 
-    def _add(self, series: Series, size: int, now: float, quota: _Quota, kind: str = "") -> _Entry:
+    def _quota(self, kind: Kind) -> Quota:
+        """The quota in which series of a kind are counted."""
+        return self._own if kind in {"own", "rollup"} else self._folded
+
+    def _add(self, series: Series, size: int, now: float, kind: Kind) -> Entry:
+        quota = self._quota(kind)
         quota.count += 1
         quota.memory_bytes += size
         instance = not self.instance.isdisjoint([value for _, value in series.dimensions])
-        entry = self._entries[series] = _Entry(series, now, size, quota, kind, instance=instance)
+        entry = self._entries[series] = Entry(series, now, kind, OF_INSTANCE if instance else 0)
         self._of_instance += instance
-        metric = self._of_metric.setdefault((series.namespace, series.name), _Metric())
+        metric = self._of_metric.setdefault((series.namespace, series.name), Metric())
         metric.series.add(series)
         metric.own += kind == "own"
         metric.folded += kind == "folded"
-        form = (series.unit, series.resolution)
-        if form not in metric.forms:
-            metric.forms += (form,)
+        variant = (series.unit, series.resolution)
+        if variant not in metric.variants:
+            metric.variants += (variant,)
         return entry
 
     def _forget_idle(self, now: float) -> None:
         """Remove series that were idle for an hour, at most 64 of them."""
         if now < self._idle_from:
             return
-        idle: list[_Entry] = []
+        idle: list[Entry] = []
         self._idle_from = now + IDLE_SECONDS
         for entry in islice(self._entries.values(), FORGOTTEN_AT_ONCE):
             if entry.seen + IDLE_SECONDS > now:
@@ -283,9 +241,10 @@ class Cardinality:
         for entry in idle:
             series = entry.series
             del self._entries[series]
-            entry.quota.count -= 1
-            entry.quota.memory_bytes -= entry.memory_bytes
-            self._of_instance -= entry.instance
+            quota = self._quota(entry.kind)
+            quota.count -= 1
+            quota.memory_bytes -= series.memory_bytes
+            self._of_instance -= entry.flags & OF_INSTANCE > 0
             key = (series.namespace, series.name)
             metric = self._of_metric[key]
             metric.series.discard(series)
@@ -327,7 +286,7 @@ class Cardinality:
         One that rollups are made over is chosen only where there is no other.
         """
         values: dict[str, set[str]] = {name: {value} for name, value in series.dimensions}
-        of_metric = self._of_metric.get((series.namespace, series.name), _Metric()).series
+        of_metric = self._of_metric.get((series.namespace, series.name), Metric()).series
         # Sets have no order: of a metric with very many series this is a random sample.
         for seen in islice(of_metric, max(1, EXAMINED // len(series.dimensions))):
             for name, value in seen.dimensions:

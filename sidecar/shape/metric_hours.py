@@ -6,6 +6,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from sidecar.model.limits import FUTURE_SECONDS
+
+# A clock that is set back by so much counts no hour again: CloudWatch accepted datums so far ahead, and bills their hours.
+BACK_HOURS: Final = int(FUTURE_SECONDS // 3_600)
 HOURS: Final = 24  # over which series are averaged: a day, since traffic differs by time of day
 
 
@@ -71,25 +75,31 @@ class MetricHours:
         self._finished: deque[Hour] = deque(maxlen=HOURS)
 
     def count(self, hour: int, *, instance: bool) -> None:
-        """Count a series that is sent for the first time in this hour (since the epoch)."""
+        """Count a series that is sent for the first time in this hour, as `begin` returned it."""
         self.begin(hour)
         shared, own = self._current
         self._current = Hour(shared + (not instance), own + instance)
         self.total += 1
 
-    def begin(self, hour: int) -> None:
-        """Note the present hour: those before it are finished, also those in which nothing was sent."""
+    def begin(self, hour: int) -> int:
+        """Note the present hour (since the epoch): those before it are finished, also those in which nothing was sent.
+
+        Returns:
+            The hour to count in: the present one, or after a clock was set back by at most `BACK_HOURS` the latest, since
+            series were counted in the hours between before.
+        """
         if self._hour is None:
             self._hour = hour
-        if hour == self._hour:
-            return
+        if self._hour - BACK_HOURS <= hour <= self._hour:
+            return self._hour
         if self._first is None:
             self._first = self._current
         else:
             self._finished.append(self._current)
-        # A clock that was set back gives a negative number of hours between.
+        # A clock that was set back further gives a negative number of hours between.
         self._finished.extend([Hour()] * min(HOURS, max(0, hour - self._hour - 1)))
         self._hour, self._current = hour, Hour()
+        return hour
 
     @property
     def hours(self) -> int:

@@ -15,10 +15,10 @@ from sidecar.shape.rules import Decision, Rule, Rules
 # before it comes here, and 16,384 entries were measured at 0.6 kB each.
 CACHED_SERIES: Final = 1_024
 CACHED_SERIES_BYTES: Final = 2_048  # larger ones are not cached
-# Most series share their name and most of their dimensions: equal texts are stored once. Not with `sys.intern`, since
-# Python 3.12 never frees an interned text.
-SHARED_TEXTS: Final = 8_192
-SHARED_CHARACTERS: Final = 128
+# Most series share their name and most of their dimensions: equal names, and equal pairs of a dimension and its value,
+# are stored once. Not with `sys.intern`, since Python 3.12 never frees an interned text.
+SHARED: Final = 8_192  # of each
+SHARED_CHARACTERS: Final = 128  # of a name, and of a value
 
 
 class Named(NamedTuple):
@@ -73,7 +73,8 @@ class SeriesNaming:
         self._replace = replace_invalid
         self._rules = rules or Rules([])
         self._cache: dict[tuple[object, ...], Named] = {}
-        self._texts: dict[str, str] = {}
+        self._names: dict[str, str] = {}
+        self._pairs: dict[tuple[str, str], tuple[str, str]] = {}
 
     @property
     def rules(self) -> Rules:
@@ -139,7 +140,7 @@ class SeriesNaming:
         series = Series(
             self._namespace if given_namespace is None else shared(namespace),
             shared(name),
-            tuple([(shared(key), shared(value)) for key, value in dimensions]),
+            tuple([self._shared_pair(pair) for pair in dimensions]),
             DEFAULT_UNIT[sample.kind] if unit is None else unit,
             self._resolution if resolution is None else resolution,
         )
@@ -158,14 +159,27 @@ class SeriesNaming:
         )
 
     def _shared(self, text: str) -> str:
-        """The stored copy of an equal text; texts over 128 characters are returned as they are."""
-        shared = self._texts.get(text)
+        """The stored copy of an equal name; names over 128 characters are returned as they are."""
+        shared = self._names.get(text)
         if shared is None:
             if len(text) > SHARED_CHARACTERS:
                 return text
-            if len(self._texts) >= SHARED_TEXTS:
-                self._texts.clear()
-            shared = self._texts[text] = text
+            if len(self._names) >= SHARED:
+                self._names.clear()
+            shared = self._names[text] = text
+        return shared
+
+    def _shared_pair(self, pair: tuple[str, str]) -> tuple[str, str]:
+        """The stored copy of an equal pair of name and value; of one with a text over 128 characters only the name is."""
+        shared = self._pairs.get(pair)
+        if shared is None:
+            name, value = pair
+            if len(name) > SHARED_CHARACTERS or len(value) > SHARED_CHARACTERS:
+                return self._shared(name), value
+            if len(self._pairs) >= SHARED:
+                self._pairs.clear()
+            shared = self._shared(name), value
+            self._pairs[shared] = shared
         return shared
 
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from sidecar.config.load import load
+from sidecar.config.load import dump, load
 from sidecar.config.schema import Config
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -87,6 +87,15 @@ def test_default_file_says_no_key_twice() -> None:
         seen.append(f"{section}.{key.strip()}")
 
     assert len(seen) == len(set(seen))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_what_check_prints_of_it_loads_as_the_same(path: Path, tmp_path: Path) -> None:
+    config = load(path, {})
+    printed = tmp_path / "printed.yaml"
+    printed.write_text(dump(config), encoding="utf-8")
+
+    assert load(printed, {}) == config
 
 
 def test_socket_mode_is_read_as_octal() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sidecar.config.cost import Budget, PriceOverrides
 from sidecar.config.load import dump, load, warnings
 from sidecar.config.log_rules import LogRoute
-from sidecar.config.schema import Config
+from sidecar.config.schema import Config, Listen
 from sidecar.model.errors import ConfigError
 from sidecar.model.limits import RETENTION_DAYS
 
@@ -436,6 +436,40 @@ def test_a_variable_that_names_no_key_only_warns() -> None:
 
 def test_the_defaults_warn_of_nothing() -> None:
     assert warnings({}) == []
+
+
+# --- what check prints ---
+
+
+@pytest.mark.parametrize("mode", [0o622, 0o600, 0o777, 0o7, 0])
+def test_a_socket_mode_is_dumped_as_octal_text(file: Path, mode: int) -> None:
+    """Quoted, since a number with a leading zero is decimal for parsers of YAML 1.2."""
+    (line,) = [one for one in dump(Config(listen=Listen(socket_mode=mode))).splitlines() if "socket_mode" in one]
+
+    assert line == f"  socket_mode: '{mode:04o}'"
+    for pasted in (line, line.replace("'", "")):
+        assert loaded(file, f"listen:\n{pasted}\n").listen.socket_mode == mode
+
+
+WATCHED: Final = """
+watch:
+  sends: [{metrics: [Latency], type: timer, dimensions: {Service: null, Region: eu}}]
+  alarms: [{name: slow, metric: Latency, statistic: p95, above: 5, dimensions: {Service: api, Region: eu}}]
+"""
+
+
+def test_watch_is_dumped_without_keys_that_are_null(file: Path) -> None:
+    """A null value of a dimension is not one: it stands for any."""
+    config = loaded(file, WATCHED)
+    shown = yaml.safe_load(dump(config))["watch"]
+
+    assert [
+        key for part in (shown, *shown["sends"], *shown["alarms"]) for key, value in part.items() if value is None
+    ] == []
+    assert shown["sends"] == [
+        {"metrics": ["Latency"], "type": "timer", "dimensions": {"Service": None, "Region": "eu"}}
+    ]
+    assert loaded(file, dump(config)) == config
 
 
 # --- round trip ---------------------------------------------------------------------------------------

@@ -165,7 +165,7 @@ def test_what_is_shown_is_bounded_and_counted_in_slices() -> None:
     cardinality = rig.pipeline.shape.cardinality
     for number in range(2_000):
         one = Series("N", f"m{number % 200}", (("user", str(number)),), "Count", 60)
-        cardinality.sent(cardinality.admit(one, 0.0), 0, 0.0)
+        cardinality.sent(cardinality.admit(one, 0.0), "statistics", 0, 0.0)
 
     async def slices() -> tuple[dict[str, Any], int]:
         count = 0

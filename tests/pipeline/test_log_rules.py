@@ -155,6 +155,16 @@ def test_redaction_comes_before_metrics_routes_and_the_cut() -> None:
     rig.assert_balanced()
 
 
+def test_a_redaction_that_never_hit_is_named_once_and_one_of_which_a_part_hit_is_not() -> None:
+    redact = [{"find": ["email", "card", "jwt"]}, {"find": ["aws_key", "bearer"]}, {"fields": ["password"]}]
+    rig = Rig(logs={"redact": redact, "routes": [{"when": {"service": "a"}, "group": "/a"}]})
+    never = ["logs.redact.0", "logs.redact.1", "logs.redact.2", "logs.routes.0"]
+    assert rig.pipeline.rules()["never_hit"] == never
+
+    ingest(rig, {"message": SECRET})
+    assert rig.pipeline.rules()["never_hit"] == never[1:]
+
+
 def test_no_log_line_has_what_is_redacted(capsys: pytest.CaptureFixture[str]) -> None:
     rig = Rig(logs={"redact": REDACT})
     late = orjson.dumps({"message": SECRET, "password": "hunter2", "timestamp": NOW - 90 * 86_400})

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.model.closing import rolled_up
-from sidecar.model.samples import Series
+from sidecar.model.samples import Form, Series
 from sidecar.shape.cardinality import FEW, IDLE_SECONDS, OTHER, Cardinality
 from sidecar.shape.metric_hours import Average
 
@@ -86,8 +87,8 @@ def test_a_series_counts_once_an_hour_however_often_it_is_sent() -> None:
     cap = Cardinality(100, instance=("pod-1",))
     for hour, flushes in ((10, 60), (11, 3)):
         for _ in range(flushes):
-            cap.sent(cap.admit(series(user="a"), 0.0), hour, 0.0)
-    cap.sent(cap.admit(series(pod="pod-1"), 0.0), 11, 0.0)
+            cap.sent(cap.admit(series(user="a"), 0.0), "statistics", hour, 0.0)
+    cap.sent(cap.admit(series(pod="pod-1"), 0.0), "statistics", 11, 0.0)
 
     assert cap.hours.total == 3
     assert cap.hours.level() == Average(1, 1)
@@ -97,27 +98,66 @@ def test_a_series_counts_once_an_hour_however_often_it_is_sent() -> None:
 def test_another_unit_or_resolution_is_the_same_metric_on_the_bill() -> None:
     cap = Cardinality(100)
     for one in (series(user="a"), series(user="a", unit="Bytes"), series(user="a")._replace(resolution=1)):
-        cap.sent(cap.admit(one, 0.0), 10, 0.0)
-    cap.sent(cap.admit(series(user="b", unit="Bytes"), 0.0), 10, 0.0)
+        cap.sent(cap.admit(one, 0.0), "statistics", 10, 0.0)
+    cap.sent(cap.admit(series(user="b", unit="Bytes"), 0.0), "statistics", 10, 0.0)
 
     assert cap.hours.total == 2
 
 
 def test_a_series_that_an_earlier_process_left_is_known_once_it_is_sent() -> None:
     cap = capped(1)
-    cap.sent(series(user="old"), 10, 0.0)
+    cap.sent(series(user="old"), "statistics", 10, 0.0)
 
     assert cap.hours.total == 1
     assert cap.admit(series(user="old"), 0.0) == series(user="old")
     assert cap.admit(series(user="new"), 0.0) == series(user=OTHER)
 
 
+def test_a_series_is_new_once_for_each_form_in_which_it_is_sent() -> None:
+    """However often it is sent, and in however many hours, while it is among the series of the last hour."""
+    cap = Cardinality(100, instance=("pod-1",))
+    one = cap.admit(series(pod="pod-1"), 0.0)
+    sent: list[tuple[Form, int]] = [("statistics", 10), ("values", 10), ("statistics", 11), ("set", 11), ("values", 12)]
+
+    assert [cap.sent(one, form, hour, 0.0) for form, hour in sent] == [True, True, False, True, False]
+    assert cap.hours.total == 3
+
+    cap.admit(series("other"), IDLE_SECONDS + 1)  # removes those that are idle
+    assert cap.sent(one, "values", 13, IDLE_SECONDS + 1)
+
+
+@pytest.mark.parametrize("back", [1, 2])
+def test_a_clock_that_is_set_back_counts_no_hour_of_a_series_twice(back: int) -> None:
+    """What was sent in the hours that come again is on the bill; what is new in them is counted once."""
+    cap = Cardinality(100)
+    known, new = (cap.admit(series(user=user), 0.0) for user in ("known", "new"))
+    for hour in (8, 9, 10):
+        cap.sent(known, "statistics", hour, 0.0)
+    for hour in range(10 - back, 11):
+        for one in (known, new):
+            cap.sent(one, "statistics", hour, 0.0)
+        assert cap.hours.total == 3 + 1
+        assert list(cap.levels(hour)) == [(("N", "requests"), 2, 2)]
+
+    cap.sent(known, "statistics", 11, 0.0)
+    assert cap.hours.total == 5
+
+
+def test_a_clock_that_was_too_far_ahead_does_not_end_the_count() -> None:
+    """CloudWatch refused what was sent with a time over two hours ahead: the hours that follow are on the bill."""
+    cap = Cardinality(100)
+    for hour in (1_000, 10, 11, 12):
+        cap.sent(cap.admit(series(user="a"), 0.0), "statistics", hour, 0.0)
+
+    assert cap.hours.total == 4
+    assert list(cap.levels(12)) == [(("N", "requests"), 1, 1)]
+
+
 def test_nothing_of_ended_series_is_kept() -> None:
     cap = Cardinality(10, instance=("9",), replicas=5)
     for number in range(2_000):
-        cap.sent(
-            cap.admit(series(f"m{number}", user=str(number % 10)), number * 1_000.0), number // 3, number * 1_000.0
-        )
+        now = number * 1_000.0
+        cap.sent(cap.admit(series(f"m{number}", user=str(number % 10)), now), "statistics", number // 3, now)
 
     assert len(cap) < 10
     assert len(list(cap.levels(2_000 // 3))) < 10

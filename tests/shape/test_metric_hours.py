@@ -62,6 +62,21 @@ def test_no_more_than_a_day_is_remembered_however_the_clock_is_set() -> None:
     assert hours.total == 3
 
 
+def test_a_clock_that_is_set_back_by_two_hours_or_less_stays_in_its_hour() -> None:
+    hours = MetricHours()
+    sent(hours, 100, 5)
+    sent(hours, 101, 6)
+    sent(hours, 102, 7)
+
+    assert [hours.begin(hour) for hour in (101, 102, 100, 101, 102)] == [102] * 5
+    assert hours.hours == 1
+    assert hours.level() == Average(7, 0)
+
+    assert hours.begin(99) == 99
+    assert hours.level() == Average(7, 0)
+    assert hours.begin(103) == 103
+
+
 def test_the_level_of_a_metric_is_that_of_this_hour_or_of_the_one_before() -> None:
     level = MetricLevel()
     for hour in (7, 7, 7, 8):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ import pytest
 from sidecar.decode.statsd import decode_line
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.samples import Kind, Sample, Series
-from sidecar.shape.series import SeriesNaming
+from sidecar.shape.series import SHARED, SHARED_CHARACTERS, SeriesNaming
 
 PLAIN: Final = Sample("n", Kind.COUNTER, (1.0,), (1.0,))
 SHAPER: Final = SeriesNaming(namespace="App", dimensions={"Env": "prod", "Service": "api"}, resolution=60)
@@ -72,6 +73,35 @@ def test_a_sample_cloudwatch_would_refuse_has_a_reason(fields: dict[str, Any], r
         shaped(**fields)
 
     assert error.value.reason is reason
+
+
+def test_series_have_the_texts_and_pairs_in_common_that_are_equal() -> None:
+    """A pair takes 56 bytes, and an application sends most of them with each of its series."""
+    lines = [b"latency:1|c|#Az:euw1-az1,User:%d" % user for user in (1, 2)]
+    first, second = (SHAPER.series(decode_line(line).samples[0]) for line in lines)
+    same = [one is other for one, other in zip(first.dimensions, second.dimensions, strict=True)]
+
+    assert first.name is second.name
+    assert same == [True, True, True, False]
+    assert first.dimensions[3][0] is second.dimensions[3][0]
+
+
+def test_values_that_never_come_again_take_bounded_memory() -> None:
+    naming = SeriesNaming(namespace="App", dimensions={}, resolution=60)
+
+    def name(numbers: range, long: str = "") -> None:
+        for number in numbers:
+            naming.series(replace(PLAIN, dimensions=(("User", f"{number}{long}"),)))
+
+    tracemalloc.start()
+    try:
+        name(range(8 * SHARED - 1))
+        name(range(500), "x" * (SHARED_CHARACTERS + 1))
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert taken < 400 * SHARED
 
 
 def test_the_configured_dimensions_count_towards_the_thirty() -> None:
