@@ -9,13 +9,10 @@ import re
 from typing import Any, Final, TypeAlias
 from urllib.parse import unquote_to_bytes
 
-from sidecar.decode.aws_known import Table
+from sidecar.decode.aws_known import Form, Table
 from sidecar.decode.numbers import number, plain_number
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.limits import ITEMS_PER_BODY
-
-Tree: TypeAlias = dict[Any, Any]
-"""Fields of one datum while the form is read: {field: text}, with {number: ...} in place of lists."""
 
 KEY_BYTES: Final = 128  # the longest key that names a field has 81
 # The longest text that CloudWatch takes, 1,024 characters, has 12,288 bytes where each is four escaped ones.
@@ -36,6 +33,16 @@ _NOT_TEXT: Final = frozenset(("", "Value", "StorageResolution", "Values", "Count
 _ERROR: Final = ""  # no field has this name
 
 
+class Tree(dict[Any, Any]):
+    """Fields of one datum while the form is read: {field: text}, with {number: ...} in place of lists."""
+
+    __slots__ = ()
+
+
+Fields: TypeAlias = Tree | dict[str, Any]
+"""Fields of one datum: while the form is read, or as JSON has them."""
+
+
 class FormError(Exception):
     """Raised where a key or a number makes no sense; `aws_form.decode` returns it as a DecodeError."""
 
@@ -47,36 +54,53 @@ class Datums:
         known: as of `aws_form.decode`.
     """
 
-    def __init__(self, known: Table[dict[str, Any]]) -> None:
+    def __init__(self, known: Table[Form]) -> None:
         self._known = known
         self._paths: dict[bytes, tuple[Any, ...]] = {}  # {key after the datum's number: where its value belongs}
         # {as escaped: text}: units, times and dimensions are repeated from datum to datum
         self._texts: dict[bytes, str] = {}
 
-    def read(self, fields: bytes, prefix: bytes) -> Tree:
-        """Read the pairs of one datum, each after a `&` and with a key that begins with the field's name."""
-        before, found, rest = fields.partition(_VALUE)
+    def read(self, fields: bytes, pairs: int, prefix: bytes) -> Fields | None:
+        """Read the pairs of one datum.
+
+        Args:
+            fields: the pairs, each after a `&`, and with a key that begins with the field's name.
+            pairs: how many of them are of this datum.
+            prefix: the `&` and what is before the name in the keys.
+
+        Returns:
+            The datum; None where there are other pairs among its own.
+        """
+        before, _, rest = fields.partition(_VALUE)
         raw, more, rest = rest.partition(b"&")
-        others = before + more + rest  # with no Value, as they came
-        stamp = None
-        if _TIMESTAMP in others:
-            before, _, rest = others.partition(_TIMESTAMP)
-            stamp, more, rest = rest.partition(b"&")
-            others = before + more + rest
-        value = plain_number(raw) if found else None
-        if value is None or _VALUE in others or _TIMESTAMP in others:
+        others = before + more + rest  # as they came, without Value
+        value = plain_number(raw)
+        known = self._known.get(others) if value is not None else None
+        if known is not None and pairs == known.pairs + 1:
+            datum = known.members.copy()
+            datum["Value"] = value
+            return datum
+        if fields.count(b"&") != pairs:
+            return None
+        if value is None:
             return self._read(fields, prefix)
-        known = self._known.get(others)
-        if known is None:
-            tree = self._read(fields, prefix)
-            if _LISTED.isdisjoint(tree) and isinstance(finished(tree), dict):
-                self._known.learn(others, {name: tree[name] for name in tree if name not in _VARYING})
-            return tree
-        datum = known.copy()
-        datum["Value"] = value
-        if stamp is not None:
+        before, found, rest = others.partition(_TIMESTAMP)
+        stamp, more, rest = rest.partition(b"&")
+        others = before + more + rest
+        known = self._known.get(others) if found else None
+        if known is not None:
+            datum = known.members.copy()
+            datum["Value"] = value
             datum["Timestamp"] = self._text(stamp)
-        return datum
+            return datum
+        tree = self._read(fields, prefix)
+        if _VALUE not in others and _TIMESTAMP not in others and _LISTED.isdisjoint(tree):
+            complete = finished(tree)
+            if not isinstance(complete, DecodeError):
+                members = {name: complete[name] for name in complete if name not in _VARYING}
+                self._known.learn(others, Form(members, others.count(b"&")))
+                return complete
+        return tree
 
     def put(self, datum: Tree, name: bytes, value: bytes, prefix: bytes) -> None:
         """Set what one pair says; its key is `prefix` and the name of a field."""
@@ -91,10 +115,10 @@ class Datums:
             datum.setdefault(path[0], {}).setdefault(path[1], {})[path[2]] = self._text(value)
 
     def _read(self, fields: bytes, prefix: bytes) -> Tree:
-        datum: Tree = {}
+        datum = Tree()
         for pair in fields[1:].split(b"&"):
             name, _, value = pair.partition(b"=")
-            self.put(datum, name, value, prefix)
+            self.put(datum, name, value, prefix[1:])
         return datum
 
     def _text(self, raw: bytes) -> str:
@@ -104,12 +128,14 @@ class Datums:
         return text
 
 
-def reopened(datum: Tree) -> Tree:
+def reopened(datum: Fields) -> Tree:
     """A datum to which further pairs belong, as it is while the form is read."""
-    dimensions = datum.get("Dimensions")
-    if not isinstance(dimensions, list):
+    if isinstance(datum, Tree):
         return datum
-    return datum | {"Dimensions": {at: dict(pair) for at, pair in enumerate(dimensions, 1)}}
+    tree = Tree(datum)
+    if "Dimensions" in tree:
+        tree["Dimensions"] = {at: dict(pair) for at, pair in enumerate(tree["Dimensions"], 1)}
+    return tree
 
 
 def _path(rest: bytes, key: bytes) -> tuple[Any, ...]:
@@ -150,23 +176,19 @@ def _put_other(datum: Tree, path: tuple[Any, ...], raw: bytes) -> None:
 
 
 def finished(tree: Tree) -> dict[str, Any] | DecodeError:
-    """Give a datum lists where JSON has them."""
+    """A datum with lists where JSON has them, or what is wrong with it; the tree itself is unchanged."""
     if _ERROR in tree:
         return tree[_ERROR]  # type: ignore[no-any-return]
     try:
-        for field in _LISTS:
-            if tree.get(field).__class__ is dict:
-                tree[field] = ordered(tree[field], field)
+        return {field: ordered(tree[field], field) if field in _LISTS else tree[field] for field in tree}
     except FormError as error:
         return DecodeError(Reason.INVALID_FORM, str(error))
-    return tree
 
 
 def ordered(numbers: dict[int, Any], name: str) -> list[Any]:
     """The elements of a list by their numbers, which must run from 1."""
     if max(numbers) != len(numbers):
-        missing = next(index for index in range(1, len(numbers) + 1) if index not in numbers)
-        raise FormError(f"{name}.member.{missing} is missing: the numbers must run from 1 without a gap")
+        raise missing(name, next(index for index in range(1, len(numbers) + 1) if index not in numbers))
     return [numbers[index] for index in range(1, len(numbers) + 1)]
 
 
@@ -187,6 +209,11 @@ def text_of(raw: bytes) -> str:
     if b"%" in raw:
         raw = unquote_to_bytes(raw)
     return raw.decode()
+
+
+def missing(name: str, index: int) -> FormError:
+    """The error for a list of which an element is missing."""
+    return FormError(f"{name}.member.{index} is missing: the numbers must run from 1 without a gap")
 
 
 def nonsense(key: bytes) -> FormError:

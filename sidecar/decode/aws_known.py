@@ -42,6 +42,18 @@ class Datum(NamedTuple):
     stamped: bool
 
 
+class Form(NamedTuple):
+    """A datum of a form.
+
+    Attributes:
+        members: all of them but value and time.
+        pairs: how many are in its key in the table.
+    """
+
+    members: dict[str, Any]
+    pairs: int
+
+
 class Known:
     """The tables of one dialect.
 
@@ -53,4 +65,4 @@ class Known:
     def __init__(self) -> None:
         """Start with empty tables."""
         self.cbor: Table[Datum] = Table()
-        self.forms: Table[dict[str, Any]] = Table()
+        self.forms: Table[Form] = Table()

@@ -181,6 +181,43 @@ def test_a_large_form_is_read_with_pauses() -> None:
     assert sum(1 for _ in aws_form.decode(form)) >= 70
 
 
+@pytest.mark.parametrize("step", [1, -1])
+def test_a_form_of_many_datums_is_read_with_pauses(step: int) -> None:
+    form = b"&".join(b"MetricData.member.%d.Value=1" % number for number in range(1, 2_001)[::step])
+
+    assert sum(1 for _ in aws_form.decode(form)) >= 2_000 / aws_form.DATUMS_AT_ONCE
+
+
+def test_numbers_that_follow_one_another_end_at_100_000() -> None:
+    form = b"&".join(b"MetricData.member.%d.Value=1" % number for number in range(99_998, 100_002))
+
+    assert "'MetricData.member.100001.Value'" in refused(form).detail
+
+
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=40))
+def test_datums_may_be_of_any_length(dimensions: list[int]) -> None:
+    """Each datum has so many dimensions."""
+    form = b""
+    for number, several in enumerate(dimensions, 1):
+        form += b"&MetricData.member.%d.Value=1" % number
+        for place in range(1, several + 1):
+            form += b"&MetricData.member.%d.Dimensions.member.%d.Name=d" % (number, place)
+
+    assert decoded(form)["MetricData"] == [
+        {"Value": 1.0} | ({"Dimensions": [{"Name": "d"}] * several} if several else {}) for several in dimensions
+    ]
+
+
+@given(st.permutations(range(1, 30)) | st.just(sorted(range(1, 30), key=str)))
+def test_datums_may_stand_in_any_order(order: list[int]) -> None:
+    form = b"&".join(
+        b"MetricData.member.%d.MetricName=m%d&MetricData.member.%d.Value=%d" % (number, number, number, number)
+        for number in order
+    )
+
+    assert decoded(form)["MetricData"] == [{"MetricName": f"m{n}", "Value": float(n)} for n in range(1, 30)]
+
+
 pieces = st.sampled_from(
     [
         *(

@@ -95,13 +95,45 @@ def test_forms_are_read_as_if_each_were_the_first(calls: list[Any], data: st.Dat
         b"&".join(sorted(pairs)),
         b"&".join(pairs + data.draw(st.permutations(pairs))),  # each twice
         b"&".join(data.draw(st.lists(st.sampled_from([*pairs, b""]), max_size=12))),  # some of them
+        body.replace(b"MetricData.", b"EntityMetricData.member.1.MetricData."),
+        b"&Action=PutMetricData&" + body + b"&Namespace=N",
+        nearly(body, data),
+        nearly(nearly(body, data), data),
     ):
         assert same(read(aws_form.decode(changed, known.forms)), by_pairs(changed))
+
+
+def nearly(body: bytes, data: st.DataObject) -> bytes:
+    """Bytes that are nearly the same: some are others, or missing."""
+    at = data.draw(st.integers(0, len(body) - 1))
+    put = data.draw(st.sampled_from([b"", b"&", b"=", b".", b"0", b"1", b"2", b"%", b"+", b"\xff", b"&Unit=", b"&x&"]))
+    return body[:at] + put + body[at + data.draw(st.integers(0, 4)) :] or b"&"
 
 
 def by_pairs(body: bytes) -> object:
     """Read a form in which no datum's pairs are seen to stand together: an unread pair is between any two."""
     return read(aws_form.decode(body.replace(b"&", b"&StrictEntityValidation=false&")))
+
+
+def test_a_pair_of_no_datum_within_a_known_one_is_no_field_of_it() -> None:
+    known = Known()
+    first = b"MetricData.member.1.MetricName=m&MetricData.member.1.Unit=Count&MetricData.member.1.Value=1"
+    assert read(aws_form.decode(first, known.forms)) == by_pairs(first)
+
+    between = first.replace(b"MetricData.member.1.Unit", b"Unit")
+    assert read(aws_form.decode(between, known.forms)) == {"MetricData": [{"MetricName": "m", "Value": 1.0}]}
+
+
+def test_the_lists_of_a_datum_may_go_on_behind_another() -> None:
+    known = Known()
+    body = (
+        b"MetricData.member.1.Value=1&MetricData.member.1.Values.member.1=1&MetricData.member.1.StatisticValues.Sum=1"
+        b"&MetricData.member.2.Value=2&MetricData.member.1.Values.member.2=2&MetricData.member.1.StatisticValues.Minimum=2"
+    )
+    for _ in range(2):
+        decoded: Any = read(aws_form.decode(body, known.forms))
+        assert decoded == by_pairs(body)
+        assert decoded["MetricData"][0]["Values"] == [1.0, 2.0]
 
 
 def test_of_two_values_in_a_form_the_last_counts() -> None:
