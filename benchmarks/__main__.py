@@ -29,6 +29,7 @@ PARTS: Final = (
     "http",
     "drop_in",
     "rules",
+    "turns",
     "stall",
     "encode",
     "memory",
@@ -64,6 +65,10 @@ class _Run:
                 from benchmarks import rules  # of this commit's pipeline: earlier ones have none of its rules
 
                 return rules.measure(quick=quick)
+            case "turns":
+                from benchmarks import turns  # earlier commits have not the application it measures
+
+                return turns.measure(folder)
             case "stall":
                 return stall.measure(folder, generator, quick=quick)
             case "encode":
