@@ -22,8 +22,9 @@ $(READY): requirements-dev.lock pyproject.toml
 demo: $(READY)  ## the daemon on the local target, with an example application sending to it
 	$(BIN)/sidecar demo
 
+# Half of the tests' time is waiting. They start hundreds of interpreters, which must not compile everything each time.
 test: $(READY)  ## every test; says what is skipped, and why
-	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal -rs
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 4 --dist worksteal -rs
 
 check: $(READY)  ## format, lint, types, direction of imports
 	$(BIN)/ruff format --check .
