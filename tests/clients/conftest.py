@@ -1,4 +1,4 @@
-"""The client that takes longest to compile is compiled while other tests run, and its tests come last."""
+"""The client that takes longest to compile is compiled while other tests run; its test is the last one collected."""
 
 from __future__ import annotations
 
