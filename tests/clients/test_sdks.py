@@ -42,7 +42,7 @@ PROGRAM: Final[dict[str, Callable[[], list[str]]]] = {
 ERRORS: Final = ["InvalidParameterValueException", "ResourceAlreadyExistsException"]
 OLD_ERRORS: Final = ["InvalidParameterValue", "ResourceAlreadyExistsException"]  # of the Query protocol
 
-pytestmark = pytest.mark.timeout(300)  # the first run on a machine builds or installs the clients
+pytestmark = pytest.mark.timeout(700)  # the first run on a machine builds or installs the clients
 
 
 def run(client: str, url: str, rounds: int = ROUNDS) -> dict[str, Any]:

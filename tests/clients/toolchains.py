@@ -1,8 +1,10 @@
 """Clients in other languages: installed or compiled once a machine, in a cache that later runs and checkouts share.
 
 The cache is `$CLIENTS_CACHE`, else `~/.cache/cloudwatch-sidecar-clients`. Each client has a folder of its own there,
-named after its sources, with all that was downloaded for it; a change of a source or version makes another one. What
-takes minutes is built by `make clients` and used by `make test` once it is there.
+named after its sources, with all that was downloaded for it; a change of a source or version makes another one.
+
+`python -m tests.clients.toolchains` builds the program that takes longest; a test run starts it beside its tests
+(`conftest.py`).
 """
 
 from __future__ import annotations
@@ -12,18 +14,21 @@ import hashlib
 import os
 import shutil
 import subprocess
-import tempfile
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from tests.clients.tied import tied
+
 PROGRAMS: Final = Path(__file__).with_name("programs")
-BUILD_SECONDS: Final = 100
-PATIENT_SECONDS: Final = 1_200  # where `make clients` asks for it
+BUILD_SECONDS: Final = 600  # beside the other tests of a run, on two slow cores
 AGAIN_SECONDS: Final = 600  # after a failure, so that the other tests of a run do not wait for the same one
+NICENESS: Final = 5  # of what is built in the background
 
 
 def _cache() -> Path:
@@ -36,19 +41,16 @@ def built(
     commands: Sequence[Sequence[str]],
     *,
     sources: Sequence[str] = (),
-    slow: bool = False,
     environ: Mapping[str, str] | None = None,
 ) -> Path:
     """The folder of a client with everything in it; skips the test where it cannot be built here.
 
     Args:
         name: the folder under `programs/` that is copied there first.
-        commands: build it, run in a copy of that folder.
+        commands: build it, run in a copy of that folder. One that was interrupted is run again where it stopped.
         sources: the names of the files that are copied; all of them without.
-        slow: it takes minutes: it is built only where CLIENTS_BUILD is set, as by `make clients`.
         environ: further variables of the commands.
     """
-    patient = bool(os.environ.get("CLIENTS_BUILD"))
     for command in commands:
         if shutil.which(command[0]) is None:
             pytest.skip(f"{command[0]} is not installed")
@@ -66,65 +68,45 @@ def built(
         pytest.skip(f"no cache for clients: {error}")
     with lock:
         if not folder.exists():
-            try:  # another worker may be building it
-                fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if slow and not patient else 0))
-            except BlockingIOError:
-                pytest.skip(f"{name} is being built, which takes minutes")
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be building it
         if not folder.exists():
-            _build(name, files, commands, folder, environ or {}, may=patient or not slow)
+            _build(name, files, commands, folder, environ or {})
     return folder
 
 
 def _build(
-    name: str,
-    files: Sequence[Path],
-    commands: Sequence[Sequence[str]],
-    folder: Path,
-    environ: Mapping[str, str],
-    *,
-    may: bool,
+    name: str, files: Sequence[Path], commands: Sequence[Sequence[str]], folder: Path, environ: Mapping[str, str]
 ) -> None:
-    patient = bool(os.environ.get("CLIENTS_BUILD"))
-    if not may:
-        pytest.skip(f"{name} takes minutes to build: run `make clients` once")
     failed = folder.with_name(f"{folder.name}.failed")
-    if failed.exists() and not patient and time.time() - failed.stat().st_mtime < AGAIN_SECONDS:
+    if failed.exists() and time.time() - failed.stat().st_mtime < AGAIN_SECONDS:
         pytest.skip(failed.read_text())
-    building = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=folder.parent))
-    try:
-        for file in files:
-            target = building / file.relative_to(PROGRAMS / name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(file, target)
-        problem = _run(commands, building, PATIENT_SECONDS if patient else BUILD_SECONDS, environ)
-        if problem is None:
-            building.rename(folder)
-            return
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+    building = folder.with_name(f"{folder.name}.building")
+    for file in files:
+        target = building / file.relative_to(PROGRAMS / name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, target)
+    problem = _run(commands, building, environ)
+    if problem is None:
+        building.rename(folder)
+        return
+    shutil.rmtree(building, ignore_errors=True)
     failed.write_text(problem)
-    if patient:
-        pytest.fail(problem)
     pytest.skip(problem)
 
 
-def _run(commands: Sequence[Sequence[str]], folder: Path, seconds: float, environ: Mapping[str, str]) -> str | None:
+def _run(commands: Sequence[Sequence[str]], folder: Path, environ: Mapping[str, str]) -> str | None:
+    log = folder / "build.log"
     for command in commands:
-        try:
-            ran = subprocess.run(
-                command,
-                cwd=folder,
-                env=os.environ | environ,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                timeout=seconds,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return f"{' '.join(command[:2])} took more than {seconds} s: `make clients` waits for it"
-        if ran.returncode:
-            last = ran.stdout.decode(errors="replace").strip().splitlines()[-3:]
+        with (
+            log.open("wb") as output,
+            tied(command, cwd=folder, env=os.environ | environ, stdout=output, stderr=subprocess.STDOUT) as building,
+        ):
+            try:
+                status = building.wait(BUILD_SECONDS)
+            except subprocess.TimeoutExpired:
+                return f"{' '.join(command[:2])} took more than {BUILD_SECONDS} s"
+        if status:
+            last = log.read_text(errors="replace").strip().splitlines()[-3:]
             return f"{' '.join(command[:2])} failed: {' / '.join(last)[:300]}"
     return None
 
@@ -160,5 +142,22 @@ def java_command() -> list[str]:
 
 def rust_program() -> Path:
     """The program of `programs/rust`."""
-    folder = built("rust", [["cargo", "build", "--quiet"]], slow=True, environ={"CARGO_TARGET_DIR": "target"})
+    folder = built("rust", [["cargo", "build", "--quiet", "--locked"]], environ={"CARGO_TARGET_DIR": "target"})
     return folder / "target" / "debug" / "clients"
+
+
+def in_background() -> Callable[[], None]:
+    """Start to build what takes longest, for the tests that wait for it at the end of a run; returns what ends it."""
+    command = [sys.executable, "-m", "tests.clients.toolchains"]
+    building = tied(command, cwd=PROGRAMS.parents[2], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def end() -> None:
+        building.communicate()  # closes its standard input
+
+    return end
+
+
+if __name__ == "__main__":
+    os.nice(NICENESS)
+    with suppress(pytest.skip.Exception):  # the test says it
+        rust_program()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ KUBERNETES_VERSIONS: Final = [
 MANIFESTS: Final = [*sorted(KUBERNETES.glob("*.yaml")), *sorted((DEPLOY / "helm" / "golden").glob("*.yaml"))]
 
 
+@cache
 def documents(path: Path) -> list[dict[str, Any]]:
     """Read the documents of one manifest."""
     return [document for document in yaml.safe_load_all(path.read_text(encoding="utf-8")) if document]

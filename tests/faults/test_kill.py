@@ -21,7 +21,7 @@ from tests.support.daemon import Daemon, assert_balanced
 
 Start = Callable[..., Daemon]
 
-KILLS: Final = 50
+KILLS: Final = 30
 METRIC_SECONDS: Final = 1.0  # of metrics a crash may cost
 
 

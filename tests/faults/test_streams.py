@@ -112,15 +112,14 @@ def work_and_stop(one: Redirected) -> float:
     return time.monotonic() - began
 
 
-@pytest.mark.parametrize("stdout", KINDS)
-def test_whatever_becomes_of_its_output_it_works_and_stops_with_status_0(started: Any, stdout: str) -> None:
-    """Every kind of standard error beside this kind of standard output, all daemons at the same time."""
-    with ThreadPoolExecutor(len(KINDS)) as threads:
-        stops = {
-            stderr: threads.submit(lambda stderr: work_and_stop(started(stdout, stderr)), stderr) for stderr in KINDS
-        }
+@pytest.mark.parametrize("kind", KINDS)
+def test_whatever_becomes_of_its_output_it_works_and_stops_with_status_0(started: Any, kind: str) -> None:
+    """This kind of standard output, of standard error, and of both, all daemons at the same time."""
+    pairs = {(kind, "fine"), ("fine", kind), (kind, kind)}
+    with ThreadPoolExecutor(len(pairs)) as threads:
+        stops = {pair: threads.submit(lambda pair: work_and_stop(started(*pair)), pair) for pair in pairs}
 
-    for stderr, stop in stops.items():
+    for (stdout, stderr), stop in stops.items():
         print(f"stdout {stdout}, stderr {stderr}: stopped after {stop.result():.2f} s")
 
 

@@ -27,7 +27,7 @@ def spooling(
     """A configuration that delivers to the double through a spool, with short waits."""
     return {
         "namespace": "App",
-        "metrics": {"flush_seconds": 1} | (metrics or {}),
+        "metrics": {"flush_seconds": 0.3} | (metrics or {}),
         "logs": {"group": GROUP, "stream": "s", "flush_seconds": 0.1} | (logs or {}),
         "deliver": {
             "target": "cloudwatch",

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ import yaml
 
 from sidecar.generate.pack import WHATS
 from tests.generate.packs import ROOT
+from tests.support.forks import forks
 
 AXONFLOW = str(ROOT / "config" / "axonflow.yaml")
 SILENT = """
@@ -25,9 +24,7 @@ watch:
 
 
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("SIDECAR_", "AWS_"))}
-    command = [sys.executable, "-m", "sidecar", "generate", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=kept | environ)
+    return forks().run("generate", *arguments, environ=environ)
 
 
 @pytest.mark.parametrize("what", [one for one in WHATS if one != "metric-filters"])

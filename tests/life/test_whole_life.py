@@ -62,6 +62,8 @@ class WholeLife(RuleBasedStateMachine):
         self.cleanup.enter_context(patch("sidecar.batch.metrics.DATUMS_PER_REQUEST", DATUMS))
         self.cleanup.enter_context(patch("sidecar.batch.logs.EVENTS_PER_REQUEST", EVENTS))
         self.cleanup.enter_context(patch("sidecar.batch.logs.SLICE_EVENTS", SORTED_AT_ONCE))
+        # The only sleep of the daemon that is not the event loop's; nothing writes the file meanwhile.
+        self.cleanup.enter_context(patch("sidecar.pipeline.reloading.SETTLED_SECONDS", 0))
         folder = Path(tempfile.mkdtemp())
         self.cleanup.callback(shutil.rmtree, folder)
         self.directory = folder / "spool"

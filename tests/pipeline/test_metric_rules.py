@@ -267,10 +267,10 @@ def test_rules_on_the_input_that_come_with_a_reload_hold_for_documents_that_are_
 # --- the cap ------------------------------------------------------------------------------------------
 
 
-def test_a_hundred_thousand_users_keep_a_metric_within_its_cap_with_exact_totals() -> None:
+def test_twenty_thousand_users_keep_a_metric_within_its_cap_with_exact_totals() -> None:
     rules = [{"match": "hits", "drop_dimensions": "Env", "max_series": 500, "rollups": [["env"]]}]
     rig = Rig(metrics={"max_series": 20_000, "rules": rules})
-    for first in range(0, 100_000, 1_000):
+    for first in range(0, 20_000, 1_000):
         rig.send(
             *[b"hits:2|c|#env:%s,user:u%d" % (b"prod" if n % 4 else b"dev", n) for n in range(first, first + 1_000)]
         )
@@ -279,10 +279,10 @@ def test_a_hundred_thousand_users_keep_a_metric_within_its_cap_with_exact_totals
     of_users = {values: datums for values, datums in sent.items() if len(values) == 2}
 
     assert len(of_users) == 500 + 2, "its own, and one for each environment"
-    assert total([datum for datums in of_users.values() for datum in datums]) == (100_000.0, 200_000.0)
-    assert total(sent[("prod",)]) == (75_000.0, 150_000.0)
-    assert total(sent[("dev",)]) == (25_000.0, 50_000.0)
-    assert rig.ledger.adjusted["series_folded"] == 100_000 - 500
+    assert total([datum for datums in of_users.values() for datum in datums]) == (20_000.0, 40_000.0)
+    assert total(sent[("prod",)]) == (15_000.0, 30_000.0)
+    assert total(sent[("dev",)]) == (5_000.0, 10_000.0)
+    assert rig.ledger.adjusted["series_folded"] == 20_000 - 500
     assert rig.pipeline.series == 500 + 2 + 2 + 1
     rig.assert_balanced()
 
