@@ -77,7 +77,9 @@ def _requests() -> Iterator[tuple[str, int, Send]]:
     yield "log event over 1 MB, which is cut", len(long), _post("/ingest/logs", long)
     values = json.dumps({"name": "v", "values": [number * 0.37 for number in range(99_000)]}).encode()
     yield "metric of 99,000 values", len(values), _post("/ingest/metrics", values)
-    events = [{"message": f"request {number} done", "level": "info", "user": {"id": number}} for number in range(60_000)]
+    events = [
+        {"message": f"request {number} done", "level": "info", "user": {"id": number}} for number in range(60_000)
+    ]
     array = json.dumps(events).encode()
     yield "array of 60,000 log events", len(array), _post("/ingest/logs", array)
     lines = b"\n".join(json.dumps(event).encode() for event in events)

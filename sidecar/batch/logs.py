@@ -17,7 +17,7 @@ from sidecar.model.batches import Events, LogBatch
 from sidecar.model.limits import EVENTS_PER_REQUEST, LOG_EVENT_OVERHEAD_BYTES, LOG_REQUEST_BYTES, LOG_REQUEST_SPAN_MS
 
 SLICE_EVENTS: Final = 500  # sorted at once: 0.3 ms
-PIECE_CHARACTERS: Final = 16_384  # of a long message, encoded at once: 0.1 ms, where many are escaped
+PIECE_CHARACTERS: Final = 16_384  # of a long message, encoded at once: 0.1 ms where many are escaped
 SAMPLES: Final = 8  # times looked at for each such part
 
 

@@ -54,7 +54,9 @@ _DATUM: Final = frozenset(
 )
 
 
-SLICE_VALUES: Final = 500  # values of one item that are decoded without yielding to the event loop: about 0.3 ms
+SLICE_VALUES: Final = (
+    250  # values of one item that are decoded and added without yielding to the event loop: about 0.3 ms
+)
 
 _ROUTING: Final = ("log_group", "log_stream")
 
@@ -63,7 +65,7 @@ def decode(item: Item, _: float = 0.0) -> Sample | DecodeError | Iterator[Sample
     """Decode one element of a body.
 
     Returns:
-        Its sample, or why it has none. Of over 500 values, an iterator of samples of so many each, all of which are
+        Its sample, or why it has none. Of over 250 values, an iterator of samples of so many each, all of which are
         decoded before the first is yielded; before that it yields None, for the caller to yield to the event loop.
     """
     if item.error is not None:
@@ -91,7 +93,9 @@ def _slices(item: Item, field: str) -> Iterator[Sample | DecodeError | None]:
             yield error
             return
         yield None
-    for sample in samples:
+    samples.reverse()
+    while samples:  # each is let go of when it is ingested: to free all at once takes 0.7 ms
+        sample = samples.pop()
         _note_ignored(sample, unknown, item.ignored)
         yield sample
 
@@ -309,7 +313,7 @@ def _optional_text(item: dict[str, Any], field: str) -> str | None:
 
 
 def _many_values(document: object) -> str | None:
-    """The name of the field in which a metric has over 500 values; None where it has not."""
+    """The name of the field in which a metric has over 250 values; None where it has not."""
     if isinstance(document, dict):
         for field in ("values", "Values"):
             values = document.get(field)

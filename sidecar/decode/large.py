@@ -17,13 +17,13 @@ from sidecar.model.errors import DecodeError, Reason
 Container: TypeAlias = dict[str, Any] | list[Any]
 
 WHOLE_BYTES: Final = 65_536  # a document up to this size is parsed in one call: some 0.3 ms
-PART_BYTES: Final = 16_384  # of members, elements or text that are parsed in one call
+PART_BYTES: Final = 8_192  # of members, elements or text that are parsed in one call: up to 0.2 ms
 # Arrays and objects in each other are searched for their parts once a level: what is nested deeper is parsed in one call.
 LEVELS: Final = 16
 SEARCHED_BYTES: Final = (
     131_072  # in which parts are found one by one, after no comma was found to be between two of them
 )
-PAUSE_PARTS: Final = 500  # found between two yields: 0.3 ms
+PAUSE_PARTS: Final = 250  # found between two yields: 0.2 ms
 COUNTED_BYTES: Final = 262_144  # looked at between two yields
 RELEASED: Final = 100  # parts freed between two yields
 _BLANKS: Final = b" \t\r\n"

@@ -439,5 +439,5 @@ def test_values_beyond_what_one_slice_takes_become_several_samples() -> None:
     found = samples(document([directive("m")], d="x", m=values))
 
     assert [value for sample in found for value in sample.values] == values
-    assert [len(sample.values) for sample in found] == [500, 500, 200]
+    assert [len(sample.values) for sample in found] == [250, 250, 250, 250, 200]
     assert all(len(sample.weights) == len(sample.values) for sample in found)
