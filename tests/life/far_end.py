@@ -223,6 +223,9 @@ class LogFarEnd(FarEnd[LogBatch]):
         super().__init__("PutLogEvents", read_events)
         self.latest: dict[str, dict[int, int]] = {}  # {lane: {number: milliseconds}} of what arrived
         self.in_order = True
+        self.disk_gave_up = (
+            False  # before the daemon was killed: the order of what was found again is not that of arrival
+        )
         # When the daemon began to take what a number came with, and when it had it whole: by the count of such events.
         self.began: dict[int, int] = {}
         self.took: dict[int, int] = {}
@@ -248,7 +251,7 @@ class LogFarEnd(FarEnd[LogBatch]):
             for number in marked(event["message"]):
                 first = not self.arrived[number] and not self.refused[number]
                 overtaken = [n for n, at in latest.items() if at >= event["timestamp"] and self._before(number, n)]
-                if first and overtaken and self.in_order:
+                if first and overtaken and self.in_order and not self.disk_gave_up:
                     self.broken.append(f"{number} of {batch.lane!r} came after {overtaken}")
                 latest[number] = event["timestamp"]
         super()._store(batch, held)

@@ -43,6 +43,8 @@ STEPS: Final = 60 if LONGER else 30
 DATUMS: Final = 2  # of a batch
 EVENTS: Final = 3
 SORTED_AT_ONCE: Final = 1  # so that what comes in another order is sorted slice by slice, while other things happen
+LONG: Final = 80  # characters of a message that is encoded slice by slice: about half of them
+LARGE: Final = 300  # bytes of a document that is parsed slice by slice
 TICK: Final = 0.001  # seconds the clock advances when it is read: code yields to the loop at every opportunity
 STALL_SECONDS: Final = 1.0  # after which nobody waits for a disk that does not answer
 
@@ -62,6 +64,8 @@ class WholeLife(RuleBasedStateMachine):
         self.cleanup.enter_context(patch("sidecar.batch.metrics.DATUMS_PER_REQUEST", DATUMS))
         self.cleanup.enter_context(patch("sidecar.batch.logs.EVENTS_PER_REQUEST", EVENTS))
         self.cleanup.enter_context(patch("sidecar.batch.logs.SLICE_EVENTS", SORTED_AT_ONCE))
+        self.cleanup.enter_context(patch("sidecar.pipeline.dispatch.LONG_CHARACTERS", LONG))
+        self.cleanup.enter_context(patch("sidecar.decode.large.WHOLE_BYTES", LARGE))
         # The only sleep of the daemon that is not the event loop's; nothing writes the file meanwhile.
         self.cleanup.enter_context(patch("sidecar.pipeline.reloading.SETTLED_SECONDS", 0))
         folder = Path(tempfile.mkdtemp())
@@ -75,6 +79,7 @@ class WholeLife(RuleBasedStateMachine):
         self.left: tuple[int, int] | None = (0, 0)  # in the spool: samples, log events; None: who knows
         self.lock: int | None = None
         self.ended = False
+        self.gave_up = False  # the disk hung for so long that what was to be written is in memory alone
         self.target = Target(self.metrics, self.logs)
         self.life = Life(self.directory, self.clock, self.target)
         self.live()
@@ -184,6 +189,7 @@ class WholeLife(RuleBasedStateMachine):
             self.life.settle()
         if seconds >= STALL_SECONDS:
             assert all(body.done() for body in self.life.bodies)
+            self.gave_up = True
         self.life.disk_works = works
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 2.0, REQUEST_SECONDS, 61.0, -90.0]), settle=st.booleans())
@@ -253,7 +259,7 @@ class WholeLife(RuleBasedStateMachine):
 
     @rule(under_way=st.booleans(), locked=st.integers(0, 7).map(lambda n: n == 0))
     def crash(self, under_way: bool, locked: bool) -> None:  # noqa: FBT001
-        self.life.kill(under_way=under_way)
+        self.kill(under_way=under_way)
         self.live_again(locked=locked)
 
     @rule(metrics=_answers, logs=_answers)
@@ -270,8 +276,15 @@ class WholeLife(RuleBasedStateMachine):
                 self.life.turn()
                 if self.life.loop.idle and not self.life.thread.jobs and self.life.loop.next_timer:
                     self.life.pass_time(max(0.0, self.life.loop.next_timer - self.clock.elapsed))
-        self.life.kill(under_way=under_way)
+        self.kill(under_way=under_way)
         self.live_again(locked=False)
+
+    def kill(self, *, under_way: bool) -> None:
+        self.life.kill(under_way=under_way)
+        if self.gave_up:
+            # A batch that was not written since the disk hung is found again as the segments of its events, behind the
+            # batches that were written after it.
+            self.logs.disk_gave_up = True
 
     @precondition(lambda self: self.lock is not None)
     @rule()
