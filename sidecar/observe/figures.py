@@ -1,4 +1,4 @@
-"""The table of self-metrics: `/metrics`, `/stats` and the README's table are all made from it.
+"""The table of self-metrics: `/metrics`, `/stats` and the table of `docs/figures.md` are all made from it.
 
 A new self-metric is one `Figure` in `FIGURES`. Values are read at each scrape, from the ledger's plain integers: a
 counter with a lock at every increment would cost more than the rest of a line on the hot path.

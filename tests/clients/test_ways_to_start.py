@@ -18,7 +18,7 @@ import yaml
 from tests.clients.arrivals import environment
 from tests.clients.toolchains import node_modules
 from tests.double import ThreadedCloudWatchDouble
-from tests.support.daemon import AWS, Daemon, assert_balanced
+from tests.support.daemon import Daemon, assert_balanced
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
 RUN_SECONDS: Final = 90  # a bound for a machine that is busy, not a measure
@@ -39,6 +39,8 @@ def example(
         deliver = {"target": "cloudwatch", "endpoint_url": double.url, "drain_seconds": 10}
         one = daemon({"metrics": {"flush_seconds": 60}, **config, "deliver": deliver})
         url = f"http://127.0.0.1:{one.http_port}"
+        # What an SDK needs on a machine that has neither a region nor credentials, and nothing else.
+        [credentials] = re.findall(r"^export (AWS_REGION=.*)$", (EXAMPLES / "README.md").read_text(), re.MULTILINE)
         # The README's python3 is the one that has the libraries.
         path = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
         if node:
@@ -47,8 +49,7 @@ def example(
             ["bash", "-c", command_of(name)],
             cwd=folder,
             env=environment(
-                **AWS,
-                AWS_REGION=AWS["AWS_DEFAULT_REGION"],
+                **dict(re.findall(r"\b(AWS_\w+)=(\S+)", credentials)),
                 **path,
                 AWS_ENDPOINT_URL_CLOUDWATCH=url,
                 AWS_ENDPOINT_URL_CLOUDWATCH_LOGS=url,
