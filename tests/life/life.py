@@ -246,7 +246,10 @@ class Life:
         at = self.checkpointer._last_checkpoint
         if at > self.checkpointed_at and self.spool.opened and not self.draining:
             self.checkpointed_at = at
-            if self.flushed_at < at:  # else windows may have been half way between checkpoints and batches
+            # Else windows may have been half way between checkpoints and batches, or in batches that are in memory alone
+            # since the disk did not answer.
+            metrics = self.backlogs[0]
+            if self.flushed_at < at and (not self.stalled or all_saved(metrics, self.ledger.samples)):
                 self._now_safe(at)
         if self._written():
             self.disk_hung = False
