@@ -399,6 +399,17 @@ def test_a_large_body_that_is_broken_is_an_error(ending: bytes) -> None:
     assert value.reason is Reason.INVALID_JSON
 
 
+@pytest.mark.parametrize("element", [b"", b"1", b"[]", b"x"])
+def test_a_list_of_over_100_000_elements_is_refused_with_pauses(element: bytes) -> None:
+    """Each that is broken is an error with its text: 5 MB of commas would take gigabytes."""
+    body = b'{"logEvents":[' + (element + b",") * 100_001 + b"1]}"
+    value = read(aws_json.decode(body))
+
+    assert isinstance(value, DecodeError)
+    assert value.reason is Reason.TOO_MANY_ITEMS
+    assert sum(1 for _ in aws_json.decode(body)) >= 1_000
+
+
 def test_a_large_body_is_read_with_pauses() -> None:
     body = orjson.dumps({"logEvents": [{"timestamp": 1, "message": "m" * 100}] * 8_000})
 
