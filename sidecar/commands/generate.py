@@ -38,6 +38,10 @@ Format: TypeAlias = Literal["cloudformation", "terraform", "json"]
 FORMATS: Final[tuple[Format, ...]] = ("cloudformation", "terraform", "json")
 ASK_SECONDS: Final = 10.0
 ANSWER_BYTES: Final = 16_777_216
+EMPTY: Final = (
+    "declare the metrics that the application sends in watch.sends, and what is wanted in watch.alarms, watch.dashboards or "
+    "watch.queries, as in docs/generate.md"
+)
 ADDED: Final = "Added by `sidecar generate --add-rollups`: what alarms and dashboards watch."
 
 
@@ -68,6 +72,8 @@ def generate(what: What, form: Format, path: Path | None, add: bool, url: str | 
             _add(path, rules)
     if pack.problems:
         raise ConfigError(list(pack.problems))
+    if not pack.resources:  # CloudFormation refuses a template without resources
+        raise ConfigError([f"there is nothing to write for {what}: {EMPTY}"])
     click.echo(WRITERS[form](pack, config), nl=False)
     prices = prices_of(config.region) if config.prices is None else config.prices.over(config.region)
     count = len(pack.resources)

@@ -176,6 +176,8 @@ class Alarm(_Measured):
             raise ValueError("needs exactly one of metric, error_rate, dollars")
         if sum(one is not None for one in (self.above, self.below, self.band)) + self.no_data != 1:
             raise ValueError("needs exactly one of above, below, band, no_data: true")
+        if self.error_rate is not None and not 0 <= ((self.below if self.above is None else self.above) or 0) <= 100:
+            raise ValueError("compares error_rate with a number outside of 0 to 100: it is in percent")
         if self.metric is None and (self.statistic is not None or self.band is not None or self.no_data):
             raise ValueError("needs metric: statistic, band and no_data are of a metric")
         if self.metric is not None and self.statistic is None and not self.no_data:

@@ -81,6 +81,8 @@ def log_events(request: PutLogEvents, now: float) -> Iterator[LogEvent | DecodeE
 
 def _log_event(event: object, group: str, stream: str, oldest: int, newest: int) -> LogEvent | DecodeError:
     if not isinstance(event, dict):
+        if isinstance(event, DecodeError):  # it could not be parsed
+            return event
         return wrong_type("a log event", "an object with timestamp and message", event)
     timestamp, message = event.get("timestamp"), event.get("message")
     if timestamp is None:

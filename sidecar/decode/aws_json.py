@@ -7,10 +7,12 @@ from collections.abc import Generator
 from typing import Any, Final
 
 from sidecar.decode import scan
-from sidecar.decode.large import WHOLE_BYTES, loads, parse
+from sidecar.decode.large import WHOLE_BYTES, loads, parse, release
 from sidecar.model.errors import DecodeError, Reason
+from sidecar.model.limits import ITEMS_PER_BODY
 
 PAUSE_BYTES: Final = 16_384  # of a larger one, between two pauses
+PAUSE_ELEMENTS: Final = 100  # the same; one that is broken takes 5 us
 _BLANKS: Final = b" \t\r\n"
 _BLANK: Final = re.compile(rb"[ \t\r\n]*+")
 _OPENING: Final = re.compile(rb"[ \t\r\n]*+\{")
@@ -80,13 +82,16 @@ def _elements(body: bytes, begin: int, after: int) -> Generator[None, None, list
         if span is None:
             yield
             continue
+        if len(values) == ITEMS_PER_BODY:
+            yield from release([values])
+            return DecodeError(Reason.TOO_MANY_ITEMS, f"over {ITEMS_PER_BODY} elements in a list")
         first, end = span
         if end - first <= WHOLE_BYTES:
             values.append(loads(body[first:end]))
         else:
             blank = _BLANK.match(body, first)
             values.append((yield from parse(body, None, first if blank is None else blank.end(), end)))
-        if end >= pause:
+        if end >= pause or not len(values) % PAUSE_ELEMENTS:
             pause = end + PAUSE_BYTES
             yield
     if end < 0 or body[end:after].strip(_BLANKS):

@@ -11,15 +11,14 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
-from sidecar.decode import scan
+from sidecar.decode import nesting, scan
 from sidecar.model.errors import DecodeError, Reason
 
 Container: TypeAlias = dict[str, Any] | list[Any]
 
 WHOLE_BYTES: Final = 65_536  # a document up to this size is parsed in one call: some 0.3 ms
 PART_BYTES: Final = 8_192  # of members, elements or text that are parsed in one call: up to 0.2 ms
-# Arrays and objects in each other are searched for their parts once a level: what is nested deeper is parsed in one call.
-LEVELS: Final = 16
+LEVELS: Final = nesting.LEVELS  # of arrays and objects in each other: what is nested deeper is parsed in one call
 SEARCHED_BYTES: Final = (
     131_072  # in which parts are found one by one, after no comma was found to be between two of them
 )
@@ -109,6 +108,7 @@ class _Parser:
     def __init__(self, document: bytes, containers: list[Container]) -> None:
         self._document = document
         self._containers = containers
+        self._ends: dict[int, int] = {}  # as of `scan.parts`
 
     def value(self, begin: int, end: int, levels: int) -> Generator[None, None, Any]:
         """Parse the value in a range, which may end in blanks; containers in it at most `levels` deep in parts."""
@@ -175,7 +175,7 @@ class _Parser:
         """
         first, last = position, -1
         closing = scan.OBJECT_END if isinstance(container, dict) else scan.ARRAY_END
-        spans = scan.parts(self._document, position, closing)
+        spans = scan.parts(self._document, position, closing, self._ends)
         count = 0
         while True:
             try:
@@ -198,8 +198,12 @@ class _Parser:
                 if problem is not None or not is_large:
                     return problem or span[0]
             if is_large:
+                behind = self._behind(span[1], end, closing)
+                if isinstance(behind, DecodeError):  # one that is not closed: not searched level by level
+                    return behind
+                yield
                 problem = yield from self._one(*span, container, levels)
-                return problem or self._behind(span[1], end, closing)
+                return problem or behind
             last = span[1]
 
     def _behind(self, position: int, end: int, closing: bytes) -> int | DecodeError:

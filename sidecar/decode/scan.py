@@ -18,6 +18,8 @@ from typing import Final, NamedTuple, TypeAlias
 
 import orjson
 
+from sidecar.decode.nesting import Nested
+
 Span: TypeAlias = tuple[int, int]
 """Where a part begins and where it ends: `text[begin:end]`."""
 
@@ -74,13 +76,17 @@ _LOW_SURROGATE: Final = re.compile(rb"\\u[dD][c-fC-F]")
 _PLAIN_VALUE: Final = re.compile(r'[ \t\r\n]*+:[ \t\r\n]*+"[^"\\]*+"[ \t\r\n]*+(,?)[ \t\r\n]*+')
 
 
-def parts(text: bytes, position: int, closing: bytes) -> Generator[Span | None, None, int]:
+def parts(
+    text: bytes, position: int, closing: bytes, ends: dict[int, int] | None = None
+) -> Generator[Span | None, None, int]:
     """Find what the commas of an array or object separate: elements, or keys with their values.
 
     Args:
         text: contains the array or object.
         position: just behind the opening bracket.
         closing: the bracket that ends it, `ARRAY_END` or `OBJECT_END`.
+        ends: of brackets far apart (`nesting`): the position behind the opening one: that behind the
+            closing one. Read, and those found are added, so that what is nested is not searched again at each level.
 
     Yields:
         The span of each part, in order, blanks around it included; a part of nothing but blanks lacks its element.
@@ -91,6 +97,7 @@ def parts(text: bytes, position: int, closing: bytes) -> Generator[Span | None, 
         rest of the text.
     """
     pattern = _OBJECT if closing == ARRAY_END else _MEMBER
+    ends = {} if ends is None else ends
     first = True
     while True:
         simple = pattern.match(text, position, position + WINDOW)
@@ -102,7 +109,7 @@ def parts(text: bytes, position: int, closing: bytes) -> Generator[Span | None, 
                 return position
             continue
         begin = position
-        position, mark = yield from _end_of_part(text, begin, closing)
+        position, mark = yield from _end_of_part(text, begin, closing, ends)
         end = position - len(mark)
         if not first or mark == b"," or (begin < end and text[begin:end].strip(b" \t\r\n")):
             yield begin, end
@@ -111,14 +118,18 @@ def parts(text: bytes, position: int, closing: bytes) -> Generator[Span | None, 
             return position if mark else -1
 
 
-def _end_of_part(text: bytes, position: int, closing: bytes) -> Generator[None, None, tuple[int, bytes]]:
-    """Find the comma or closing bracket behind a part.
+def _end_of_part(
+    text: bytes, position: int, closing: bytes, ends: dict[int, int]
+) -> Generator[None, None, tuple[int, bytes]]:
+    """Find the comma or closing bracket behind a part; `ends` as in `parts`.
 
     Returns:
         Where it ends, and the mark itself; the end of the text and nothing where there is none.
     """
-    depth = steps = 0
+    steps = 0
+    nested = Nested(text, ends)
     while True:
+        depth = nested.depth
         found = (_TO_BRACKET if depth else _TO_MARK).match(text, position, position + WINDOW)
         assert found is not None  # noqa: S101  # it matches anything, even the empty rest of the text
         steps += 1 + (found.end() - position) // STEP_BYTES
@@ -136,10 +147,10 @@ def _end_of_part(text: bytes, position: int, closing: bytes) -> Generator[None, 
         if not mark or (not depth and mark in (b",", closing)):
             return position, mark
         if mark in _OPENINGS:
-            depth += 1
+            position = nested.opened(position)
             steps += DEEPER_STEPS
         elif depth:  # a bracket that closes nothing is part of its element
-            depth -= 1
+            position = nested.closed(position)
 
 
 def _far_mark(text: bytes, position: int, marks: re.Pattern[bytes]) -> Generator[None, None, tuple[int, bytes]]:

@@ -33,6 +33,7 @@ CHUNK_BYTES: Final = 8_192  # of a larger body, parsed in one call
 # The most of one metric: 100,000 values with as many counts, and dimensions whose values contain commas. One with more
 # is not parsed, since its numbers would take ten times the memory of the body.
 _METRIC_COMMAS: Final = 3 * VALUES_PER_ITEM
+_LONG_KEY_BYTES: Final = 1_024  # a longer one is followed by a pause
 _CHUNK_TRIES: Final = 8  # ends of a chunk that are tried before elements are searched for one by one
 _BLANK: Final = re.compile(rb"[ \t\r\n]*+")
 # A line that starts like this continues a document of several lines; in NDJSON each line starts with `{`.
@@ -138,7 +139,7 @@ class _Survey(NamedTuple):
         end: behind its closing bracket; -1 if it has none.
         fields: where the values of a request's fields are.
         others: the names of other fields, ten at most.
-        whole: True if every part is a key with a value.
+        whole: True if every part is a key with a value; after another, no fields are looked for.
     """
 
     end: int
@@ -156,15 +157,22 @@ def _survey(text: bytes, position: int) -> Generator[None, None, _Survey]:
     fields: dict[str, scan.Span] = {}
     others: list[str] = []
     whole = True
-    found = scan.members(text, position)
+    found = scan.parts(text, position, scan.OBJECT_END)
+    count = 0
     while True:
+        count += 1
         try:
-            member = next(found)
+            span = next(found)
         except StopIteration as ended:
             return _Survey(int(ended.value), fields, tuple(others), whole)
-        if member is None:
+        if span is None or not count % scan.PAUSE_MEMBERS:
             yield None
-        elif member.name is None:
+        if span is None or not whole:
+            continue
+        member = scan.member(text, *span)
+        if member.value - member.begin > _LONG_KEY_BYTES:
+            yield None
+        if member.name is None:
             whole = False
         elif member.name in REQUEST_FIELDS:
             fields[member.name] = (member.value, member.end)

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.decode import aws_json, json_metrics, large
-from sidecar.decode.aws_events import datums, rejected_info
+from sidecar.decode.aws_events import datums, log_events, rejected_info
 from sidecar.decode.aws_faults import Service
-from sidecar.decode.aws_operations import PutMetricData
+from sidecar.decode.aws_operations import PutLogEvents, PutMetricData
 from sidecar.decode.aws_request import Call, Protocol, recognise
 from sidecar.model.errors import DecodeError, Reason
 from sidecar.model.events import LogEvent
@@ -397,6 +397,26 @@ def test_a_large_body_that_is_broken_is_an_error(ending: bytes) -> None:
 
     assert isinstance(value, DecodeError)
     assert value.reason is Reason.INVALID_JSON
+
+
+def test_a_log_event_that_is_not_json_is_refused_as_such() -> None:
+    broken = DecodeError(Reason.INVALID_JSON, "not JSON")
+    request = PutLogEvents("g", "s", [broken, {"timestamp": int(NOW * 1_000), "message": "m"}])
+    first, second = log_events(request, NOW)
+
+    assert first is broken
+    assert isinstance(second, LogEvent)
+
+
+@pytest.mark.parametrize("element", [b"", b"1", b"[]", b"x"])
+def test_a_list_of_over_100_000_elements_is_refused_with_pauses(element: bytes) -> None:
+    """Each that is broken is an error with its text: 5 MB of commas would take gigabytes."""
+    body = b'{"logEvents":[' + (element + b",") * 100_001 + b"1]}"
+    value = read(aws_json.decode(body))
+
+    assert isinstance(value, DecodeError)
+    assert value.reason is Reason.TOO_MANY_ITEMS
+    assert sum(1 for _ in aws_json.decode(body)) >= 1_000
 
 
 def test_a_large_body_is_read_with_pauses() -> None:

@@ -111,3 +111,15 @@ def test_metric_data_that_is_no_array_is_one_error(data: str) -> None:
     items = read_metrics(b'{"Namespace":"N","MetricData":%b}' % data.encode())
 
     assert reasons(items) == [Reason.WRONG_TYPE]
+
+
+@pytest.mark.parametrize("member", [b"", b'"a":1', b'"%b":1' % (b"k" * 5_000)])
+@pytest.mark.parametrize("texts", [True, False])
+def test_a_broken_object_is_searched_with_pauses(member: bytes, *, texts: bool) -> None:
+    """The fields of a request are looked for in any object that is not JSON as a whole."""
+    number = max(2_000, 200_000 // (len(member) + 1))
+    body = b"{" + (member + b",") * number + b"}"
+    items = list(documents(body, texts=texts, requests=True))
+
+    assert [item.error.reason for item in items if item is not None and item.error is not None] == ["invalid_json"]
+    assert items.count(None) >= number // 100

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.decode import emf, large, scan
+from sidecar.decode import emf, large, nesting, scan
 from sidecar.model.errors import DecodeError
 from sidecar.model.samples import Sample
 from tests.decode.aws_endpoint import read
@@ -96,6 +96,8 @@ def test_any_text_is_read_in_parts_as_it_would_be_whole(data: st.DataObject) -> 
         for name, limit in TINY.items():
             patch.setattr(large, name, limit)
         patch.setattr(scan, "WINDOW", data.draw(st.sampled_from([8, 40, 16_384])))
+        patch.setattr(nesting, "NOTED_BYTES", data.draw(st.sampled_from([4, 40])))
+        patch.setattr(nesting, "LEVELS", data.draw(st.sampled_from([1, 3, 32])))
         containers: list[large.Container] = []
         value = read(large.parse(text, containers))
         if expected is DecodeError:
@@ -127,6 +129,47 @@ def test_a_document_of_many_levels_is_read_in_time_linear_in_it() -> None:
 
     assert read(large.parse(text)) == orjson.loads(text)
     assert sum(1 for _ in large.parse(text)) < 500 * large.LEVELS
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"a":' + b"[" * 200_000,
+        b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"a":' * 40_000,
+        b'{"a":' * 40_000 + b"1" + b"}" * 40_000,
+        b"[" + b"[[]," * 50_000,
+        b"[" * 12 + (b"[" * 100 + b"]" * 100 + b",") * 1_000 + b"1" + b"]" * 12,
+    ],
+)
+def test_brackets_in_each_other_are_not_searched_once_a_level(text: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    stops = 0
+    pattern = scan._TO_BRACKET
+
+    class Counted:
+        def match(self, *arguments: Any) -> Any:
+            nonlocal stops
+            stops += 1
+            return pattern.match(*arguments)
+
+    monkeypatch.setattr(scan, "_TO_BRACKET", Counted())
+    read(large.parse(text))
+
+    assert stops < 2 * text.count(b"[") + 2 * text.count(b"{")
+
+
+def test_the_depth_of_runs_of_brackets_is_counted() -> None:
+    """Behind the last bracket of a deep part its neighbours are found, however the brackets stand together."""
+    rest = b',{"x":"y"}]'
+    for depth in (1, 31, 32, 33, 34, 100, 40_000):
+        for deep in (
+            b"[" * depth + b"]" * depth,
+            b"[ " * depth + b"] " * depth,
+            b'[{"k":' * depth + b"1" + b"}]" * depth,
+        ):
+            end = 1 + len(deep)
+            spans = [span for span in scan.parts(b"[" + deep + rest, 1, scan.ARRAY_END) if span is not None]
+            assert spans == [(1, end), (end + 1, end + len(rest) - 1)]
 
 
 def test_bytes_are_counted_with_pauses() -> None:

@@ -169,5 +169,5 @@ def test_a_long_search_pauses() -> None:
             longest, last = max(longest, now - last), now
             pauses += span is None
         print(f"{name}: {longest * 1_000:.1f} ms at most between two pauses")
-        if name in ("opening brackets", "closing brackets", "escaped quotes"):
+        if name in ("open objects", "closing brackets", "escaped quotes"):
             assert pauses >= 40

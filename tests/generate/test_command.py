@@ -68,6 +68,18 @@ def test_an_alarm_that_would_be_silent_is_refused_and_nothing_is_printed(tmp_pat
     assert path.read_text() == SILENT
 
 
+@pytest.mark.parametrize("form", ["cloudformation", "terraform", "json"])
+def test_where_there_is_nothing_to_write_it_says_what_to_declare(tmp_path: Path, form: str) -> None:
+    """CloudFormation refuses a template without resources."""
+    path = tmp_path / "c.yaml"
+    path.write_text("namespace: Shop\nwatch: {}\n")
+    ran = run("alarms", "--config", str(path), "--format", form)
+
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "nothing to write for alarms: declare the metrics that the application sends in watch.sends" in ran.stderr
+    assert "docs/generate.md" in ran.stderr
+
+
 def test_add_rollups_extends_the_file_and_says_so(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(SILENT)
@@ -121,6 +133,8 @@ def test_log_groups_need_the_values_of_their_places(tmp_path: Path) -> None:
         ("alarms: [{name: a, metric: M, statistic: Sum, above: 1, periods: 300}]", "looks back over 90000 seconds"),
         ("alarms: [{name: a, metric: M, statistic: Sum, above: 1, datapoints: 2}]", "datapoints 2 of only 1"),
         ("alarms: [{name: a, error_rate: {errors: E}, above: 1}]", "needs requests, or successes"),
+        ("alarms: [{name: a, error_rate: {errors: E, requests: R}, above: 101}]", "outside of 0 to 100"),
+        ("alarms: [{name: a, error_rate: {errors: E, requests: R}, below: -1}]", "outside of 0 to 100"),
         (
             "alarms: [{name: a, metric: M, no_data: true}, {name: A, metric: M, no_data: true}]",
             "two alarms with the name a",

@@ -62,3 +62,9 @@ def test_what_steps_make_of_a_value_does_not_grow() -> None:
     steps = [Step("a", "é" + "a" * 999)] * 3
 
     assert len(Rewriting(steps).apply("a" * 4_096)) == 4_096
+
+
+def test_a_step_replaces_a_hundred_matches() -> None:
+    """A hundred steps that each replace 4,096 characters would take a second on the event loop."""
+    assert Rewriting([Step("a", "b")]).apply("a" * 101) == "b" * 100 + "a"
+    assert Rewriting([Step("a", "b")] * 2).apply("a" * 150) == "b" * 150
