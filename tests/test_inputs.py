@@ -11,6 +11,7 @@ import pytest
 
 from sidecar.inputs import ROWS, Row
 from sidecar.model.names import INPUTS
+from sidecar.observe.published import INPUT as SELF_INPUT
 from sidecar.pipeline.logs import METRICS_INPUT
 from tests.support.daemon import Daemon, assert_balanced
 
@@ -73,4 +74,4 @@ def test_one_row_makes_a_way_in_over_udp(one: WithToy) -> None:
 def test_rules_may_name_every_input_and_no_other() -> None:
     labels = {label for row in ROWS for label in (row.labels if isinstance(row, Row) else (row.label,))}
 
-    assert {*labels, METRICS_INPUT} == set(INPUTS)
+    assert {*labels, METRICS_INPUT, SELF_INPUT} == set(INPUTS)

@@ -24,8 +24,11 @@ from sidecar.model.limits import (
 )
 from sidecar.model.samples import Dimensions
 
-INPUTS: Final = ("statsd", "json_udp", "http", "emf", "aws", "logs")
-"""The labels of inputs by which samples arrive, as the ledger has them; `logs` is of metrics from log events."""
+INPUTS: Final = ("statsd", "json_udp", "http", "emf", "aws", "logs", "self")
+"""The labels of inputs by which samples arrive, as the ledger has them.
+
+`logs` is of metrics from log events, `self` of the sidecar's own (`observe.publish`).
+"""
 
 _DISALLOWED: Final = re.compile(r"[^\x20-\x7e]")  # non-ASCII and ASCII control characters
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9.\-_/#: ]+")
