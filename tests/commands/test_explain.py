@@ -351,6 +351,71 @@ def test_what_is_explained_of_a_body_of_log_events_is_what_is_sent(items: Any) -
     agree_on_events(explanation, rig)
 
 
+DATUMS: Final = st.fixed_dictionaries(
+    {"MetricName": NAMES},
+    optional={
+        "Value": st.integers(0, 9),
+        "Values": st.lists(st.integers(0, 9), max_size=3),
+        "Dimensions": st.lists(st.fixed_dictionaries({"Name": st.sampled_from(["env", "pod"]), "Value": st.just("1")})),
+        "Unit": st.sampled_from(["Seconds", "x"]),
+    },
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(datums=st.lists(DATUMS | VALUES, max_size=4))
+def test_what_is_explained_of_a_put_metric_data_request_is_what_is_sent(datums: list[Any]) -> None:
+    datagram = json.dumps({"Namespace": "Own", "MetricData": datums}).encode()
+    rig = Rig(metrics=RULES_READ["metrics"])
+    explanation = explainer_of(rig).explain(datagram)
+    rig.send(datagram)
+    rig.flush()
+
+    agree(explanation, rig)
+
+
+DOCUMENTS: Final = st.fixed_dictionaries(
+    {"message": st.sampled_from(["started", "mail a@b.example"])},
+    optional={
+        "env": st.sampled_from(["1", "2", "", 3]),
+        "level": st.sampled_from(["debug", "info"]),
+        "service": st.sampled_from(["shop", "é"]),
+        "a": st.integers(0, 9) | VALUES,
+        "debug.a": st.lists(st.integers(0, 9), min_size=1, max_size=3),
+        "job.x.y.seconds": st.integers(0, 9),
+    },
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    document=DOCUMENTS,
+    sets=st.lists(st.lists(st.sampled_from(["env", "service"]), max_size=2), max_size=2),
+    names=st.lists(st.sampled_from(["a", "debug.a", "job.x.y.seconds"]), max_size=3),
+    group=st.sampled_from([None, "/named"]),
+    as_=st.sampled_from(["logs", "metrics", "both"]),
+)
+def test_what_is_explained_of_an_emf_document_is_what_is_sent(
+    document: dict[str, Any], sets: list[list[str]], names: list[str], group: str | None, as_: Any
+) -> None:
+    """Through rules of metrics, and through redactions and routes of log events."""
+    directive = {"Namespace": "Own", "Dimensions": sets, "Metrics": [{"Name": name} for name in names]}
+    metadata = {"CloudWatchMetrics": [directive]} | ({} if group is None else {"LogGroupName": group})
+    text = json.dumps({"_aws": metadata, **document}).encode()
+    rig = Rig(metrics=RULES_READ["metrics"], logs=RULES_READ["logs"])
+    decoder = Decoder(as_)
+    shape = make_shape(rig.config, "host-1", {})
+    explanation = Explainer(rig.config, shape, emf=decoder.decode_item, clock=HandClock()).explain(text)
+    elements = rig.pipeline.elements(decoder.decode, decoder.signal, "emf")
+    more = elements.ingest([text])
+    while more:
+        more = elements.ingest([])
+    rig.flush()
+    run_now(rig.pipeline.flush_logs("timer"))
+
+    agree_on_events(explanation, rig)
+
+
 def agree_on_events(explanation: Explanation, rig: Rig) -> None:
     """Compare outcomes, of which those of log events have a message behind the group."""
     named = {shown(datum) for datum in rig.datums()}
