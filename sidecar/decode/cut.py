@@ -19,6 +19,7 @@ Span: TypeAlias = tuple[int, int]
 TRUNCATED: Final = "[truncated]"
 # A character has at most 4 bytes in UTF-8: a message of so many characters fits whatever they are.
 UNCUT_CHARACTERS: Final = LOG_MESSAGE_BYTES // 4
+PIECE_CHARACTERS: Final = 65_536  # encoded at once to be measured
 NESTED_BRACKETS: Final = 10_000  # looked at one by one, where brackets are nested deeper than the pattern
 
 _MARK: Final = TRUNCATED.encode()
@@ -69,10 +70,14 @@ def cut_in_turns(message: str) -> Generator[None, None, tuple[str, bool]]:
     """
     if len(message) <= (LOG_MESSAGE_BYTES if message.isascii() else UNCUT_CHARACTERS):
         return message, False
+    length = 0  # of its UTF-8; to encode it whole takes a millisecond
+    for first in range(0, len(message), PIECE_CHARACTERS):
+        length += len(message[first : first + PIECE_CHARACTERS].encode())
+        yield
+    if length <= LOG_MESSAGE_BYTES:
+        return message, False
     data = message.encode()
     yield
-    if len(data) <= LOG_MESSAGE_BYTES:
-        return message, False
     shorter = (yield from _cut_object(data)) if message.startswith("{") else None
     if shorter is None:
         shorter = data[: LOG_MESSAGE_BYTES - len(_MARK)].decode("utf-8", "ignore").encode() + _MARK
