@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator
 from typing import Any, Final
 
@@ -14,8 +13,6 @@ from sidecar.model.limits import ITEMS_PER_BODY
 PAUSE_BYTES: Final = 16_384  # of a larger one, between two pauses
 PAUSE_ELEMENTS: Final = 100  # the same; one that is broken takes 5 us
 _BLANKS: Final = b" \t\r\n"
-_BLANK: Final = re.compile(rb"[ \t\r\n]*+")
-_OPENING: Final = re.compile(rb"[ \t\r\n]*+\{")
 
 
 def decode(body: bytes) -> Generator[None, None, dict[str, Any] | DecodeError]:
@@ -31,8 +28,10 @@ def decode(body: bytes) -> Generator[None, None, dict[str, Any] | DecodeError]:
         The object, or why it could not be read: `invalid_json` or `invalid_utf8`. Of a large one, an element of a
         list that cannot be read alone is a DecodeError in its place.
     """
-    if len(body) > WHOLE_BYTES and (opening := _OPENING.match(body)) is not None:
-        return (yield from _by_members(body, opening.end()))
+    if len(body) > WHOLE_BYTES:
+        opening = scan.behind_blanks(body, 0)
+        if body[opening : opening + 1] == b"{":
+            return (yield from _by_members(body, opening + 1))
     value = loads(body or b"{}")
     if isinstance(value, dict | DecodeError):
         return value
@@ -89,8 +88,7 @@ def _elements(body: bytes, begin: int, after: int) -> Generator[None, None, list
         if end - first <= WHOLE_BYTES:
             values.append(loads(body[first:end]))
         else:
-            blank = _BLANK.match(body, first)
-            values.append((yield from parse(body, None, first if blank is None else blank.end(), end)))
+            values.append((yield from parse(body, None, scan.behind_blanks(body, first), end)))
         if end >= pause or not len(values) % PAUSE_ELEMENTS:
             pause = end + PAUSE_BYTES
             yield

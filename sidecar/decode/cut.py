@@ -47,13 +47,7 @@ _TO_BRACKET: Final = re.compile(
 
 def cut(message: str) -> tuple[str, bool]:
     """Bring a message within the service's limit, as `cut_in_turns` does, at once."""
-    turns = cut_in_turns(message)
-    while True:
-        try:
-            next(turns)
-        except StopIteration as stop:
-            result: tuple[str, bool] = stop.value
-            return result
+    return scan.at_once(cut_in_turns(message))
 
 
 def cut_in_turns(message: str) -> Generator[None, None, tuple[str, bool]]:

@@ -13,7 +13,7 @@ import orjson
 from sidecar.decode import large
 from sidecar.decode.items import BLANKS, Item, Items, check_number, elements, split_lines
 from sidecar.decode.large import Container
-from sidecar.decode.tolerant import by_parts, lines
+from sidecar.decode.tolerant import by_parts, lines, read_large
 from sidecar.model.errors import DecodeError, Reason, TooManyItemsError
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -65,11 +65,11 @@ def _whole(value: Any, body: bytes, *, texts: bool) -> Items:
 def _large(body: bytes, *, requests: bool) -> Items:
     """The item of a body that is one large object with its text; its items where it is not JSON as a whole."""
     containers: list[Container] = []
-    value = yield from large.parse(body, containers)
-    if isinstance(value, DecodeError):
+    item = yield from read_large(body, containers, texts=True)
+    if item.error is not None:
         yield from _refused_late(by_parts(body, texts=True, requests=requests))
     else:
-        yield Item(value, (yield from large.text(body)))
+        yield item
         yield from large.release(containers)
 
 

@@ -26,7 +26,6 @@ PAUSE_PARTS: Final = 250  # found between two yields: 0.2 ms
 COUNTED_BYTES: Final = 262_144  # looked at between two yields
 RELEASED: Final = 100  # parts freed between two yields
 _BLANKS: Final = b" \t\r\n"
-_BLANK: Final = re.compile(rb"[ \t\r\n]*+")
 # Commas that may be between two parts of a container, and how many of each kind are tried.
 _COMMAS: Final = ((re.compile(rb"[\]}][ \t\r\n]*+,"), 3), (re.compile(rb","), 5))
 
@@ -208,8 +207,7 @@ class _Parser:
 
     def _behind(self, position: int, end: int, closing: bytes) -> int | DecodeError:
         """The position behind the comma that follows a part; -1 where the container ends."""
-        blank = _BLANK.match(self._document, position, end)
-        at = position if blank is None else blank.end()
+        at = scan.behind_blanks(self._document, position, end)
         mark = self._document[at : at + 1]
         if mark == b",":
             return at + 1
@@ -222,8 +220,7 @@ class _Parser:
     ) -> Generator[None, None, DecodeError | None]:
         """Parse one large member or element."""
         if isinstance(container, list):
-            blank = _BLANK.match(self._document, begin, end)
-            value = yield from self.value(begin if blank is None else blank.end(), end, levels - 1)
+            value = yield from self.value(scan.behind_blanks(self._document, begin, end), end, levels - 1)
             container.append(value)
         else:
             member = scan.member(self._document, begin, end)

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Generator
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import orjson
 
 from sidecar.decode.nesting import Nested
+
+T = TypeVar("T")
 
 Span: TypeAlias = tuple[int, int]
 """Where a part begins and where it ends: `text[begin:end]`."""
@@ -67,6 +69,7 @@ _MEMBER: Final = re.compile(
 )
 # Past what is whole within the window and nested at most three levels deep.
 _TO_BRACKET: Final = re.compile(rb'[^"\[\]{}]*+(?:' + _DEEPER + rb'[^"\[\]{}]*+)*+([\[\]{}]?)', re.DOTALL)
+_BLANK: Final = re.compile(_BLANKS)
 _KEY: Final = re.compile(_BLANKS + rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")' + _BLANKS + rb":" + _BLANKS, re.DOTALL)
 
 _CONTENT: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)  # of a string
@@ -74,6 +77,22 @@ _LONGEST_ESCAPE: Final = 12  # bytes: \ud83d\ude00
 _HIGH_SURROGATE: Final = re.compile(rb"\\u[dD][89abAB]")
 _LOW_SURROGATE: Final = re.compile(rb"\\u[dD][c-fC-F]")
 _PLAIN_VALUE: Final = re.compile(r'[ \t\r\n]*+:[ \t\r\n]*+"[^"\\]*+"[ \t\r\n]*+(,?)[ \t\r\n]*+')
+
+
+def at_once(turns: Generator[object, None, T]) -> T:
+    """Run a generator to its end without letting others run; returns its result."""
+    while True:
+        try:
+            next(turns)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+
+def behind_blanks(text: bytes, position: int, end: int | None = None) -> int:
+    """The position of the first byte from `position` on that is no blank; `end`, or the end of the text, where all are."""
+    found = _BLANK.match(text, position, len(text) if end is None else end)
+    return position if found is None else found.end()
 
 
 def parts(
@@ -272,7 +291,7 @@ def without(text: str, names: Collection[str]) -> str:
     for name in names:
         shorter = _without_one(text, name)
         if shorter is None:
-            return _without(text, names)
+            return at_once(without_in_turns(text, names))
         text = shorter
     return text
 
@@ -293,15 +312,6 @@ def _without_one(text: str, name: str) -> str | None:
     if not found[1]:  # the last member: the comma before it goes
         before = before.rstrip(" \t\r\n").removesuffix(",")
     return before + text[found.end() :]
-
-
-def _without(text: str, names: Collection[str]) -> str:
-    turns = without_in_turns(text, names)
-    while True:
-        try:
-            next(turns)
-        except StopIteration as end:
-            return str(end.value)
 
 
 def without_in_turns(text: str, names: Collection[str]) -> Generator[None, None, str]:

@@ -35,7 +35,6 @@ CHUNK_BYTES: Final = 8_192  # of a larger body, parsed in one call
 _METRIC_COMMAS: Final = 3 * VALUES_PER_ITEM
 _LONG_KEY_BYTES: Final = 1_024  # a longer one is followed by a pause
 _CHUNK_TRIES: Final = 8  # ends of a chunk that are tried before elements are searched for one by one
-_BLANK: Final = re.compile(rb"[ \t\r\n]*+")
 # A line that starts like this continues a document of several lines; in NDJSON each line starts with `{`.
 _CONTINUED: Final = re.compile(rb'\n(?:[ \t]++[^ \t\r\n]|["}\]])')
 
@@ -52,31 +51,29 @@ def lines(body: bytes, *, texts: bool, requests: bool) -> Items:
         line = untrimmed.strip(BLANKS)
         if not line:
             continue
-        refused = None
         if may_be_long and len(line) > large.WHOLE_BYTES:
             containers: list[large.Container] = []
-            item = yield from _read_large(line, containers, texts=texts)
+            item = yield from read_large(line, containers, texts=texts)
             if item.error is None:
                 yield item
                 yield from large.release(containers)
                 continue
-            refused = item
         else:
             try:
                 value = orjson.loads(line)
             except orjson.JSONDecodeError as error:
-                refused = Item(None, error=unreadable(line, error))
-        if refused is None:
-            # Not `Item(...)`: a NamedTuple's own constructor takes twice as long.
-            yield tuple.__new__(Item, (value, line.decode() if texts else None, None, ()))
-            continue
+                item = Item(None, error=unreadable(line, error))
+            else:
+                # Not `Item(...)`: a NamedTuple's own constructor takes twice as long.
+                yield tuple.__new__(Item, (value, line.decode() if texts else None, None, ()))
+                continue
         if requests and b'MetricData"' in line:
             try:
                 yield from by_parts(line, texts=texts, requests=True)
             except TooManyItemsError as error:
                 yield Item(None, error=DecodeError(Reason.TOO_MANY_ITEMS, str(error)))
         else:
-            yield refused
+            yield item
 
 
 def by_parts(body: bytes, *, texts: bool, requests: bool) -> Items:
@@ -108,8 +105,7 @@ def by_parts(body: bytes, *, texts: bool, requests: bool) -> Items:
         else:
             yield from (broken("text behind the end of a document"),) if position else _one(body, texts=texts)
             return
-        after = _BLANK.match(body, end)
-        position = len(body) if after is None else after.end()
+        position = scan.behind_blanks(body, end)
 
 
 def _stands_on_a_line(body: bytes, begin: int, end: int) -> bool:
@@ -127,8 +123,7 @@ def _ends_there(body: bytes, end: int) -> bool:
 
     Otherwise a surplus bracket may have closed it early, and what was read as the whole might be a part.
     """
-    after = _BLANK.match(body, end)
-    begin = end if after is None else after.end()
+    begin = scan.behind_blanks(body, end)
     return begin == len(body) or (body[begin : begin + 1] in (b"{", b"[") and b"\n" in body[end:begin])
 
 
@@ -285,7 +280,7 @@ def _groups(text: bytes, position: int, *, texts: bool) -> Generator[list[Item] 
         if span is None:
             yield None
         else:
-            item = yield from _read_large(text[slice(*span)].strip(BLANKS), [], texts=texts)
+            item = yield from read_large(text[slice(*span)].strip(BLANKS), [], texts=texts)
             yield [item]
     if end < 0 and (item is None or item.error is None):
         yield [broken("the array has no end")]
@@ -319,11 +314,11 @@ def _chunk(text: bytes, position: int) -> tuple[list[Any], int] | None:
 def _one(text: bytes, *, texts: bool) -> Items:
     """Read one document, with pauses where it is large."""
     containers: list[large.Container] = []
-    yield (yield from _read_large(text, containers, texts=texts))
+    yield (yield from read_large(text, containers, texts=texts))
     yield from large.release(containers)
 
 
-def _read_large(text: bytes, containers: list[large.Container], *, texts: bool) -> Generator[None, None, Item]:
+def read_large(text: bytes, containers: list[large.Container], *, texts: bool) -> Generator[None, None, Item]:
     """Read one document or element, with pauses where it is large; `containers` as in `large.parse`."""
     if len(text) <= large.WHOLE_BYTES:
         return _read(text, texts=texts)

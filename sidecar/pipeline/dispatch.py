@@ -106,9 +106,7 @@ class Dispatch:
         except DecodeError as error:
             return self._refuse(error, source, event, line)
         except Exception:  # noqa: BLE001  # a bug costs the element it was met with; counted and logged
-            account, units = self._units(source, event)
-            account.received[input_] += units
-            return self._refusals.bug(account, units, input_)
+            return self._bug(source, event)
         self._log_events.received[input_] += 1
         if prepared is not None:
             destination, timestamp_ms = prepared
@@ -151,9 +149,7 @@ class Dispatch:
             yield self._refuse(error, source, event, None)
             return
         except Exception:  # noqa: BLE001  # as in `ingest`
-            account, units = self._units(source, event)
-            account.received[input_] += units
-            yield self._refusals.bug(account, units, input_)
+            yield self._bug(source, event)
             return
         self._log_events.received[input_] += 1
         if prepared is not None:
@@ -164,6 +160,11 @@ class Dispatch:
         account.received[source.input_] += units
         self._refusals.refuse(account, error, units, source.input_, line)
         return error
+
+    def _bug(self, source: Source, event: object) -> DecodeError:
+        account, units = self._units(source, event)
+        account.received[source.input_] += units
+        return self._refusals.bug(account, units, source.input_)
 
     def _units(self, source: Source, event: object) -> tuple[SignalLedger, int]:
         """The account of an event and its units; `event` is None for an element that could not be decoded."""

@@ -142,7 +142,7 @@ def java_command() -> list[str]:
 
 def rust_program() -> Path:
     """The program of `programs/rust`."""
-    folder = built("rust", [["cargo", "build", "--quiet", "--locked"]], environ={"CARGO_TARGET_DIR": "target"})
+    folder = built("rust", [["cargo", "build", "--quiet"]], environ={"CARGO_TARGET_DIR": "target"})
     return folder / "target" / "debug" / "clients"
 
 
